@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "base/span.h"
+
+#include <errno.h>
+
+#include "base/panic.h"
+
+bool span_equal_fold(struct span a, struct span b)
+{
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++) {
+        if (ascii_lower((unsigned char)a.ptr[i]) != ascii_lower((unsigned char)b.ptr[i]))
+            return false;
+    }
+    return true;
+}
+
+bool span_starts_with(struct span s, struct span prefix)
+{
+    return s.len >= prefix.len && span_equal(span_make(s.ptr, prefix.len), prefix);
+}
+
+bool span_ends_with(struct span s, struct span suffix)
+{
+    return s.len >= suffix.len && span_equal(span_skip(s, s.len - suffix.len), suffix);
+}
+
+int span_compare(struct span a, struct span b)
+{
+    size_t shorter = MIN(a.len, b.len);
+    /* memcmp must not see NULL, not even for no bytes. */
+    int order = shorter == 0 ? 0 : memcmp(a.ptr, b.ptr, shorter);
+    if (order != 0)
+        return order;
+    return (a.len > b.len) - (a.len < b.len);
+}
+
+ssize_t span_find_char(struct span s, char c)
+{
+    if (s.len == 0)
+        return -1;
+    const char *at = memchr(s.ptr, (unsigned char)c, s.len);
+    return at == NULL ? -1 : at - s.ptr;
+}
+
+static bool is_ows(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+struct span span_trim(struct span s)
+{
+    while (s.len > 0 && is_ows(s.ptr[s.len - 1]))
+        s.len--;
+    while (s.len > 0 && is_ows(s.ptr[0])) {
+        s.ptr++;
+        s.len--;
+    }
+    return s;
+}
+
+struct span span_skip(struct span s, size_t offset)
+{
+    ASSERT(offset <= s.len);
+    if (offset == 0)
+        return s;
+    return span_make(s.ptr + offset, s.len - offset);
+}
+
+bool span_split(struct span s, char c, struct span *head, struct span *rest)
+{
+    ssize_t at = span_find_char(s, c);
+    if (at < 0) {
+        *head = s;
+        *rest = SPAN_NONE;
+        return false;
+    }
+    *head = span_make(s.ptr, (size_t)at);
+    *rest = span_skip(s, (size_t)at + 1);
+    return true;
+}
+
+/* The value of one digit, or 255. */
+static unsigned digit_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return (unsigned)(c - '0');
+    unsigned char lower = ascii_lower((unsigned char)c);
+    if (lower >= 'a' && lower <= 'f')
+        return lower - 'a' + 10u;
+    return 255;
+}
+
+static int parse_u64(struct span s, unsigned base, uint64_t max, uint64_t *ret)
+{
+    uint64_t value = 0;
+    bool above = false;
+    if (s.len == 0)
+        return -EINVAL;
+    /* A bad digit counts more than a big number, so all of it is looked at. */
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned digit = digit_value(s.ptr[i]);
+        if (digit >= base)
+            return -EINVAL;
+        if (above || value > (UINT64_MAX - digit) / base) {
+            above = true;
+            continue;
+        }
+        value = value * base + digit;
+    }
+    if (above || value > max)
+        return -ERANGE;
+    *ret = value;
+    return 0;
+}
+
+int span_to_u64(struct span s, uint64_t max, uint64_t *ret)
+{
+    return parse_u64(s, 10, max, ret);
+}
+
+int span_hex_to_u64(struct span s, uint64_t max, uint64_t *ret)
+{
+    return parse_u64(s, 16, max, ret);
+}
+
+void span_lower_to(struct span s, char *dst)
+{
+    for (size_t i = 0; i < s.len; i++)
+        dst[i] = (char)ascii_lower((unsigned char)s.ptr[i]);
+}
