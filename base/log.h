@@ -10,10 +10,11 @@
 #include "base/span.h"
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
-/* TEXT: human, as on a terminal; JOURNAL: text with "<N>" priority prefix; JSON: one object a line. */
+/* TEXT: human, as on a terminal; JOURNAL: the same with a "<N>" priority prefix instead of time and
+ * level, which the journal keeps by itself; JSON: one object a line. */
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JOURNAL, LOG_FORMAT_JSON };
 
-/* Start-up, before threads. fd is borrowed. */
+/* Start-up, before threads. fd is borrowed. Without it: stderr, INFO, TEXT. */
 void log_setup(int fd, enum log_level level, enum log_format format);
 
 struct log_site {
@@ -21,7 +22,12 @@ struct log_site {
     unsigned count, suppressed;
 };
 
-/* message: a short fixed sentence. Then pairs made by the LOG_* field macros, ended by LOG_END. */
+/* At most this many lines of one call site in a window; the first line of the next window tells how
+ * many were left out as suppressed=N. */
+#define LOG_SITE_LINES_MAX 20
+#define LOG_SITE_WINDOW_NS (UINT64_C(10) * 1000 * 1000 * 1000)
+
+/* A line ends at 4096 bytes, a value at 1024: longer ones end with "...". message: a short fixed sentence. Then pairs made by the LOG_* field macros, ended by LOG_END. */
 void log_write(struct log_site *site, enum log_level level, const char *message, ...);
 
 enum log_field_kind { LOG_FIELD_END, LOG_FIELD_STR, LOG_FIELD_SPAN, LOG_FIELD_INT, LOG_FIELD_ERRNO };

@@ -5,7 +5,8 @@
 /* Hierarchical timer wheel, 1 ms ticks, up to 2^31 ms ahead. Time is passed
  * in, so it is pure. Timers are embedded in their owners. Arming, re-arming
  * and stopping are O(1). A timer never fires early; it fires at the first
- * wheel_advance at or after its deadline. One thread. */
+ * wheel_advance at or after its deadline: a tick groups timers, it does not
+ * round them. One thread. */
 
 #include "base/clock.h"
 #include "base/dlist.h"
@@ -21,7 +22,7 @@ struct timer {
 #define WHEEL_LEVELS 6
 
 struct wheel {
-    uint64_t now_tick; /* ms; all ticks up to it were fired */
+    uint64_t now_tick; /* ms; all ticks before it were fired */
     uint64_t occupied[WHEEL_LEVELS]; /* one bit a slot */
     struct dlist slots[WHEEL_LEVELS][WHEEL_SLOTS];
     unsigned count; /* armed timers */
