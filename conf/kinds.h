@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_CONF_KINDS_H
+#define RINGGATE_CONF_KINDS_H
+
+/* The API objects as decoded from documents: one struct a kind, fields named
+ * as in the API, defaults applied, positions kept for messages. Data only. An
+ * object is immutable once decoded; its spans live in its own arena. Spans are
+ * empty (len 0) when a field is absent unless has_x says otherwise. */
+
+#include "base/arena.h"
+
+enum conf_kind {
+    CONF_KIND_GATEWAY_CLASS,
+    CONF_KIND_GATEWAY,
+    CONF_KIND_HTTP_ROUTE,
+    CONF_KIND_TCP_ROUTE,
+    CONF_KIND_REFERENCE_GRANT,
+    CONF_KIND_BACKEND_TLS_POLICY,
+    CONF_KIND_SERVICE,
+    CONF_KIND_ENDPOINT_SLICE,
+    CONF_KIND_XBACKEND, /* gateway.networking.x-k8s.io Backend kind "XBackend" (GEP-4894) */
+    CONF_KIND_SECRET,
+    CONF_KIND_CONFIG_MAP,
+    CONF_KIND_NAMESPACE,
+    CONF_KIND_RATE_LIMIT_POLICY, /* ringgate.dev/v1alpha1 */
+    CONF_KIND_RATE_LIMIT_STORE, /* ringgate.dev/v1alpha1 */
+    CONF_KIND_COUNT
+};
+#define CONF_KIND_NONE CONF_KIND_COUNT
+
+#define CONF_GROUP_GATEWAY "gateway.networking.k8s.io"
+#define CONF_GROUP_OWN "ringgate.dev"
+
+/* Where a value stands: 1-based; line 0 = it was defaulted or is not from a file. */
+struct conf_pos {
+    uint32_t line, column;
+};
+
+struct conf_pair { /* label, annotation, data entry */
+    struct span key, value;
+};
+
+struct conf_source { /* a file; shared by its objects, ref-counted by objects.c */
+    const char *path;
+    const char *text; /* whole text while it is needed for excerpts; may be NULL */
+    size_t text_len;
+    unsigned refs; /* objects.c; 0: not counted */
+};
+
+struct conf_object {
+    enum conf_kind kind;
+    struct span api_version, ns, name; /* ns empty for cluster-scoped kinds */
+    struct conf_pair *labels, *annotations;
+    unsigned labels_count, annotations_count;
+    int64_t generation; /* 1 and up; +1 when the spec changes (files) */
+    uint64_t created_s; /* creationTimestamp, seconds since 1970; 0 when not given */
+    struct span uid; /* empty in files */
+    uint64_t digest; /* of the document's text and of the files it names */
+    uint64_t spec_digest; /* of all but metadata and status: what generation counts */
+    const struct conf_source *source; /* NULL: not from a file */
+    struct conf_pos pos; /* of the document */
+    unsigned refs; /* objects.c */
+    struct arena arena;
+    union {
+        struct conf_gateway_class *gateway_class;
+        struct conf_gateway *gateway;
+        struct conf_http_route *http_route;
+        struct conf_tcp_route *tcp_route;
+        struct conf_reference_grant *reference_grant;
+        struct conf_backend_tls_policy *backend_tls_policy;
+        struct conf_service *service;
+        struct conf_endpoint_slice *endpoint_slice;
+        struct conf_xbackend *xbackend;
+        struct conf_secret *secret;
+        struct conf_config_map *config_map;
+        struct conf_rate_limit_policy *rate_limit_policy;
+        struct conf_rate_limit_store *rate_limit_store;
+        void *spec;
+    };
+};
+
+/* Any object reference; absent fields hold the API's default. has_ns tells a written namespace. */
+struct conf_ref {
+    struct conf_pos pos; /* of its name */
+    struct span group, kind, ns, name;
+    bool has_ns;
+    struct span section_name;
+    uint16_t port; /* 0: absent */
+};
+
+struct conf_gateway_class {
+    struct span controller_name;
+    struct conf_pos controller_name_pos;
+};
+
+enum conf_protocol {
+    CONF_PROTOCOL_OTHER,
+    CONF_PROTOCOL_HTTP,
+    CONF_PROTOCOL_HTTPS,
+    CONF_PROTOCOL_TLS,
+    CONF_PROTOCOL_TCP,
+    CONF_PROTOCOL_UDP,
+};
+enum conf_from { CONF_FROM_SAME, CONF_FROM_ALL, CONF_FROM_SELECTOR, CONF_FROM_NONE };
+
+struct conf_requirement { /* label selector: matchLabels become In with one value */
+    struct span key;
+    enum { CONF_OP_IN, CONF_OP_NOT_IN, CONF_OP_EXISTS, CONF_OP_DOES_NOT_EXIST } op;
+    struct span *values;
+    unsigned values_count;
+};
+
+struct conf_route_kind {
+    struct span group, kind;
+    struct conf_pos pos;
+};
+
+struct conf_listener {
+    struct conf_pos pos;
+    struct span name, hostname, protocol_text;
+    enum conf_protocol protocol;
+    uint16_t port;
+    struct {
+        bool present, passthrough;
+        struct conf_ref *certificate_refs;
+        unsigned certificate_refs_count;
+        struct conf_pair *options;
+        unsigned options_count;
+        struct conf_pos pos;
+    } tls;
+    enum conf_from from; /* allowedRoutes.namespaces */
+    struct conf_requirement *selector;
+    unsigned selector_count;
+    struct conf_route_kind *kinds; /* allowedRoutes.kinds */
+    unsigned kinds_count;
+};
+
+struct conf_frontend_validation { /* GEP-91; spec.tls.frontend */
+    bool present; /* a validation stanza */
+    struct conf_ref *ca_refs;
+    unsigned ca_refs_count;
+    bool insecure_fallback; /* mode AllowInsecureFallback */
+    struct conf_pos pos;
+};
+
+struct conf_gateway {
+    struct span class_name;
+    struct conf_pos class_name_pos;
+    struct conf_listener *listeners;
+    unsigned listeners_count;
+    struct conf_gateway_address {
+        struct span type, value; /* "IPAddress" by default */
+        struct conf_pos pos;
+    } *addresses;
+    unsigned addresses_count;
+    struct conf_frontend_validation frontend_default;
+    struct conf_frontend_port {
+        uint16_t port;
+        struct conf_frontend_validation validation;
+    } *frontend_ports;
+    unsigned frontend_ports_count;
+    bool has_backend_client_cert; /* spec.tls.backend.clientCertificateRef */
+    struct conf_ref backend_client_cert;
+};
+
+enum conf_match_type { CONF_MATCH_EXACT, CONF_MATCH_PREFIX, CONF_MATCH_REGEX };
+
+struct conf_kv_match { /* header or query parameter */
+    struct conf_pos pos;
+    enum conf_match_type type; /* EXACT or REGEX */
+    struct span name, value;
+};
+
+struct conf_http_match {
+    struct conf_pos pos;
+    enum conf_match_type path_type; /* default PREFIX */
+    struct span path; /* default "/" */
+    struct conf_pos path_pos;
+    struct conf_kv_match *headers, *queries;
+    unsigned headers_count, queries_count;
+    struct span method; /* empty: any */
+};
+
+struct conf_header_mod {
+    struct conf_pair *set, *add;
+    struct span *remove;
+    unsigned set_count, add_count, remove_count;
+};
+
+enum conf_path_mod { CONF_PATH_KEEP, CONF_PATH_REPLACE_FULL, CONF_PATH_REPLACE_PREFIX };
+
+enum conf_filter_type {
+    CONF_FILTER_REQUEST_HEADERS,
+    CONF_FILTER_RESPONSE_HEADERS,
+    CONF_FILTER_REDIRECT,
+    CONF_FILTER_REWRITE,
+    CONF_FILTER_UNSUPPORTED, /* a type of the API that is not served yet, or unknown: see type_text */
+};
+
+struct conf_filter {
+    struct conf_pos pos;
+    enum conf_filter_type type;
+    struct span type_text;
+    struct conf_header_mod headers; /* both header filters */
+    struct { /* REDIRECT uses all; REWRITE hostname and path */
+        struct span scheme, hostname, path;
+        enum conf_path_mod path_mod;
+        uint16_t port; /* 0: absent */
+        uint16_t status; /* 302 by default */
+    } url;
+};
+
+struct conf_backend_ref {
+    struct conf_ref ref; /* kind Service by default, with port */
+    uint32_t weight; /* default 1 */
+    struct conf_filter *filters;
+    unsigned filters_count;
+};
+
+struct conf_http_rule {
+    struct conf_pos pos;
+    struct span name; /* sectionName of policies; may be empty */
+    struct conf_http_match *matches;
+    unsigned matches_count; /* 0: one match of everything */
+    struct conf_filter *filters;
+    unsigned filters_count;
+    struct conf_backend_ref *backends;
+    unsigned backends_count;
+    bool has_request_timeout, has_backend_timeout;
+    uint64_t request_timeout_ns, backend_timeout_ns; /* 0: disabled */
+    const char *unsupported; /* field of the API that is not served yet ("retry"), or NULL */
+    struct conf_pos unsupported_pos;
+};
+
+struct conf_http_route {
+    struct conf_ref *parents;
+    unsigned parents_count;
+    struct conf_hostname {
+        struct span name;
+        struct conf_pos pos;
+    } *hostnames;
+    unsigned hostnames_count;
+    struct conf_http_rule *rules;
+    unsigned rules_count;
+};
+
+struct conf_tcp_route {
+    struct conf_ref *parents;
+    unsigned parents_count;
+    struct span rule_name;
+    struct conf_pos rule_pos;
+    struct conf_backend_ref *backends;
+    unsigned backends_count;
+};
+
+struct conf_reference_grant {
+    struct conf_grant_from {
+        struct span group, kind, ns;
+    } *from;
+    struct conf_grant_to {
+        struct span group, kind, name; /* name empty: all */
+    } *to;
+    unsigned from_count, to_count;
+};
+
+struct conf_backend_tls_policy {
+    struct conf_ref *targets; /* local Services, sectionName = port name */
+    unsigned targets_count;
+    struct span hostname;
+    struct conf_pos hostname_pos;
+    struct conf_ref *ca_refs;
+    unsigned ca_refs_count;
+    struct span well_known_ca; /* "System" or empty */
+    struct conf_san {
+        bool is_uri; /* else Hostname */
+        struct span value;
+    } *sans;
+    unsigned sans_count;
+};
+
+struct conf_service {
+    struct conf_service_port {
+        struct span name, app_protocol, protocol; /* protocol "TCP" by default */
+        uint16_t port;
+    } *ports;
+    unsigned ports_count;
+    struct span type; /* "ExternalName" is refused as a backend */
+};
+
+struct conf_endpoint_slice {
+    struct span service_name; /* label kubernetes.io/service-name */
+    struct span address_type; /* "IPv4", "IPv6", "FQDN" (refused) */
+    struct conf_slice_port {
+        struct span name;
+        uint16_t port;
+    } *ports;
+    unsigned ports_count;
+    struct conf_endpoint {
+        struct span *addresses;
+        unsigned addresses_count;
+        bool ready, serving, terminating; /* absent: ready */
+        struct span zone;
+        struct conf_pos pos;
+    } *endpoints;
+    unsigned endpoints_count;
+};
+
+struct conf_xbackend { /* an external host by name or address */
+    struct conf_xbackend_endpoint {
+        struct span host; /* DNS name or IP */
+        uint16_t port;
+        struct conf_pos pos;
+    } *endpoints;
+    unsigned endpoints_count;
+    struct span app_protocol;
+};
+
+struct conf_secret {
+    struct span type;
+    struct conf_pair *data; /* decoded from base64 / stringData / files annotation; raw bytes */
+    unsigned data_count;
+};
+
+struct conf_config_map {
+    struct conf_pair *data;
+    unsigned data_count;
+};
+
+/* Rate limits: shared/reference of the policy's API is in doc/ratelimit.md. */
+enum conf_limit_key_type {
+    CONF_LIMIT_KEY_CLIENT_IP,
+    CONF_LIMIT_KEY_HEADER,
+    CONF_LIMIT_KEY_PATH,
+    CONF_LIMIT_KEY_SPIFFE_ID,
+};
+enum conf_limit_missing { CONF_LIMIT_MISSING_SKIP, CONF_LIMIT_MISSING_EMPTY, CONF_LIMIT_MISSING_DENY };
+enum conf_limit_failure { CONF_LIMIT_FAILURE_LOCAL, CONF_LIMIT_FAILURE_OPEN, CONF_LIMIT_FAILURE_CLOSED };
+
+struct conf_limit_key {
+    enum conf_limit_key_type type;
+    struct span name; /* HEADER */
+    uint8_t v4_prefix, v6_prefix; /* CLIENT_IP: 32, 64 by default */
+    enum conf_limit_missing on_missing;
+};
+
+struct conf_limit_rule {
+    struct conf_pos pos;
+    struct span name;
+    struct conf_limit_key *keys;
+    unsigned keys_count; /* 0: one bucket */
+    uint64_t requests, burst; /* burst: requests by default */
+    uint64_t period_ns;
+    bool is_global; /* scope Global (default) or Instance */
+    bool shadow; /* mode Shadow */
+    bool unlimited;
+    enum conf_limit_failure on_store_failure;
+    bool headers; /* headers.standard Draft10 (default) or Off */
+};
+
+struct conf_rate_limit_policy {
+    struct conf_ref *targets; /* Gateway[/listener], HTTPRoute[/rule] of the same namespace */
+    unsigned targets_count;
+    bool has_store;
+    struct conf_ref store;
+    struct conf_limit_rule *rules;
+    unsigned rules_count;
+};
+
+struct conf_rate_limit_store {
+    struct span *endpoints; /* "host:port" or "unix:/path"; exactly one for now (mode Single) */
+    unsigned endpoints_count;
+    struct conf_pos endpoints_pos;
+    bool has_auth, has_tls, has_ca, has_client_cert;
+    struct conf_ref auth; /* Secret: username, password */
+    struct span username_file, password_file;
+    struct conf_ref ca, client_cert;
+    struct span server_name;
+    uint32_t database;
+    uint64_t connect_timeout_ns, deadline_ns; /* 1 s, 5 ms */
+    struct span key_prefix; /* "rgrl" */
+};
+
+#endif
