@@ -82,6 +82,13 @@ static struct arena_chunk *chunk_get(struct arena *arena, size_t needed)
     return chunk;
 }
 
+/* From now on nothing is handed out, not even what would still fit. */
+static void arena_fail(struct arena *arena)
+{
+    arena->overflow = true;
+    arena->pos = arena->end = NULL;
+}
+
 static char *align_up(char *at, size_t align)
 {
     return at + (-(uintptr_t)at & (align - 1));
@@ -122,7 +129,7 @@ COLD void *arena_alloc_slow(struct arena *arena, size_t size, size_t align)
     return at;
 
 overflow:
-    arena->overflow = true;
+    arena_fail(arena);
     return NULL;
 }
 
@@ -138,7 +145,7 @@ void *arena_calloc(struct arena *arena, size_t count, size_t size)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
-        arena->overflow = true;
+        arena_fail(arena);
         return NULL;
     }
     return arena_zalloc(arena, bytes);
@@ -147,7 +154,7 @@ void *arena_calloc(struct arena *arena, size_t count, size_t size)
 struct span arena_copy(struct arena *arena, struct span s)
 {
     if (s.len == SIZE_MAX) {
-        arena->overflow = true;
+        arena_fail(arena);
         return SPAN_NONE;
     }
     char *at = arena_alloc_aligned(arena, s.len + 1, 1);

@@ -22,7 +22,7 @@ struct arena_source {
 };
 
 struct arena {
-    char *pos, *end;
+    char *pos, *end; /* what is left of the newest chunk; NULL after overflow */
     struct arena_chunk *chunks; /* newest first */
     const struct arena_source *source; /* NULL: malloc */
     size_t chunk_size, used, cap; /* bytes; used counts whole chunks */
@@ -40,12 +40,13 @@ void arena_reset(struct arena *arena);
 void *arena_alloc_slow(struct arena *arena, size_t size, size_t align);
 
 /* Uninitialised memory aligned to align (a power of two, <= 16), or NULL: over the cap or no
- * memory. size 0 gives a valid pointer. */
+ * memory, now or before. size 0 gives a valid pointer. */
 static inline void *arena_alloc_aligned(struct arena *arena, size_t size, size_t align)
 {
     uintptr_t at = ((uintptr_t)arena->pos + align - 1) & ~(uintptr_t)(align - 1);
 #ifndef __SANITIZE_ADDRESS__
-    if (LIKELY(arena->pos != NULL && at + size <= (uintptr_t)arena->end)) {
+    uintptr_t end = (uintptr_t)arena->end;
+    if (LIKELY(arena->pos != NULL && at <= end && size <= end - at)) {
         arena->pos = (char *)(at + size);
         return (void *)at;
     }
