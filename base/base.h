@@ -47,8 +47,7 @@
     })
 
 /* The object of `type` whose `member` is at ptr. */
-#define container_of(ptr, type, member)                                                            \
-    ((type *)((char *)(uintptr_t)(ptr)-offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(uintptr_t)(ptr)-offsetof(type, member)))
 
 /* Functions that lose bounds, locale or thread safety: a use does not compile. */
 #define BANNED(fn) fn##_is_banned_see_base_h

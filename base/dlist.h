@@ -11,7 +11,10 @@ struct dlist {
     struct dlist *next, *prev;
 };
 
-#define DLIST_INIT(head) {&(head), &(head)}
+#define DLIST_INIT(head)                                                                           \
+    {                                                                                              \
+        &(head), &(head)                                                                           \
+    }
 
 static inline void dlist_init(struct dlist *link)
 {

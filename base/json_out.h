@@ -26,7 +26,8 @@ void json_out_span(struct json_out *out, struct span s);
 void json_out_int(struct json_out *out, int64_t value);
 void json_out_bool(struct json_out *out, bool value);
 void json_out_null(struct json_out *out);
-/* Escapes s into dst (without quotes), at most dst_size bytes, never half an escape; bytes written. */
+/* Escapes s into dst without quotes: at most dst_size bytes, never half an escape.
+ * Returns the bytes written. */
 size_t json_out_escape(struct span s, char *dst, size_t dst_size);
 
 #endif

@@ -27,10 +27,17 @@ struct log_site {
 #define LOG_SITE_LINES_MAX 20
 #define LOG_SITE_WINDOW_NS (UINT64_C(10) * 1000 * 1000 * 1000)
 
-/* A line ends at 4096 bytes, a value at 1024: longer ones end with "...". message: a short fixed sentence. Then pairs made by the LOG_* field macros, ended by LOG_END. */
+/* A line ends at 4096 bytes, a value at 1024: longer ones end with "...". message: a short fixed
+ * sentence. Then pairs made by the LOG_* field macros, ended by LOG_END. */
 void log_write(struct log_site *site, enum log_level level, const char *message, ...);
 
-enum log_field_kind { LOG_FIELD_END, LOG_FIELD_STR, LOG_FIELD_SPAN, LOG_FIELD_INT, LOG_FIELD_ERRNO };
+enum log_field_kind {
+    LOG_FIELD_END,
+    LOG_FIELD_STR,
+    LOG_FIELD_SPAN,
+    LOG_FIELD_INT,
+    LOG_FIELD_ERRNO
+};
 /* Field pairs. The text may be NULL (left out). err is a negative errno. */
 #define LOG_STR(key, text) LOG_FIELD_STR, (key), (const char *)(text)
 #define LOG_SPAN(key, s) LOG_FIELD_SPAN, (key), (int)(s).len, (s).ptr

@@ -45,11 +45,11 @@ static const struct {
     uint64_t ns;
     const char *text;
 } bounds[METRIC_BUCKETS - 1] = {
-    {UINT64_C(5000000), "0.005"},    {UINT64_C(10000000), "0.01"},  {UINT64_C(25000000), "0.025"},
-    {UINT64_C(50000000), "0.05"},    {UINT64_C(75000000), "0.075"}, {UINT64_C(100000000), "0.1"},
-    {UINT64_C(250000000), "0.25"},   {UINT64_C(500000000), "0.5"},  {UINT64_C(750000000), "0.75"},
-    {UINT64_C(1000000000), "1"},     {UINT64_C(2500000000), "2.5"}, {UINT64_C(5000000000), "5"},
-    {UINT64_C(7500000000), "7.5"},   {UINT64_C(10000000000), "10"},
+    {UINT64_C(5000000), "0.005"},  {UINT64_C(10000000), "0.01"},  {UINT64_C(25000000), "0.025"},
+    {UINT64_C(50000000), "0.05"},  {UINT64_C(75000000), "0.075"}, {UINT64_C(100000000), "0.1"},
+    {UINT64_C(250000000), "0.25"}, {UINT64_C(500000000), "0.5"},  {UINT64_C(750000000), "0.75"},
+    {UINT64_C(1000000000), "1"},   {UINT64_C(2500000000), "2.5"}, {UINT64_C(5000000000), "5"},
+    {UINT64_C(7500000000), "7.5"}, {UINT64_C(10000000000), "10"},
 };
 
 /* One series lives until the process ends, so readers need no lock: they
@@ -65,7 +65,7 @@ struct metric_series {
 };
 
 struct family_state {
-    struct hmap series;          /* control thread only */
+    struct hmap series; /* control thread only */
     struct metric_series *first; /* published with release */
 };
 

@@ -161,7 +161,8 @@ static void due_collect(struct wheel *wheel, uint64_t tick, uint64_t now_ns, str
             timer_place(wheel, dlist_entry(link, struct timer, link));
     }
     wheel->now_tick = tick;
-    dlist_foreach(it, next, slot_of(wheel, 0, tick)) {
+    dlist_foreach(it, next, slot_of(wheel, 0, tick))
+    {
         if (dlist_entry(it, struct timer, link)->deadline_ns > now_ns)
             continue;
         link_remove(wheel, it);

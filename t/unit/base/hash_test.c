@@ -65,16 +65,11 @@ static void test_sip13_vectors(void **state)
         size_t len;
         uint64_t hash;
     } cases[] = {
-        {0, UINT64_C(0xabac0158050fc4dc)},
-        {1, UINT64_C(0xc9f49bf37d57ca93)},
-        {2, UINT64_C(0x82cb9b024dc7d44d)},
-        {3, UINT64_C(0x8bf80ab8e7ddf7fb)},
-        {7, UINT64_C(0xd3927d989bb11140)},
-        {8, UINT64_C(0x369095118d299a8e)},
-        {9, UINT64_C(0x25a48eb36c063de4)},
-        {15, UINT64_C(0xd320d86d2a519956)},
-        {16, UINT64_C(0xcc4fdd1a7d908b66)},
-        {63, UINT64_C(0x9d199062b7bbb3a8)},
+        {0, UINT64_C(0xabac0158050fc4dc)},  {1, UINT64_C(0xc9f49bf37d57ca93)},
+        {2, UINT64_C(0x82cb9b024dc7d44d)},  {3, UINT64_C(0x8bf80ab8e7ddf7fb)},
+        {7, UINT64_C(0xd3927d989bb11140)},  {8, UINT64_C(0x369095118d299a8e)},
+        {9, UINT64_C(0x25a48eb36c063de4)},  {15, UINT64_C(0xd320d86d2a519956)},
+        {16, UINT64_C(0xcc4fdd1a7d908b66)}, {63, UINT64_C(0x9d199062b7bbb3a8)},
     };
     struct hash_key key = reference_key();
     char input[64];

@@ -65,13 +65,13 @@ static const struct {
     {SPAN_LIT("\0\x01\x1f\x7f"), "\\u0000\\u0001\\u001f\\u007f"},
     {SPAN_LIT("\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"), "\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"},
     {SPAN_LIT("\xff"), "\\u00ff"},
-    {SPAN_LIT("\xc3"), "\\u00c3"},               /* cut */
-    {SPAN_LIT("\xc3x"), "\\u00c3x"},             /* cut by another */
-    {SPAN_LIT("\xc0\x80"), "\\u00c0\\u0080"},    /* overlong NUL */
+    {SPAN_LIT("\xc3"), "\\u00c3"}, /* cut */
+    {SPAN_LIT("\xc3x"), "\\u00c3x"}, /* cut by another */
+    {SPAN_LIT("\xc0\x80"), "\\u00c0\\u0080"}, /* overlong NUL */
     {SPAN_LIT("\xe0\x9f\xbf"), "\\u00e0\\u009f\\u00bf"},
     {SPAN_LIT("\xed\xa0\x80"), "\\u00ed\\u00a0\\u0080"}, /* surrogate */
     {SPAN_LIT("\xed\x9f\xbf"), "\xed\x9f\xbf"},
-    {SPAN_LIT("\xf4\x8f\xbf\xbf"), "\xf4\x8f\xbf\xbf"},  /* the last character */
+    {SPAN_LIT("\xf4\x8f\xbf\xbf"), "\xf4\x8f\xbf\xbf"}, /* the last character */
     {SPAN_LIT("\xf4\x90\x80\x80"), "\\u00f4\\u0090\\u0080\\u0080"},
     {SPAN_LIT("\xc2\x9b"), "\\u009b"}, /* a terminal's control sequence introducer */
     {SPAN_LIT("\xc2\xa0"), "\xc2\xa0"},
@@ -104,9 +104,9 @@ static void test_escape_never_half(void **state)
         struct span in;
         size_t size, wanted;
     } cases[] = {
-        {SPAN_LIT("abc"), 0, 0},    {SPAN_LIT("abc"), 2, 2},      {SPAN_LIT("abc"), 3, 3},
-        {SPAN_LIT("a\n"), 2, 1},    {SPAN_LIT("a\n"), 3, 3},      {SPAN_LIT("\x01"), 5, 0},
-        {SPAN_LIT("\x01"), 6, 6},   {SPAN_LIT("a\xc3\xa9"), 2, 1}, {SPAN_LIT("a\xc3\xa9"), 3, 3},
+        {SPAN_LIT("abc"), 0, 0},  {SPAN_LIT("abc"), 2, 2},       {SPAN_LIT("abc"), 3, 3},
+        {SPAN_LIT("a\n"), 2, 1},  {SPAN_LIT("a\n"), 3, 3},       {SPAN_LIT("\x01"), 5, 0},
+        {SPAN_LIT("\x01"), 6, 6}, {SPAN_LIT("a\xc3\xa9"), 2, 1}, {SPAN_LIT("a\xc3\xa9"), 3, 3},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         char out[10];

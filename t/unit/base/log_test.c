@@ -182,9 +182,9 @@ static int file_open(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),        cmocka_unit_test(test_journal_and_json),
-        cmocka_unit_test(test_level),       cmocka_unit_test(test_long_values),
-        cmocka_unit_test(test_rate_limit),  cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_text),       cmocka_unit_test(test_journal_and_json),
+        cmocka_unit_test(test_level),      cmocka_unit_test(test_long_values),
+        cmocka_unit_test(test_rate_limit), cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests_name("log", tests, file_open, NULL);
 }

@@ -36,8 +36,7 @@ static void test_threads(void **state)
     pthread_t threads[4];
     static int own;
     for (unsigned i = 0; i < 4; i++)
-        assert_int_equal(
-            pthread_create(&threads[i], NULL, counting_main, i < 2 ? &own : NULL), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, counting_main, i < 2 ? &own : NULL), 0);
     for (unsigned i = 0; i < 4; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     assert_int_equal(metric_get(METRIC_CONNECTIONS_TOTAL), 400000);
@@ -67,9 +66,10 @@ static void test_labels(void **state)
     metric_series_add(second, 3);
     struct buf buf;
     expose(&buf);
-    assert_non_null(strstr(buf_str(&buf), "# TYPE ringgate_outcomes_total counter\n"
-                                          "ringgate_outcomes_total{outcome=\"a\\\"b\\\\c\\nd_\"} 2\n"
-                                          "ringgate_outcomes_total{outcome=\"ok\"} 3\n"));
+    assert_non_null(strstr(buf_str(&buf),
+                           "# TYPE ringgate_outcomes_total counter\n"
+                           "ringgate_outcomes_total{outcome=\"a\\\"b\\\\c\\nd_\"} 2\n"
+                           "ringgate_outcomes_total{outcome=\"ok\"} 3\n"));
     /* A family without a series is not shown. */
     assert_null(strstr(buf_str(&buf), "ringgate_build_info"));
     buf_fini(&buf);
@@ -160,8 +160,10 @@ static void test_exposition_is_well_formed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads),    cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_histogram),  cmocka_unit_test(test_series_cap),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_histogram),
+        cmocka_unit_test(test_series_cap),
         cmocka_unit_test(test_exposition_is_well_formed),
     };
     return cmocka_run_group_tests_name("metric", tests, NULL, NULL);

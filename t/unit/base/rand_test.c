@@ -14,7 +14,10 @@ static void test_known_sequence(void **state)
 {
     (void)state;
     static const uint64_t wanted[] = {
-        UINT64_C(11520), UINT64_C(0), UINT64_C(1509978240), UINT64_C(1215971899390074240),
+        UINT64_C(11520),
+        UINT64_C(0),
+        UINT64_C(1509978240),
+        UINT64_C(1215971899390074240),
     };
     struct rand_state rand = {.s = {1, 2, 3, 4}};
     for (size_t i = 0; i < ARRAY_COUNT(wanted); i++)

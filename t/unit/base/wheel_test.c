@@ -42,13 +42,26 @@ static void test_limits(void **state)
 {
     (void)state;
     static const uint64_t aheads[] = {
-        0, 1, NS_PER_MS - 1, NS_PER_MS, NS_PER_MS + 1, 63 * NS_PER_MS, 64 * NS_PER_MS,
-        65 * NS_PER_MS, 4095 * NS_PER_MS, 4096 * NS_PER_MS, (UINT64_C(1) << 31) * NS_PER_MS,
-        (UINT64_C(1) << 36) * NS_PER_MS, (UINT64_C(1) << 37) * NS_PER_MS + 5,
+        0,
+        1,
+        NS_PER_MS - 1,
+        NS_PER_MS,
+        NS_PER_MS + 1,
+        63 * NS_PER_MS,
+        64 * NS_PER_MS,
+        65 * NS_PER_MS,
+        4095 * NS_PER_MS,
+        4096 * NS_PER_MS,
+        (UINT64_C(1) << 31) * NS_PER_MS,
+        (UINT64_C(1) << 36) * NS_PER_MS,
+        (UINT64_C(1) << 37) * NS_PER_MS + 5,
     };
     /* The fourth start lies a second before the end of a round of the top level. */
     static const uint64_t starts[] = {
-        0, 1234567, 4095 * NS_PER_MS + 1, ((UINT64_C(1) << 36) - 1000) * NS_PER_MS + 17,
+        0,
+        1234567,
+        4095 * NS_PER_MS + 1,
+        ((UINT64_C(1) << 36) - 1000) * NS_PER_MS + 17,
     };
     struct probe probe = {.fired = 0};
     timer_init(&probe.timer, probe_fire);
@@ -135,7 +148,8 @@ static void test_against_a_plain_list(void **state)
             } else {
                 /* From nanoseconds to a month ahead, now and then in the past. */
                 uint64_t ahead = rand_u64(&rand) >> (12 + rand_below(&rand, 50));
-                uint64_t deadline = rand_below(&rand, 20) == 0 ? now - MIN(now, ahead) : now + ahead;
+                uint64_t deadline =
+                    rand_below(&rand, 20) == 0 ? now - MIN(now, ahead) : now + ahead;
                 wheel_arm(&wheel, &probes[i].timer, deadline);
                 deadlines[i] = deadline;
                 probes[i].tick = MAX(deadline, now) / NS_PER_MS;
