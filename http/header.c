@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "http/header.h"
+
+#include "base/panic.h"
+
+struct header_entry {
+    struct span name;
+    unsigned flags;
+};
+
+static const struct header_entry header_entries[HTTP_HEADER_COUNT] = {
+#define HEADER(id, text, bits) [HTTP_HEADER_##id] = {{text, sizeof(text) - 1}, bits},
+#include "http/headers.tbl"
+#undef HEADER
+};
+
+static inline bool header_matches(enum http_header_id id, const char *name)
+{
+    struct span known = header_entries[id].name;
+    for (size_t i = 0; i < known.len; i++)
+        if ((char)ascii_lower((unsigned char)name[i]) != known.ptr[i])
+            return false;
+    return true;
+}
+
+#define TRY(id)                                                                                    \
+    if (header_matches(HTTP_HEADER_##id, name.ptr))                                                \
+        return HTTP_HEADER_##id
+
+/* A name's length leaves at most four candidates, which differ early. The unit
+ * test asks for every line of headers.tbl, so a new one cannot be forgotten here. */
+static enum http_header_id header_find_long(struct span name)
+{
+    switch (name.len) {
+    case 13:
+        TRY(AUTHORIZATION);
+        break;
+    case 14:
+        TRY(CONTENT_LENGTH);
+        TRY(HTTP2_SETTINGS);
+        break;
+    case 15:
+        TRY(X_FORWARDED_FOR);
+        break;
+    case 16:
+        TRY(X_FORWARDED_HOST);
+        TRY(X_FORWARDED_PORT);
+        TRY(PROXY_CONNECTION);
+        TRY(RATELIMIT_POLICY);
+        break;
+    case 17:
+        TRY(TRANSFER_ENCODING);
+        TRY(X_FORWARDED_PROTO);
+        break;
+    case 18:
+        TRY(PROXY_AUTHENTICATE);
+        break;
+    case 19:
+        TRY(PROXY_AUTHORIZATION);
+        break;
+    case 23:
+        TRY(X_FORWARDED_CLIENT_CERT);
+        break;
+    default:
+        break;
+    }
+    return HTTP_HEADER_OTHER;
+}
+
+enum http_header_id http_header_find(struct span name)
+{
+    switch (name.len) {
+    case 2:
+        TRY(TE);
+        break;
+    case 3:
+        TRY(VIA);
+        break;
+    case 4:
+        TRY(HOST);
+        TRY(DATE);
+        break;
+    case 5:
+        TRY(PROXY);
+        break;
+    case 6:
+        TRY(COOKIE);
+        TRY(SERVER);
+        TRY(EXPECT);
+        break;
+    case 7:
+        TRY(UPGRADE);
+        TRY(TRAILER);
+        break;
+    case 8:
+        TRY(LOCATION);
+        break;
+    case 9:
+        TRY(X_REAL_IP);
+        TRY(FORWARDED);
+        TRY(RATELIMIT);
+        break;
+    case 10:
+        TRY(CONNECTION);
+        TRY(USER_AGENT);
+        TRY(SET_COOKIE);
+        TRY(KEEP_ALIVE);
+        break;
+    case 11:
+        TRY(RETRY_AFTER);
+        break;
+    case 12:
+        TRY(CONTENT_TYPE);
+        TRY(X_REQUEST_ID);
+        break;
+    default:
+        return header_find_long(name);
+    }
+    return HTTP_HEADER_OTHER;
+}
+
+struct span http_header_name(enum http_header_id id)
+{
+    ASSERT(id < HTTP_HEADER_COUNT);
+    return header_entries[id].name;
+}
+
+unsigned http_header_flags(enum http_header_id id)
+{
+    ASSERT(id < HTTP_HEADER_COUNT);
+    return header_entries[id].flags;
+}

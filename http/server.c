@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "http/server.h"
+
+#include "base/clock.h"
+
+void http_limits_default(struct http_limits *limits)
+{
+    *limits = (struct http_limits){
+        .head_bytes_max = 32768,
+        .request_line_max = 8192,
+        .field_bytes_max = 16384,
+        .fields_max = 100,
+        .trailer_bytes_max = 8192,
+        .trailers_max = 32,
+        .chunk_ext_bytes_max = 4096,
+        .requests_max = 1000,
+        .head_timeout_ns = 10 * NS_PER_S,
+        .idle_timeout_ns = 75 * NS_PER_S,
+        .body_timeout_ns = 30 * NS_PER_S,
+    };
+}
