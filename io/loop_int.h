@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_IO_LOOP_INT_H
+#define RINGGATE_IO_LOOP_INT_H
+
+/* The loop's pools of small objects, for the files of io/. */
+
+#include "base/pool.h"
+#include "io/engine.h"
+
+struct loop_pools {
+    struct pool conns, addrs, relays;
+};
+
+/* Runs task->run when this turn ends, after all callbacks: to free memory. */
+void loop_bury(struct loop *loop, struct loop_task *task);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_IO_SOCK_H
+#define RINGGATE_IO_SOCK_H
+
+/* Making sockets. Any thread. */
+
+#include "base/err.h"
+#include "io/addr.h"
+
+/* A blocking stream socket to connect from, with the options of every conn (no delay, keep-alive, user
+ * timeout on TCP). The descriptor or -errno. */
+MUST_CHECK int sock_open(int family);
+/* Sets those options; on a listener accepted sockets inherit them. */
+void sock_set_options(int fd, int family);
+
+struct acceptor_options;
+MUST_CHECK int sock_listen(const struct addr *addr, const struct acceptor_options *options,
+                           struct err *reterr);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_IO_URING_H
+#define RINGGATE_IO_URING_H
+
+/* The io_uring engine: one ring a loop, made and used by the loop's thread
+ * only (SINGLE_ISSUER, DEFER_TASKRUN). Submissions gather during a turn and go
+ * to the kernel in the one call that also waits. For the files uring*.c and
+ * loop_engine.c. */
+
+#include "io/bufring.h"
+#include "io/engine.h"
+
+#include <liburing.h>
+
+struct uring_watch;
+
+struct uring {
+    struct engine engine; /* first */
+    struct io_uring ring;
+    struct bufring bufring;
+    struct dlist starved; /* sock.link: receive ended for want of a buffer */
+    bool multishot; /* receive with provided buffers works here */
+    bool reg_fd; /* the ring's descriptor is registered */
+    bool no_iowait;
+    bool draining; /* dispatching: completions are being handled */
+    unsigned sq_entries;
+    struct msghdr *msgs; /* by submission slot: live until it is submitted */
+    struct iovec (*iovs)[ENGINE_IOV_MAX];
+    /* Completions put aside when the submission queue had to be emptied into a full completion queue. */
+    struct io_uring_cqe *aside;
+    unsigned aside_count, aside_max;
+};
+
+static inline struct uring *uring_of(struct engine *engine)
+{
+    return container_of(engine, struct uring, engine);
+}
+
+/* Sets up a ring with the best flags the kernel takes. 0; -errno. */
+MUST_CHECK int uring_ring_init(struct io_uring *ring, unsigned sq_entries, unsigned cq_entries);
+/* An empty submission for op (NULL: its completion interests nobody). Never NULL. */
+struct io_uring_sqe *uring_sqe(struct uring *uring, struct op *op);
+/* Makes room for n submissions that must go together. */
+void uring_sq_reserve(struct uring *uring, unsigned n);
+/* Submits the cancellation of an armed op, once per arming. */
+void uring_cancel(struct uring *uring, struct op *op);
+/* Called when a sock's op had its last completion. */
+void uring_sock_idle(struct sock *sock);
+
+/* uring_rx.c */
+void uring_rx_set(struct sock *sock, enum sock_rx rx);
+void uring_rx_starved_run(struct uring *uring);
+
+#endif

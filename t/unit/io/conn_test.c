@@ -1,0 +1,801 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "io_fixture.h"
+
+#include <netinet/tcp.h>
+
+#include "base/rand.h"
+
+static void write_all(int fd, const void *data, size_t len)
+{
+    assert_int_equal(send(fd, data, len, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+static uint8_t pattern_at(size_t i)
+{
+    return (uint8_t)(i * 131 + i / 257);
+}
+
+static void fill_pattern(uint8_t *data, size_t offset, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        data[i] = pattern_at(offset + i);
+}
+
+static void test_echo_random_sizes(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct recorder rec;
+        recorder_init(&rec);
+        rec.echo = true;
+        int client;
+        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+        struct rand_state rand;
+        rand_seed(&rand, 7);
+        static uint8_t out[65536], in[65536];
+        size_t offset = 0;
+        for (int round = 0; round < 200; round++) {
+            size_t len = 1 + rand_below(&rand, round % 4 == 0 ? 60000 : 3000);
+            fill_pattern(out, offset, len);
+            write_all(client, out, len);
+            offset += len;
+            FIXTURE_UNTIL(loop, rec.len == offset && conn_queued(rec.conn) == 0);
+            size_t got = 0;
+            while (got < len) {
+                ssize_t n = recv(client, in + got, len - got, 0);
+                assert_true(n > 0);
+                got += (size_t)n;
+            }
+            assert_memory_equal(in, out, len);
+        }
+        assert_int_equal(block_in_use(loop->blocks), 0);
+        assert_int_equal(rec.opens, 0);
+        (void)close(client);
+        FIXTURE_UNTIL(loop, rec.ends == 1);
+        assert_true(conn_is_ended(rec.conn));
+        recorder_fini(&rec);
+        fixture_end(loop, acceptor);
+    }
+}
+
+/* 8 MiB through a tiny send buffer to a reader that reads in small steps. */
+static void test_large_stream_slow_reader(void **state)
+{
+    (void)state;
+    const size_t total = 8u << 20;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct recorder rec;
+        recorder_init(&rec);
+        int client;
+        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+        int size = 4096;
+        assert_int_equal(setsockopt(conn_fd(rec.conn), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)),
+                         0);
+        static uint8_t piece[50000], in[32768];
+        size_t sent = 0, got = 0;
+        unsigned step = 0;
+        while (got < total) {
+            while (sent < total && !conn_is_congested(rec.conn)) {
+                size_t len = MIN(total - sent, 1 + (size_t)(step++ * 7919 % sizeof(piece)));
+                fill_pattern(piece, sent, len);
+                assert_int_equal(conn_write_span(rec.conn, span_make(piece, len)), 0);
+                sent += len;
+            }
+            loop_turn(loop, 0);
+            ssize_t n = recv(client, in, 1 + step * 13 % sizeof(in), MSG_DONTWAIT);
+            if (n < 0) {
+                assert_int_equal(errno, EAGAIN);
+                loop_turn(loop, NS_PER_MS);
+                continue;
+            }
+            for (ssize_t i = 0; i < n; i++)
+                assert_int_equal(in[i], pattern_at(got + (size_t)i));
+            got += (size_t)n;
+        }
+        assert_true(rec.drains > 0);
+        FIXTURE_UNTIL(loop, conn_queued(rec.conn) == 0);
+        assert_int_equal(conn_bytes_out(rec.conn), total);
+        assert_int_equal(block_in_use(loop->blocks), 0);
+        (void)close(client);
+        recorder_fini(&rec);
+        fixture_end(loop, acceptor);
+    }
+}
+
+static void test_half_close_from_peer(void **state)
+{
+    (void)state;
+    const size_t total = 1u << 20;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct recorder rec;
+        recorder_init(&rec);
+        int client;
+        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+        write_all(client, "request", 7);
+        assert_int_equal(shutdown(client, SHUT_WR), 0);
+        FIXTURE_UNTIL(loop, rec.ends == 1);
+        assert_int_equal(rec.len, 7);
+        uint8_t *answer = xmalloc(total);
+        fill_pattern(answer, 0, total);
+        assert_int_equal(conn_write_span(rec.conn, span_make(answer, total)), 0);
+        conn_close(rec.conn, false);
+        rec.conn = NULL;
+        static uint8_t in[65536];
+        size_t got = 0;
+        for (;;) {
+            ssize_t n = recv(client, in, sizeof(in), MSG_DONTWAIT);
+            if (n == 0)
+                break;
+            if (n < 0) {
+                assert_int_equal(errno, EAGAIN);
+                loop_turn(loop, NS_PER_MS);
+                continue;
+            }
+            assert_memory_equal(in, answer + got, n);
+            got += (size_t)n;
+        }
+        assert_int_equal(got, total);
+        free(answer);
+        (void)close(client);
+        recorder_fini(&rec);
+        fixture_end(loop, acceptor);
+    }
+}
+
+static void test_half_close_from_us(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct recorder rec;
+        recorder_init(&rec);
+        int client;
+        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+        assert_int_equal(conn_write_span(rec.conn, SPAN_LIT("last")), 0);
+        conn_shutdown(rec.conn);
+        assert_int_equal(conn_write_span(rec.conn, SPAN_LIT("more")), -EPIPE);
+        loop_turn(loop, 0);
+        loop_turn(loop, 0);
+        char in[16];
+        assert_int_equal(recv(client, in, sizeof(in), MSG_WAITALL), 4);
+        assert_int_equal(recv(client, in, sizeof(in), 0), 0);
+        write_all(client, "still heard", 11);
+        FIXTURE_UNTIL(loop, rec.len == 11);
+        (void)close(client);
+        FIXTURE_UNTIL(loop, rec.ends == 1);
+        recorder_fini(&rec);
+        fixture_end(loop, acceptor);
+    }
+}
+
+static void reset_client(int client)
+{
+    struct linger linger = {.l_onoff = 1};
+    assert_int_equal(setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+    (void)close(client);
+}
+
+enum reset_state { RESET_IDLE, RESET_PAUSED, RESET_QUEUED, RESET_BULK, RESET_CLOSING, RESET_STATES };
+
+static void test_peer_reset(void **state)
+{
+    (void)state;
+    static uint8_t big[6u << 20];
+    FIXTURE_EACH_ENGINE(engine) {
+        for (int when = 0; when < RESET_STATES; when++) {
+            struct loop *loop = fixture_loop(engine);
+            struct recorder rec;
+            recorder_init(&rec);
+            int client;
+            struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+            if (when == RESET_PAUSED)
+                conn_pause_input(rec.conn);
+            if (when == RESET_BULK)
+                conn_set_rx_mode(rec.conn, CONN_RX_BULK);
+            if (when == RESET_QUEUED || when == RESET_CLOSING)
+                assert_int_equal(conn_write_span(rec.conn, span_make(big, sizeof(big))), 0);
+            loop_turn(loop, NS_PER_MS);
+            loop_turn(loop, NS_PER_MS);
+            if (when == RESET_CLOSING) {
+                conn_close(rec.conn, true);
+                rec.conn = NULL;
+            }
+            reset_client(client);
+            if (when == RESET_CLOSING) {
+                FIXTURE_UNTIL(loop, loop->conns == 0);
+                assert_int_equal(rec.closes, 0);
+            } else {
+                FIXTURE_UNTIL(loop, rec.closes == 1);
+                assert_true(rec.error == -ECONNRESET || rec.error == -EPIPE);
+                assert_string_not_equal(rec.text, "");
+            }
+            recorder_fini(&rec);
+            fixture_end(loop, acceptor);
+        }
+    }
+}
+
+/* An answer to a request that was not read to its end must reach the peer. */
+static void test_close_with_linger(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct recorder rec;
+        recorder_init(&rec);
+        int client;
+        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+        static uint8_t body[20000];
+        write_all(client, body, sizeof(body));
+        FIXTURE_UNTIL(loop, rec.len > 0);
+        assert_int_equal(conn_write_span(rec.conn, SPAN_LIT("413")), 0);
+        conn_close(rec.conn, true);
+        rec.conn = NULL;
+        loop_turn(loop, NS_PER_MS);
+        loop_turn(loop, NS_PER_MS);
+        write_all(client, body, sizeof(body)); /* what a close would answer with a reset */
+        for (int i = 0; i < 5; i++)
+            loop_turn(loop, NS_PER_MS);
+        char in[16];
+        assert_int_equal(recv(client, in, sizeof(in), 0), 3);
+        assert_int_equal(recv(client, in, sizeof(in), 0), 0);
+        assert_int_equal(loop->conns, 1); /* still discarding */
+        (void)close(client);
+        FIXTURE_UNTIL(loop, loop->conns == 0);
+        recorder_fini(&rec);
+        fixture_end(loop, acceptor);
+    }
+}
+
+/* A peer that keeps sending to a closed conn is cut off. */
+static void test_linger_is_bounded(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct recorder rec;
+        recorder_init(&rec);
+        int client;
+        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+        conn_close(rec.conn, true);
+        rec.conn = NULL;
+        static uint8_t flood[32768];
+        while (loop->conns > 0) {
+            (void)send(client, flood, sizeof(flood), MSG_DONTWAIT | MSG_NOSIGNAL);
+            loop_turn(loop, NS_PER_MS);
+        }
+        (void)close(client);
+        recorder_fini(&rec);
+        fixture_end(loop, acceptor);
+    }
+}
+
+static void test_write_timeout(void **state)
+{
+    (void)state;
+    static uint8_t big[16u << 20];
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct recorder rec;
+        recorder_init(&rec);
+        int client;
+        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+        conn_set_write_timeout(rec.conn, 50 * NS_PER_MS);
+        assert_int_equal(conn_write_span(rec.conn, span_make(big, sizeof(big))), 0);
+        assert_true(conn_is_congested(rec.conn));
+        FIXTURE_UNTIL(loop, rec.closes == 1);
+        assert_int_equal(rec.error, -ETIMEDOUT);
+        assert_string_equal(rec.text, "write timed out");
+        FIXTURE_UNTIL(loop, loop->conns == 0);
+        assert_int_equal(block_in_use(loop->blocks), 0);
+        (void)close(client);
+        recorder_fini(&rec);
+        fixture_end(loop, acceptor);
+    }
+}
+
+static void test_deadline(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct recorder rec;
+        recorder_init(&rec);
+        int client;
+        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+        conn_set_deadline(rec.conn, loop->clock.mono_ns + 20 * NS_PER_MS);
+        conn_set_deadline(rec.conn, loop->clock.mono_ns + 40 * NS_PER_MS);
+        uint64_t due = loop->clock.mono_ns + 40 * NS_PER_MS;
+        FIXTURE_UNTIL(loop, rec.timeouts == 1);
+        assert_true(loop->clock.mono_ns >= due);
+        conn_set_deadline(rec.conn, loop->clock.mono_ns + 10 * NS_PER_MS);
+        conn_set_deadline(rec.conn, 0);
+        uint64_t later = loop->clock.mono_ns + 30 * NS_PER_MS;
+        FIXTURE_UNTIL(loop, loop->clock.mono_ns > later);
+        assert_int_equal(rec.timeouts, 1);
+        (void)close(client);
+        recorder_fini(&rec);
+        fixture_end(loop, acceptor);
+    }
+}
+
+static void test_pause_and_resume(void **state)
+{
+    (void)state;
+    const size_t total = 24u << 20;
+    FIXTURE_EACH_ENGINE(engine) {
+        for (int bulk = 0; bulk < 2; bulk++) {
+            struct loop *loop = fixture_loop(engine);
+            struct recorder rec;
+            recorder_init(&rec);
+            int client;
+            struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+            conn_set_rx_mode(rec.conn, bulk ? CONN_RX_BULK : CONN_RX_INTERACTIVE);
+            uint8_t *out = xmalloc(total);
+            fill_pattern(out, 0, total);
+            size_t sent = 0;
+            conn_pause_input(rec.conn);
+            for (int i = 0; i < 200; i++) {
+                ssize_t n = send(client, out + sent, total - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+                sent += n > 0 ? (size_t)n : 0;
+                loop_turn(loop, 0);
+            }
+            assert_int_equal(rec.len, 0);
+            assert_true(sent < total); /* back pressure reached the sender */
+            assert_true(block_in_use(loop->blocks) <= 80);
+            for (unsigned i = 0; rec.len < total; i++) {
+                if (i % 3 == 0)
+                    conn_resume_input(rec.conn);
+                else if (i % 3 == 1)
+                    conn_pause_input(rec.conn);
+                if (sent < total) {
+                    ssize_t n =
+                        send(client, out + sent, total - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+                    sent += n > 0 ? (size_t)n : 0;
+                }
+                loop_turn(loop, 0);
+            }
+            assert_int_equal(rec.len, total);
+            assert_memory_equal(rec.data, out, total);
+            conn_pause_input(rec.conn);
+            (void)close(client);
+            FIXTURE_UNTIL(loop, rec.ends == 1); /* told although paused */
+            assert_int_equal(block_in_use(loop->blocks), 0);
+            free(out);
+            recorder_fini(&rec);
+            fixture_end(loop, acceptor);
+        }
+    }
+}
+
+static void test_input_grows_until_full(void **state)
+{
+    (void)state;
+    const size_t total = 300000;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct recorder rec;
+        recorder_init(&rec);
+        rec.keep = SIZE_MAX; /* consumes nothing */
+        int client;
+        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+        uint8_t *out = xmalloc(total);
+        fill_pattern(out, 0, total);
+        size_t sent = 0, got = 0;
+        bool was_full = false;
+        while (got < total) {
+            if (sent < total) {
+                ssize_t n = send(client, out + sent, MIN(total - sent, (size_t)5000), MSG_DONTWAIT);
+                sent += n > 0 ? (size_t)n : 0;
+            }
+            loop_turn(loop, 0);
+            struct span in = conn_input(rec.conn);
+            assert_memory_equal(in.ptr, out + got, in.len);
+            assert_true(in.len <= BLOCK_LARGE_SIZE);
+            if (conn_input_is_full(rec.conn) || sent == total) {
+                was_full |= conn_input_is_full(rec.conn);
+                size_t n = MIN(in.len, (size_t)20011);
+                conn_consume(rec.conn, n);
+                got += n;
+            }
+        }
+        assert_true(was_full);
+        assert_int_equal(block_in_use(loop->blocks), 0);
+        free(out);
+        (void)close(client);
+        recorder_fini(&rec);
+        fixture_end(loop, acceptor);
+    }
+}
+
+static void test_dial(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct addr addr;
+        int fd = fixture_listen(&addr);
+        struct recorder rec, server;
+        recorder_init(&rec);
+        recorder_init(&server);
+        server.echo = true;
+        struct acceptor *acceptor = acceptor_start(loop, fd, recorder_accept, &server);
+        int error = 0;
+        rec.conn = conn_dial(loop, &addr, NS_PER_S, &rec.owner, &error);
+        assert_non_null(rec.conn);
+        assert_int_equal(conn_write_span(rec.conn, SPAN_LIT("early")), -ENOTCONN);
+        FIXTURE_UNTIL(loop, rec.opens == 1);
+        assert_int_equal(conn_write_span(rec.conn, SPAN_LIT("hello")), 0);
+        FIXTURE_UNTIL(loop, rec.len == 5);
+        assert_memory_equal(rec.data, "hello", 5);
+        assert_true(addr_equal(conn_peer(rec.conn), &addr));
+        assert_true(addr_equal(conn_local(rec.conn), conn_peer(server.conn)));
+        recorder_fini(&rec);
+        FIXTURE_UNTIL(loop, server.ends == 1);
+        recorder_fini(&server);
+        fixture_end(loop, acceptor);
+    }
+}
+
+static void test_dial_refused(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct addr addr;
+        (void)close(fixture_listen(&addr));
+        struct recorder rec;
+        recorder_init(&rec);
+        int error = 0;
+        rec.conn = conn_dial(loop, &addr, NS_PER_S, &rec.owner, &error);
+        assert_non_null(rec.conn);
+        FIXTURE_UNTIL(loop, rec.closes == 1);
+        assert_int_equal(rec.error, -ECONNREFUSED);
+        assert_int_equal(rec.opens, 0);
+        /* A socket file that is not there fails at once, and is told later all the same. */
+        assert_int_equal(addr_parse(SPAN_LIT("unix:/nonexistent/socket"), &addr), 0);
+        rec.conn = conn_dial(loop, &addr, NS_PER_S, &rec.owner, &error);
+        assert_non_null(rec.conn);
+        assert_int_equal(rec.closes, 1);
+        FIXTURE_UNTIL(loop, rec.closes == 2);
+        assert_int_equal(rec.error, -ENOENT);
+        recorder_fini(&rec);
+        fixture_end(loop, NULL);
+    }
+}
+
+/* A listener whose backlog is full drops the handshake: the dial hangs. */
+static void test_dial_timeout(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct acceptor_options options = {.backlog = 1};
+        struct addr addr;
+        assert_int_equal(addr_parse(SPAN_LIT("127.0.0.1:0"), &addr), 0);
+        int fd = acceptor_listen(&addr, &options, NULL);
+        assert_true(fd >= 0);
+        addr.len = sizeof(addr.in);
+        assert_int_equal(getsockname(fd, &addr.sa, &addr.len), 0);
+        int fill[2] = {fixture_connect(&addr), fixture_connect(&addr)};
+        struct recorder rec;
+        recorder_init(&rec);
+        int error = 0;
+        rec.conn = conn_dial(loop, &addr, 50 * NS_PER_MS, &rec.owner, &error);
+        assert_non_null(rec.conn);
+        FIXTURE_UNTIL(loop, rec.closes == 1);
+        assert_int_equal(rec.error, -ETIMEDOUT);
+        assert_string_equal(rec.text, "connect timed out");
+        FIXTURE_UNTIL(loop, loop->conns == 0);
+        (void)close(fill[0]);
+        (void)close(fill[1]);
+        (void)close(fd);
+        recorder_fini(&rec);
+        fixture_end(loop, NULL);
+    }
+}
+
+static void test_abort_resets(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct recorder rec;
+        recorder_init(&rec);
+        int client;
+        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+        conn_abort(rec.conn);
+        rec.conn = NULL;
+        FIXTURE_UNTIL(loop, loop->conns == 0);
+        loop_turn(loop, 0);
+        char in[4];
+        assert_int_equal(recv(client, in, sizeof(in), 0), -1);
+        assert_int_equal(errno, ECONNRESET);
+        (void)close(client);
+        recorder_fini(&rec);
+        fixture_end(loop, acceptor);
+    }
+}
+
+/* The peer sees the end at once, in every receive mode: no armed operation keeps the file open. */
+static void test_close_is_seen(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        for (int bulk = 0; bulk < 2; bulk++) {
+            struct loop *loop = fixture_loop(engine);
+            struct recorder rec;
+            recorder_init(&rec);
+            int client;
+            struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+            conn_set_rx_mode(rec.conn, bulk ? CONN_RX_BULK : CONN_RX_INTERACTIVE);
+            write_all(client, "x", 1);
+            FIXTURE_UNTIL(loop, rec.len == 1);
+            conn_close(rec.conn, false);
+            rec.conn = NULL;
+            FIXTURE_UNTIL(loop, loop->conns == 0);
+            loop_turn(loop, 0);
+            char in[4];
+            assert_int_equal(recv(client, in, sizeof(in), 0), 0);
+            (void)close(client);
+            recorder_fini(&rec);
+            fixture_end(loop, acceptor);
+        }
+    }
+}
+
+static void test_reserve_and_commit(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct recorder rec;
+        recorder_init(&rec);
+        int client;
+        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+        uint8_t *room = conn_reserve(rec.conn, BLOCK_SIZE);
+        assert_non_null(room);
+        assert_int_equal(conn_commit(rec.conn, 0), 0);
+        assert_int_equal(block_in_use(loop->blocks), 0);
+        for (int i = 0; i < 5; i++) {
+            room = conn_reserve(rec.conn, 10000);
+            assert_non_null(room);
+            memset(room, 'a' + i, 7000);
+            assert_int_equal(conn_commit(rec.conn, 7000), 0);
+            assert_int_equal(conn_write_span(rec.conn, SPAN_LIT("!")), 0);
+        }
+        static char in[5 * 7001];
+        FIXTURE_UNTIL(loop, conn_queued(rec.conn) == 0);
+        assert_int_equal(recv(client, in, sizeof(in), MSG_WAITALL), sizeof(in));
+        for (int i = 0; i < 5; i++) {
+            assert_int_equal(in[i * 7001 + 6999], 'a' + i);
+            assert_int_equal(in[i * 7001 + 7000], '!');
+        }
+        (void)close(client);
+        recorder_fini(&rec);
+        fixture_end(loop, acceptor);
+    }
+}
+
+/* Output beyond the cap of blocks fails that conn only. */
+static void test_out_of_blocks(void **state)
+{
+    (void)state;
+    static uint8_t big[8u << 20];
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop =
+            fixture_loop_with((struct loop_options){.engine = engine, .blocks_max = 8});
+        struct recorder rec;
+        recorder_init(&rec);
+        int client;
+        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+        assert_int_equal(conn_write_span(rec.conn, span_make(big, sizeof(big))), -ENOBUFS);
+        assert_int_equal(rec.closes, 0); /* not from inside the call */
+        FIXTURE_UNTIL(loop, rec.closes == 1);
+        assert_int_equal(rec.error, -ENOBUFS);
+        (void)close(client);
+        FIXTURE_UNTIL(loop, loop->conns == 0);
+        assert_int_equal(block_in_use(loop->blocks), 0);
+        recorder_fini(&rec);
+        fixture_end(loop, acceptor);
+    }
+}
+
+/* Upper-cases downwards and upwards; opens after the peer's first byte, which it swallows. */
+struct upper_layer {
+    struct layer layer;
+    bool open;
+    int *frees;
+};
+
+static void upper_on_open(struct layer *layer)
+{
+    (void)layer;
+}
+
+static void upper_on_data(struct layer *layer, struct span data)
+{
+    struct upper_layer *upper = container_of(layer, struct upper_layer, layer);
+    if (!upper->open) {
+        upper->open = true;
+        data = span_skip(data, 1);
+        layer_up_open(layer);
+    }
+    char out[16];
+    while (data.len > 0) {
+        size_t n = MIN(data.len, sizeof(out));
+        for (size_t i = 0; i < n; i++)
+            out[i] = (char)(data.ptr[i] & ~0x20);
+        layer_up_data(layer, span_make(out, n));
+        data = span_skip(data, n);
+    }
+}
+
+static void upper_on_end(struct layer *layer)
+{
+    layer_up_end(layer);
+}
+
+static int upper_write(struct layer *layer, const struct iovec *iov, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char copy[64];
+        assert_true(iov[i].iov_len <= sizeof(copy));
+        for (size_t at = 0; at < iov[i].iov_len; at++)
+            copy[at] = (char)(((const char *)iov[i].iov_base)[at] & ~0x20);
+        struct iovec out = {.iov_base = copy, .iov_len = iov[i].iov_len};
+        int rc = layer_down_write(layer, &out, 1);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static void upper_shutdown(struct layer *layer)
+{
+    struct iovec bye = {.iov_base = (char[]){"."}, .iov_len = 1};
+    assert_int_equal(layer_down_write(layer, &bye, 1), 0);
+    layer_down_shutdown(layer);
+}
+
+static void upper_free(struct layer *layer)
+{
+    struct upper_layer *upper = container_of(layer, struct upper_layer, layer);
+    (*upper->frees)++;
+    free(upper);
+}
+
+static const struct layer_ops upper_ops = {
+    .name = "upper",
+    .on_open = upper_on_open,
+    .on_data = upper_on_data,
+    .on_end = upper_on_end,
+    .write = upper_write,
+    .shutdown = upper_shutdown,
+    .free = upper_free,
+};
+
+static struct layer *upper_new(int *frees)
+{
+    struct upper_layer *upper = xcalloc(1, sizeof(*upper));
+    *upper = (struct upper_layer){.layer = {.ops = &upper_ops}, .frees = frees};
+    return &upper->layer;
+}
+
+static void layered_accept(struct acceptor *acceptor, struct conn *conn, void *user)
+{
+    static int frees;
+    conn_push_layer(conn, upper_new(&frees));
+    recorder_accept(acceptor, conn, user);
+}
+
+static void test_layer(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct addr addr;
+        int fd = fixture_listen(&addr);
+        struct recorder rec;
+        recorder_init(&rec);
+        struct acceptor *acceptor = acceptor_start(loop, fd, layered_accept, &rec);
+        int client = fixture_connect(&addr);
+        FIXTURE_UNTIL(loop, rec.conn);
+        assert_false(conn_is_plain(rec.conn));
+        assert_non_null(conn_find_layer(rec.conn, &upper_ops));
+        assert_int_equal(conn_write_span(rec.conn, SPAN_LIT("early")), -ENOTCONN);
+        write_all(client, "?some words to be shouted back", 30);
+        FIXTURE_UNTIL(loop, rec.len == 29);
+        assert_int_equal(rec.opens, 1);
+        assert_memory_equal(rec.data, "SOME", 4);
+        uint8_t *room = conn_reserve(rec.conn, 100);
+        memcpy(room, "loud", 4);
+        assert_int_equal(conn_commit(rec.conn, 4), 0);
+        conn_close(rec.conn, false);
+        rec.conn = NULL;
+        FIXTURE_UNTIL(loop, loop->conns == 0);
+        loop_turn(loop, 0);
+        char in[16];
+        assert_int_equal(recv(client, in, sizeof(in), MSG_WAITALL), 5);
+        assert_memory_equal(in, "LOUD.", 5);
+        (void)close(client);
+        recorder_fini(&rec);
+        fixture_end(loop, acceptor);
+    }
+}
+
+/* An owner that reads a header and pushes a layer over the rest, as the PROXY protocol does. */
+struct upgrader {
+    struct recorder rec;
+    int frees;
+};
+
+static void upgrader_on_data(struct conn_owner *owner, struct conn *conn)
+{
+    struct upgrader *up = container_of(owner, struct upgrader, rec.owner);
+    assert_memory_equal(conn_input(conn).ptr, "HDR", 3);
+    conn_consume(conn, 3);
+    conn_set_owner(conn, &up->rec.owner);
+    up->rec.owner.ops = &recorder_ops;
+    conn_push_layer(conn, upper_new(&up->frees));
+    assert_int_equal(conn_input(conn).len, 0);
+}
+
+static void test_layer_pushed_over_input(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct conn_owner_ops first = recorder_ops;
+        first.on_data = upgrader_on_data;
+        struct loop *loop = fixture_loop(engine);
+        struct upgrader up = {.frees = 0};
+        recorder_init(&up.rec);
+        up.rec.owner.ops = &first;
+        int client;
+        struct acceptor *acceptor = fixture_pair(loop, &up.rec, &client);
+        write_all(client, "HDR?rest", 8);
+        FIXTURE_UNTIL(loop, up.rec.len == 4);
+        assert_int_equal(up.rec.opens, 1);
+        assert_memory_equal(up.rec.data, "REST", 4);
+        write_all(client, "more", 4);
+        FIXTURE_UNTIL(loop, up.rec.len == 8);
+        assert_memory_equal(up.rec.data, "RESTMORE", 8);
+        assert_int_equal(block_in_use(loop->blocks), 0);
+        (void)close(client);
+        recorder_fini(&up.rec);
+        fixture_end(loop, acceptor);
+        assert_int_equal(up.frees, 1);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_echo_random_sizes),
+        cmocka_unit_test(test_large_stream_slow_reader),
+        cmocka_unit_test(test_half_close_from_peer),
+        cmocka_unit_test(test_half_close_from_us),
+        cmocka_unit_test(test_peer_reset),
+        cmocka_unit_test(test_close_with_linger),
+        cmocka_unit_test(test_linger_is_bounded),
+        cmocka_unit_test(test_write_timeout),
+        cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_pause_and_resume),
+        cmocka_unit_test(test_input_grows_until_full),
+        cmocka_unit_test(test_dial),
+        cmocka_unit_test(test_dial_refused),
+        cmocka_unit_test(test_dial_timeout),
+        cmocka_unit_test(test_abort_resets),
+        cmocka_unit_test(test_close_is_seen),
+        cmocka_unit_test(test_reserve_and_commit),
+        cmocka_unit_test(test_out_of_blocks),
+        cmocka_unit_test(test_layer),
+        cmocka_unit_test(test_layer_pushed_over_input),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
