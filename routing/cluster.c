@@ -279,6 +279,11 @@ struct cluster *cluster_find(const struct cluster_set *set, struct span id)
     return node != NULL ? container_of(node, struct cluster, node) : NULL;
 }
 
+struct span cluster_id(const struct cluster *cluster)
+{
+    return span_make(cluster->id, cluster->id_len);
+}
+
 const struct model_cluster *cluster_spec(const struct cluster *cluster)
 {
     return cluster->spec;
@@ -368,6 +373,7 @@ bool cluster_release(struct cluster *cluster, struct cluster_endpoint *endpoint,
     if (!endpoint->listed && endpoint->active == 0) {
         endpoint_free(cluster, container_of(endpoint, struct endpoint, pub));
         (void)cluster_settle(cluster); /* its last endpoint may have been all that held it */
+        return false;
     }
     return ejected;
 }

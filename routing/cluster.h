@@ -48,6 +48,7 @@ MUST_CHECK int cluster_set_apply(struct cluster_set *set, const struct model *mo
 struct cluster *cluster_at(const struct cluster_set *set, unsigned model_index);
 /* By model_cluster.id, for exchanges that began on an older model; NULL: it is gone. */
 struct cluster *cluster_find(const struct cluster_set *set, struct span id);
+struct span cluster_id(const struct cluster *cluster); /* valid as long as the cluster */
 /* Of the newest model; NULL: the cluster was dropped from it. */
 const struct model_cluster *cluster_spec(const struct cluster *cluster);
 
@@ -63,8 +64,8 @@ void cluster_unref(struct cluster *cluster); /* may free it and call on_gone; NU
 struct cluster_endpoint *cluster_pick(struct cluster *cluster, const struct cluster_endpoint *avoid,
                                       uint64_t now_ns, struct rand_state *rand);
 /* The request is over. Three connect failures in a row eject for 1 s, doubling to 30 s, +-20 %
- * jitter; one that succeeds ends it. Returns true when this ejected it. The endpoint may be gone
- * after the call, and with it a dropped cluster. */
+ * jitter; one that succeeds ends it. Returns true when this ejected it: the endpoint is still
+ * there. After false it may be gone, and with it a dropped cluster that nobody references. */
 bool cluster_release(struct cluster *cluster, struct cluster_endpoint *endpoint,
                      enum cluster_result result, uint64_t now_ns, struct rand_state *rand);
 
