@@ -154,7 +154,7 @@ void conn_up_open(struct conn *conn)
 
 void conn_push_layer(struct conn *conn, struct layer *layer)
 {
-    ASSERT(!conn->closing && !conn->torn && !conn->raw);
+    ASSERT(!conn->closing && !conn->torn && !conn->raw_rx && !conn->raw_tx);
     layer->conn = conn;
     layer->above = NULL;
     layer->below = conn->top;

@@ -287,7 +287,7 @@ size_t conn_rx_max(const struct conn *conn)
 
 void conn_rx_update(struct conn *conn)
 {
-    if (conn->torn || conn->error || conn->rx_eof || !conn->started || conn->raw)
+    if (conn->torn || conn->error || conn->rx_eof || !conn->started || conn->raw_rx)
         return;
     const struct engine_ops *ops = conn->sock.loop->engine->ops;
     enum sock_rx rx = conn->bulk ? SOCK_RX_READY : SOCK_RX_DATA;

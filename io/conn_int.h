@@ -28,7 +28,7 @@ enum conn_pending {
     CONN_PENDING_DRAIN = 1u << 4, /* on_drain */
 };
 
-/* Takes the place of receive and send of a plain conn: splice. */
+/* Takes the place of receiving (raw_rx) or sending (raw_tx) of a plain conn: splice. */
 struct conn_raw {
     bool (*on_readable)(struct conn_raw *raw, struct conn *conn); /* as sock_events.on_readable */
     void (*on_writable)(struct conn_raw *raw, struct conn *conn);
@@ -73,7 +73,7 @@ struct conn {
 
     struct loop_task task;
     struct dlist all_link;
-    struct conn_raw *raw;
+    struct conn_raw *raw_rx, *raw_tx; /* NULL: the conn itself */
     uint64_t bytes_in, bytes_out;
     const char *error_text;
     int error;

@@ -49,12 +49,13 @@ static void on_rx_end(struct sock *sock, int error)
 static bool on_readable(struct sock *sock)
 {
     struct conn *conn = sock_conn(sock);
-    if (conn->raw)
-        return conn->raw->on_readable(conn->raw, conn);
+    if (conn->raw_rx)
+        return conn->raw_rx->on_readable(conn->raw_rx, conn);
     const struct engine_ops *ops = conn_engine(conn);
     uint8_t *buffer = sock->loop->scratch_rx;
+    uint8_t want = sock->rx_want;
     for (int i = 0; i < RECEIVES_PER_TURN; i++) {
-        if (sock->rx_want == SOCK_RX_OFF || conn->raw)
+        if (sock->rx_want != want || conn->raw_rx)
             return false;
         size_t size = conn_rx_max(conn);
         ssize_t n = ops->recv(sock, buffer, size);
@@ -251,8 +252,8 @@ static void on_sent(struct sock *sock, int res)
         conn_fail(conn, res, "send failed");
         return;
     }
-    if (conn->raw) {
-        conn->raw->on_writable(conn->raw, conn);
+    if (conn->raw_tx) {
+        conn->raw_tx->on_writable(conn->raw_tx, conn);
         return;
     }
     output_consume(conn, (size_t)res);
@@ -287,7 +288,7 @@ static bool output_fits_iov(struct conn *conn, int count)
 
 int conn_socket_write(struct conn *conn, const struct iovec *iov, int count)
 {
-    ASSERT(count >= 0 && count <= 8 && !conn->reserved && !conn->raw);
+    ASSERT(count >= 0 && count <= 8 && !conn->reserved && !conn->raw_tx);
     if (conn->error || conn->torn)
         return conn->error ? conn->error : -EPIPE;
     if (conn->tx_shut)
@@ -405,7 +406,7 @@ size_t conn_queued(const struct conn *conn)
 
 void conn_flush(struct conn *conn)
 {
-    if (!conn->raw)
+    if (!conn->raw_tx)
         conn_send_queued(conn);
 }
 

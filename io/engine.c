@@ -29,10 +29,13 @@ void engine_run_ready(struct engine *engine)
         if (sock->rx_want == SOCK_RX_OFF || sock->rx_over)
             continue;
         sock->readable = false;
+        uint8_t want = sock->rx_want;
         if (sock->events->on_readable(sock) || sock->closing || sock->rx_over)
             continue;
         sock->readable = true;
-        if (sock->rx_want != SOCK_RX_OFF && !dlist_is_linked(&sock->link))
+        if (sock->rx_want != want)
+            engine->ops->rx_set(sock, sock->rx_want); /* the new mode learns of what is left */
+        else if (want != SOCK_RX_OFF && !dlist_is_linked(&sock->link))
             dlist_push_back(&engine->ready, &sock->link);
     }
 }

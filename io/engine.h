@@ -76,6 +76,7 @@ struct listener {
 
 struct engine_ops {
     const char *name;
+    bool real; /* descriptors are the kernel's: splice works */
     void (*free)(struct engine *engine);
     /* Submits, waits at most wait_ns (0: does not) for events. */
     void (*wait)(struct engine *engine, uint64_t wait_ns);

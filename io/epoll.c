@@ -329,6 +329,7 @@ static void epoll_free(struct engine *engine)
 
 static const struct engine_ops epoll_ops = {
     .name = "epoll",
+    .real = true,
     .free = epoll_free,
     .wait = wait_for_events,
     .dispatch = dispatch,

@@ -4,7 +4,9 @@
 #include "io/loop.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/panic.h"
 #include "io/addr.h"
@@ -41,6 +43,10 @@ static void loop_release(struct loop *loop)
 {
     if (loop->engine)
         loop->engine->ops->free(loop->engine);
+    for (unsigned i = 0; loop->pools && i < loop->pools->pipe_count; i++) {
+        (void)close(loop->pools->pipes[i][0]);
+        (void)close(loop->pools->pipes[i][1]);
+    }
     if (loop->pools && loop->pools->conns.object_size > 0) {
         pool_fini(&loop->pools->relays);
         pool_fini(&loop->pools->addrs);
@@ -57,6 +63,9 @@ int loop_new_with_engine(struct loop **ret, const struct loop_options *options,
                          loop_engine_fn *make, struct err *reterr)
 {
     ASSERT(options->conns_max > 0);
+    /* For the whole process: splice(2) to a socket that was reset knows no MSG_NOSIGNAL. */
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL); /* fails only on bad arguments */
     struct loop *loop = calloc(1, sizeof(*loop));
     if (!loop)
         return err_set(reterr, -ENOMEM, "no memory for an event loop");

@@ -71,7 +71,7 @@ typedef int loop_engine_fn(struct loop *loop, const struct loop_options *options
 MUST_CHECK int loop_new_with_engine(struct loop **ret, const struct loop_options *options,
                                     loop_engine_fn *make, struct err *reterr);
 
-/* In the thread that will run it. 0; -ENOMEM and what the engine's set-up gives. */
+/* In the thread that will run it. Makes the process ignore SIGPIPE. 0; -ENOMEM and what the engine's set-up gives. */
 MUST_CHECK int loop_new(struct loop **ret, const struct loop_options *options,
                         struct err *reterr);
 /* Owners must have let go of all conns, acceptors and watches; resets what still closes and runs turns until the kernel has let go of all. */

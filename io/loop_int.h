@@ -7,8 +7,12 @@
 #include "base/pool.h"
 #include "io/engine.h"
 
+#define LOOP_PIPES 64
+
 struct loop_pools {
     struct pool conns, addrs, relays;
+    int pipes[LOOP_PIPES][2]; /* empty ones, for splice */
+    unsigned pipe_count;
 };
 
 /* Runs task->run when this turn ends, after all callbacks: to free memory. */

@@ -401,6 +401,7 @@ static void uring_free(struct engine *engine)
 
 static const struct engine_ops uring_ops = {
     .name = "io_uring",
+    .real = true,
     .free = uring_free,
     .wait = wait_for_events,
     .dispatch = dispatch,

@@ -88,6 +88,9 @@ static void arm_recv(struct sock *sock)
     struct uring *uring = uring_of(sock->loop->engine);
     sock->rx.on_done = on_recv;
     sock->rx_armed = SOCK_RX_DATA;
+    /* From here only the kernel receives: a receive of ours beside it would change the order. */
+    sock->readable = false;
+    dlist_remove(&sock->link);
     struct io_uring_sqe *sqe = uring_sqe(uring, &sock->rx);
     io_uring_prep_recv(sqe, sock->fd, NULL, 0, 0);
     sqe->ioprio = IORING_RECV_MULTISHOT;
