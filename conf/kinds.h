@@ -373,6 +373,7 @@ struct conf_rate_limit_store {
     bool has_auth, has_tls, has_ca, has_client_cert;
     struct conf_ref auth; /* Secret: username, password */
     struct span username_file, password_file;
+    struct span username, password; /* what those files hold, without the line end; secret */
     struct conf_ref ca, client_cert;
     struct span server_name;
     uint32_t database;

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_CONF_SCHEMA_H
+#define RINGGATE_CONF_SCHEMA_H
+
+/* From a parsed document to an API object: kind, metadata and the kind's own
+ * tables (conf/schema_*.c), which hold what the CRDs demand in types, ranges,
+ * patterns and CEL rules. An object is decoded twice: once into scratch memory
+ * to find mistakes and to measure it, once into memory of exactly its size. */
+
+#include "conf/decode.h"
+
+struct schema_input {
+    const struct doc_node *root;
+    const struct conf_source *source; /* the object takes a reference */
+    uint64_t digest; /* of the document */
+    struct diags *diags;
+    const struct decode_files *files; /* NULL: data files are errors */
+};
+
+struct schema_output {
+    struct conf_object *object; /* one reference; NULL: kind, namespace or name is not known */
+    bool is_good; /* else object has no spec and only says which one was refused */
+    bool has_files; /* content came from data files */
+    /* Places of struct conf_pos in the object, in bytes from arena.chunks. On the heap. */
+    uint32_t *pos_slots;
+    unsigned pos_count;
+};
+
+/* 0: see *ret; -ENOENT: kind is none of ours, nothing reported; -EINVAL: no Kubernetes object, reported.
+ * Control thread. */
+MUST_CHECK int schema_decode(const struct schema_input *input, struct schema_output *ret);
+/* Moves every position of an object that schema_decode made. Control thread only, like its readers. */
+void schema_shift(struct schema_output *output, int64_t lines);
+/* Frees pos_slots and the reference. */
+void schema_output_fini(struct schema_output *output);
+
+#endif

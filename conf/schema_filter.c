@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "conf/schema_int.h"
+
+/* Filters of HTTPRoute rules and backendRefs. Types that are not served are
+ * decoded as such, never dropped: requests of their rule must not pass
+ * unfiltered. */
+
+static const char *is_header_value(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return "not contain control characters";
+    }
+    return NULL;
+}
+
+static const char *is_path_part(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c <= ' ' || c >= 0x7f || c == '#' || c == '?')
+            return "be percent-encoded ASCII without query and fragment";
+    }
+    return NULL;
+}
+
+/* --- header modifiers --- */
+
+static const struct decode_field pair_fields[] = {
+    {.name = "name", .type = DECODE_STR, .required = true, .at = DECODE_AT(conf_pair, key),
+     .min = 1, .max = 256, .check = schema_is_header_name},
+    {.name = "value", .type = DECODE_STR, .required = true, .at = DECODE_AT(conf_pair, value),
+     .min = 1, .max = 4096, .check = is_header_value},
+};
+static const struct decode_table pair_table = DECODE_TABLE(pair_fields);
+
+static void pairs_unique(struct decode *decode, const struct doc_node *node, const char *name,
+                         const struct conf_pair *pairs, unsigned count)
+{
+    for (unsigned i = 1; i < count; i++) {
+        for (unsigned j = 0; j < i; j++) {
+            if (!span_equal(pairs[i].key, pairs[j].key))
+                continue;
+            struct diag *diag =
+                decode_report(decode, DIAG_DUPLICATE_ITEM, schema_child(node, name), name);
+            diag_message(diag, "header \"%.*s\" is there twice", SPAN_ARG(pairs[i].key));
+        }
+    }
+}
+
+static void header_mod_check(struct decode *decode, const struct doc_node *node, void *out)
+{
+    const struct conf_header_mod *mod = out;
+    pairs_unique(decode, node, "set", mod->set, mod->set_count);
+    pairs_unique(decode, node, "add", mod->add, mod->add_count);
+}
+
+static const struct decode_field header_mod_fields[] = {
+    {.name = "set", .type = DECODE_LIST, .at = DECODE_AT(conf_header_mod, set),
+     .at_count = DECODE_AT(conf_header_mod, set_count), .max = 16,
+     .item_size = sizeof(struct conf_pair), .table = &pair_table},
+    {.name = "add", .type = DECODE_LIST, .at = DECODE_AT(conf_header_mod, add),
+     .at_count = DECODE_AT(conf_header_mod, add_count), .max = 16,
+     .item_size = sizeof(struct conf_pair), .table = &pair_table},
+    {.name = "remove", .type = DECODE_STRS, .at = DECODE_AT(conf_header_mod, remove),
+     .at_count = DECODE_AT(conf_header_mod, remove_count), .max = 16,
+     .check = schema_is_header_name},
+};
+static const struct decode_table header_mod_table =
+    DECODE_TABLE(header_mod_fields, .check = header_mod_check);
+
+/* --- redirect and rewrite --- */
+
+struct path_modifier {
+    struct span full, prefix;
+    bool has_full, has_prefix;
+    unsigned type;
+};
+
+static const char *const path_mod_words[] = {"ReplaceFullPath", "ReplacePrefixMatch", NULL};
+
+static const struct decode_field path_mod_fields[] = {
+    {.name = "type", .type = DECODE_ENUM, .required = true, .at = DECODE_AT(path_modifier, type),
+     .words = path_mod_words},
+    {.name = "replaceFullPath", .type = DECODE_STR, .at = DECODE_AT(path_modifier, full),
+     .at_has = DECODE_AT(path_modifier, has_full), .max = 1024, .check = is_path_part},
+    {.name = "replacePrefixMatch", .type = DECODE_STR, .at = DECODE_AT(path_modifier, prefix),
+     .at_has = DECODE_AT(path_modifier, has_prefix), .max = 1024, .check = is_path_part},
+};
+
+static void path_mod_check(struct decode *decode, const struct doc_node *node, void *out)
+{
+    const struct path_modifier *mod = out;
+    bool wants_full = mod->type == 0;
+    if (wants_full != mod->has_full)
+        schema_rule(decode, node, "replaceFullPath", "must be there if and only if type is %s",
+                    path_mod_words[0]);
+    if (wants_full == mod->has_prefix)
+        schema_rule(decode, node, "replacePrefixMatch", "must be there if and only if type is %s",
+                    path_mod_words[1]);
+}
+
+static const struct decode_table path_mod_table =
+    DECODE_TABLE(path_mod_fields, .check = path_mod_check);
+
+static void path_mod_decode(struct decode *decode, const struct doc_node *node, void *out)
+{
+    struct conf_filter *filter = out;
+    struct path_modifier mod = {0};
+    decode_table(decode, &path_mod_table, node, &mod);
+    filter->url.path_mod = mod.type == 0 ? CONF_PATH_REPLACE_FULL : CONF_PATH_REPLACE_PREFIX;
+    filter->url.path = mod.type == 0 ? mod.full : mod.prefix;
+}
+
+static const char *const schemes[] = {"http", "https", NULL};
+
+static void redirect_check(struct decode *decode, const struct doc_node *node, void *out)
+{
+    const struct conf_filter *filter = out;
+    unsigned status = filter->url.status;
+    if (status != 301 && status != 302 && status != 303 && status != 307 && status != 308)
+        schema_rule(decode, node, "statusCode", "%u must be 301, 302, 303, 307 or 308", status);
+}
+
+static const struct decode_field redirect_fields[] = {
+    {.name = "scheme", .type = DECODE_STR, .at = DECODE_AT(conf_filter, url.scheme),
+     .words = schemes},
+    {.name = "hostname", .type = DECODE_STR, .at = DECODE_AT(conf_filter, url.hostname), .min = 1,
+     .max = SCHEMA_NAME_MAX, .check = schema_is_precise_hostname},
+    {.name = "path", .type = DECODE_FN, .fn = path_mod_decode},
+    {.name = "port", .type = DECODE_INT, .at = DECODE_AT(conf_filter, url.port), .min = 1,
+     .max = 65535},
+    {.name = "statusCode", .type = DECODE_INT, .at = DECODE_AT(conf_filter, url.status),
+     .def_int = 302, .min = 301, .max = 308},
+};
+static const struct decode_table redirect_table =
+    DECODE_TABLE(redirect_fields, .check = redirect_check);
+
+static const struct decode_field rewrite_fields[] = {
+    {.name = "hostname", .type = DECODE_STR, .at = DECODE_AT(conf_filter, url.hostname), .min = 1,
+     .max = SCHEMA_NAME_MAX, .check = schema_is_precise_hostname},
+    {.name = "path", .type = DECODE_FN, .fn = path_mod_decode},
+};
+static const struct decode_table rewrite_table = DECODE_TABLE(rewrite_fields);
+
+/* --- the filter --- */
+
+/* Each type has the field of its name; the first four are served. */
+static const struct {
+    const char *type, *field;
+    enum conf_filter_type served_as;
+} filter_types[] = {
+    {"RequestHeaderModifier", "requestHeaderModifier", CONF_FILTER_REQUEST_HEADERS},
+    {"ResponseHeaderModifier", "responseHeaderModifier", CONF_FILTER_RESPONSE_HEADERS},
+    {"RequestRedirect", "requestRedirect", CONF_FILTER_REDIRECT},
+    {"URLRewrite", "urlRewrite", CONF_FILTER_REWRITE},
+    {"RequestMirror", "requestMirror", CONF_FILTER_UNSUPPORTED},
+    {"CORS", "cors", CONF_FILTER_UNSUPPORTED},
+    {"ExternalAuth", "externalAuth", CONF_FILTER_UNSUPPORTED},
+    {"ExtensionRef", "extensionRef", CONF_FILTER_UNSUPPORTED},
+};
+
+static void filter_check(struct decode *decode, const struct doc_node *node, void *out)
+{
+    struct conf_filter *filter = out;
+    filter->type = CONF_FILTER_UNSUPPORTED;
+    for (unsigned i = 0; i < ARRAY_COUNT(filter_types); i++) {
+        bool is_type = span_equal_str(filter->type_text, filter_types[i].type);
+        bool has_field = !doc_is_null(doc_find(node, filter_types[i].field));
+        if (is_type)
+            filter->type = filter_types[i].served_as;
+        if (is_type != has_field)
+            schema_rule(decode, node, filter_types[i].field,
+                        "must be there if and only if type is %s", filter_types[i].type);
+    }
+}
+
+static const struct decode_field filter_fields[] = {
+    {.name = "type", .type = DECODE_STR, .required = true, .at = DECODE_AT(conf_filter, type_text),
+     .min = 1, .max = 256},
+    {.name = "requestHeaderModifier", .type = DECODE_OBJECT, .at = DECODE_AT(conf_filter, headers),
+     .table = &header_mod_table},
+    {.name = "responseHeaderModifier", .type = DECODE_OBJECT, .at = DECODE_AT(conf_filter, headers),
+     .table = &header_mod_table},
+    {.name = "requestRedirect", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &redirect_table},
+    {.name = "urlRewrite", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &rewrite_table},
+    {.name = "requestMirror", .type = DECODE_SKIP},
+    {.name = "cors", .type = DECODE_SKIP},
+    {.name = "externalAuth", .type = DECODE_SKIP},
+    {.name = "extensionRef", .type = DECODE_SKIP},
+};
+const struct decode_table schema_filter =
+    DECODE_TABLE(filter_fields, .at_pos = DECODE_AT(conf_filter, pos), .check = filter_check);
+
+void schema_filters_check(struct decode *decode, const struct doc_node *node,
+                          const struct conf_filter *filters, unsigned count)
+{
+    unsigned seen[CONF_FILTER_UNSUPPORTED] = {0};
+    for (unsigned i = 0; i < count; i++) {
+        if (filters[i].type == CONF_FILTER_UNSUPPORTED)
+            continue;
+        if (++seen[filters[i].type] == 2)
+            schema_rule(decode, node, NULL, "filter %.*s may be there once only",
+                        SPAN_ARG(filters[i].type_text));
+    }
+    if (seen[CONF_FILTER_REDIRECT] > 0 && seen[CONF_FILTER_REWRITE] > 0)
+        schema_rule(decode, node, NULL,
+                    "RequestRedirect and URLRewrite exclude each other: use one of them");
+}

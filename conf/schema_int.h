@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_CONF_SCHEMA_INT_H
+#define RINGGATE_CONF_SCHEMA_INT_H
+
+/* What the schema files share: one table a kind, common tables and the forms
+ * of names. Only for conf/schema*.c. */
+
+#include "conf/decode.h"
+
+#define SCHEMA_NAME_MAX 253
+#define SCHEMA_LABEL_MAX 63
+
+/* Of the whole document: apiVersion, kind, metadata, spec or top-level fields. */
+extern const struct decode_table schema_gateway_class, schema_gateway, schema_http_route,
+    schema_tcp_route, schema_reference_grant, schema_backend_tls_policy, schema_service,
+    schema_endpoint_slice, schema_xbackend, schema_secret, schema_config_map, schema_namespace,
+    schema_rate_limit_policy, schema_rate_limit_store;
+
+/* The fields that every document has and schema_decode reads itself. */
+#define SCHEMA_HEAD                                                                                \
+    {.name = "apiVersion", .type = DECODE_SKIP}, {.name = "kind", .type = DECODE_SKIP},            \
+        {.name = "metadata", .type = DECODE_SKIP}, {.name = "status", .type = DECODE_SKIP}
+#define SCHEMA_SPEC(fields_table)                                                                  \
+    {                                                                                              \
+        .name = "spec", .type = DECODE_OBJECT, .required = true, .at = DECODE_HERE,                \
+        .table = &(fields_table)                                                                   \
+    }
+
+/* struct conf_ref; those of backends are the first member of a struct conf_backend_ref. */
+extern const struct decode_table schema_parent_ref; /* Gateway by default */
+extern const struct decode_table schema_secret_ref; /* Secret by default */
+extern const struct decode_table schema_ca_ref; /* group and kind required */
+extern const struct decode_table schema_store_ca_ref; /* ConfigMap by default */
+extern const struct decode_table schema_store_ref; /* RateLimitStore by default */
+extern const struct decode_table schema_target_ref; /* local; group and kind required */
+extern const struct decode_table schema_http_backend, schema_tcp_backend;
+/* Filters of rules and backends: struct conf_filter. */
+extern const struct decode_table schema_filter;
+void schema_filters_check(struct decode *decode, const struct doc_node *node,
+                          const struct conf_filter *filters, unsigned count);
+/* A list of struct conf_ref *parents with its rules. */
+void schema_parents_check(struct decode *decode, const struct doc_node *node,
+                          const struct conf_ref *parents, unsigned count);
+
+decode_check_fn schema_is_label, schema_is_subdomain, schema_is_group, schema_is_kind,
+    schema_is_hostname, schema_is_precise_hostname, schema_is_header_name, schema_is_ip;
+
+/* Reports a broken rule over several fields. */
+void schema_rule(struct decode *decode, const struct doc_node *node, const char *name,
+                 const char *format, ...) PRINTF_LIKE(4, 5);
+/* Index of the word that node is; 0 after a finding. */
+unsigned schema_word(struct decode *decode, const struct doc_node *node, const char *const *words);
+/* Reads a file that the object names; the finding stands at node. SPAN_NONE after a failure. */
+struct span schema_file(struct decode *decode, const struct doc_node *node, struct span path);
+/* node's child by name for a position; node itself when there is none. */
+const struct doc_node *schema_child(const struct doc_node *node, const char *name);
+
+#endif
