@@ -37,8 +37,9 @@ MUST_CHECK int h1_write_response(struct conn *conn, const struct http_head *head
 /* Host comes from head->authority, Expect from head->expect_continue. */
 MUST_CHECK int h1_write_request(struct conn *conn, const struct http_head *head,
                                 const struct h1_plan *plan);
-/* A whole small response for an error with a status, with Connection: close. */
-MUST_CHECK int h1_write_error(struct conn *conn, enum http_error error, struct span date);
+/* A whole small response for an error with a status, with Connection: close. The result may be ignored:
+ * the caller closes the conn next, whatever it is. */
+int h1_write_error(struct conn *conn, enum http_error error, struct span date);
 
 void h1_tx_begin(struct h1_tx *tx, const struct h1_plan *plan);
 /* Body bytes, borrowed for the call. Without framing they are dropped (HEAD). -EMSGSIZE: more than was

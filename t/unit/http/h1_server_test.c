@@ -1,0 +1,726 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "http/h1_server.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "vectors.h"
+#include "wire.h"
+
+/* A session over a real connection on both engines. The application answers by
+ * path; what it was told is in struct app. */
+
+#define REQUESTS_MAX 512u
+
+struct app;
+
+struct request {
+    struct http_stream_user user;
+    struct app *app;
+    struct http_stream *stream;
+    struct arena arena;
+    struct buf body;
+    bool alive, ended, answered, trailer;
+    enum http_error reset;
+    char path[64];
+    char host[64];
+};
+
+struct app {
+    struct http_server_owner owner;
+    struct wire wire;
+    struct h1_server_pool *pool;
+    struct h1_server *session; /* NULL: closed */
+    struct http_limits limits;
+    struct request *requests[REQUESTS_MAX];
+    unsigned count, arenas, refusals, closes;
+    enum http_error refused, closed;
+    struct conn *taken;
+    bool no_memory;
+};
+
+static struct request *request_of(struct http_stream_user *user)
+{
+    return container_of(user, struct request, user);
+}
+
+static void reply(struct request *r, unsigned status, struct span body)
+{
+    struct http_head *head = http_head_new(&r->arena, 4);
+    head->is_response = true;
+    head->status = (uint16_t)status;
+    head->content_length = (int64_t)body.len;
+    assert_true(http_head_add(head, SPAN_LIT("x-path"), span_str(r->path)));
+    r->answered = true;
+    bool end = body.len == 0 || strcmp(r->path, "/head") == 0;
+    assert_int_equal(http_stream_send_head(r->stream, head, end), 0);
+    if (end)
+        return;
+    struct iovec iov = {(void *)(uintptr_t)body.ptr, body.len};
+    assert_int_equal(http_stream_send_body(r->stream, &iov, 1), 0);
+    assert_int_equal(http_stream_end(r->stream, NULL), 0);
+}
+
+static void reply_streaming(struct request *r, bool trailers)
+{
+    struct http_head *head = http_head_new(&r->arena, 4);
+    head->is_response = true;
+    head->status = 200;
+    head->content_length = HTTP_LENGTH_UNKNOWN;
+    r->answered = true;
+    assert_int_equal(http_stream_send_head(r->stream, head, false), 0);
+    struct iovec iov[2] = {{(char[]){'o', 'n', 'e'}, 3}, {(char[]){'t', 'w', 'o'}, 3}};
+    assert_int_equal(http_stream_send_body(r->stream, iov, 2), 0);
+    assert_int_equal(http_stream_send_body(r->stream, iov, 0), 0);
+    struct http_head *tail = NULL;
+    if (trailers) {
+        tail = http_head_new(&r->arena, 1);
+        assert_true(http_head_add(tail, SPAN_LIT("x-sum"), SPAN_LIT("6")));
+    }
+    assert_int_equal(http_stream_end(r->stream, tail), 0);
+}
+
+static void interim(struct request *r, unsigned status)
+{
+    struct http_head *head = http_head_new(&r->arena, 1);
+    head->is_response = true;
+    head->status = (uint16_t)status;
+    assert_int_equal(http_stream_send_head(r->stream, head, false), 0);
+}
+
+static void request_on_body(struct http_stream_user *user, struct http_stream *stream,
+                            struct span data)
+{
+    struct request *r = request_of(user);
+    assert_true(r->alive && stream == r->stream);
+    buf_add_span(&r->body, data);
+    if (strcmp(r->path, "/drop") == 0) {
+        r->alive = false;
+        http_stream_reset(stream, HTTP_ERROR_GONE);
+    } else if (strcmp(r->path, "/nogrant") != 0) {
+        http_stream_grant(stream, data.len);
+    }
+}
+
+static void request_on_end(struct http_stream_user *user, struct http_stream *stream,
+                           struct http_head *trailers)
+{
+    struct request *r = request_of(user);
+    assert_true(r->alive && stream == r->stream && !r->ended);
+    r->ended = true;
+    r->trailer = trailers != NULL;
+    if (strcmp(r->path, "/hold") == 0 || strcmp(r->path, "/short") == 0)
+        return;
+    if (r->answered) {
+        r->alive = false;
+        return;
+    }
+    if (strcmp(r->path, "/chunked") == 0)
+        reply_streaming(r, true);
+    else if (strcmp(r->path, "/204") == 0)
+        reply(r, 204, SPAN_NONE);
+    else if (strcmp(r->path, "/head") == 0)
+        reply(r, 200, SPAN_LIT("12345"));
+    else
+        reply(r, 200, buf_span(&r->body));
+    r->alive = false;
+}
+
+static void request_on_drain(struct http_stream_user *user, struct http_stream *stream)
+{
+    assert_true(request_of(user)->alive && stream != NULL);
+}
+
+static void request_on_reset(struct http_stream_user *user, struct http_stream *stream,
+                             enum http_error error)
+{
+    struct request *r = request_of(user);
+    assert_true(r->alive && stream == r->stream);
+    r->alive = false;
+    r->reset = error;
+}
+
+static const struct http_stream_user_ops request_ops = {
+    .on_body = request_on_body,
+    .on_end = request_on_end,
+    .on_drain = request_on_drain,
+    .on_reset = request_on_reset,
+};
+
+static struct app *app_of(struct http_server_owner *owner)
+{
+    return container_of(owner, struct app, owner);
+}
+
+static struct arena *app_request_arena(struct http_server_owner *owner)
+{
+    struct app *app = app_of(owner);
+    if (app->no_memory)
+        return NULL;
+    struct request *r = xcalloc(1, sizeof(*r));
+    arena_init(&r->arena, BLOCK_SIZE, 16 * BLOCK_SIZE, block_arena_source(app->wire.loop->blocks));
+    app->arenas++;
+    return &r->arena;
+}
+
+static void request_free(struct request *r)
+{
+    r->app = NULL;
+    buf_fini(&r->body);
+    arena_fini(&r->arena);
+    free(r);
+}
+
+static void app_release_arena(struct http_server_owner *owner, struct arena *arena)
+{
+    struct request *r = container_of(arena, struct request, arena);
+    app_of(owner)->arenas--;
+    arena_fini(&r->arena);
+    free(r);
+}
+
+static void app_on_request(struct http_server_owner *owner, struct http_stream *stream,
+                           struct http_head *head)
+{
+    struct app *app = app_of(owner);
+    struct request *r = container_of(head->arena, struct request, arena);
+    assert_true(app->count < REQUESTS_MAX);
+    app->requests[app->count++] = r;
+    buf_init(&r->body, 16u << 20);
+    r->app = app;
+    r->alive = true;
+    r->stream = stream;
+    r->user.ops = &request_ops;
+    stream->user = &r->user;
+    snprintf(r->path, sizeof(r->path), "%.*s", SPAN_ARG(head->path));
+    snprintf(r->host, sizeof(r->host), "%.*s", SPAN_ARG(head->host));
+    if (strcmp(r->path, "/early") == 0) {
+        reply(r, 413, SPAN_LIT("too much"));
+        if (head->has_body) {
+            r->alive = false;
+            http_stream_reset(stream, HTTP_ERROR_NONE);
+        }
+    } else if (strcmp(r->path, "/short") == 0) {
+        struct http_head *response = http_head_new(&r->arena, 1);
+        response->is_response = true;
+        response->status = 200;
+        response->content_length = 10;
+        assert_int_equal(http_stream_send_head(stream, response, false), 0);
+        assert_true(http_stream_end(stream, NULL) < 0); /* on_reset follows */
+    } else if (strcmp(r->path, "/continue") == 0) {
+        assert_true(head->expect_continue || head->version_minor == 0);
+        interim(r, 100);
+    } else if (strcmp(r->path, "/ws") == 0) {
+        assert_true(head->upgrade.len > 0);
+        interim(r, 101);
+        r->alive = false;
+        app->taken = http_stream_take_conn(stream);
+    }
+}
+
+static void app_on_refused(struct http_server_owner *owner, enum http_error error,
+                           const struct http_head *head)
+{
+    struct app *app = app_of(owner);
+    (void)head;
+    app->refusals++;
+    app->refused = error;
+}
+
+static void app_on_closed(struct http_server_owner *owner, enum http_error error)
+{
+    struct app *app = app_of(owner);
+    app->closes++;
+    app->closed = error;
+    app->session = NULL;
+    for (unsigned i = 0; i < app->count; i++)
+        assert_true(!app->requests[i]->alive);
+}
+
+static const struct http_server_owner_ops app_ops = {
+    .on_request = app_on_request,
+    .request_arena = app_request_arena,
+    .release_arena = app_release_arena,
+    .on_refused = app_on_refused,
+    .on_closed = app_on_closed,
+};
+
+static enum loop_engine engine_now;
+
+static void app_start(struct app *app, const struct http_limits *limits)
+{
+    memset(app, 0, sizeof(*app));
+    http_limits_default(&app->limits);
+    if (limits != NULL)
+        app->limits = *limits;
+    wire_open(&app->wire, wire_loop_new(engine_now));
+    app->pool = h1_server_pool_new(app->wire.loop, 4);
+    app->owner.ops = &app_ops;
+    struct h1_server_options options = {.limits = &app->limits};
+    app->session = h1_server_start(app->pool, app->wire.conn, &options, &app->owner);
+    assert_non_null(app->session);
+    conn_start(app->wire.conn);
+}
+
+static void app_stop(struct app *app)
+{
+    wire_close(&app->wire, false);
+    for (int i = 0; i < 5000 && app->session != NULL; i++) {
+        wire_turn(&app->wire);
+        if (i == 4000)
+            h1_server_abort(app->session);
+    }
+    assert_null(app->session);
+    assert_int_equal(app->closes, 1);
+    for (unsigned i = 0; i < app->count; i++) {
+        app->arenas--;
+        request_free(app->requests[i]);
+    }
+    assert_int_equal(app->arenas, 0);
+    if (app->taken != NULL)
+        conn_close(app->taken, false);
+    wire_fini(&app->wire);
+    h1_server_pool_free(app->pool);
+    loop_free(app->wire.loop);
+}
+
+static void each_engine(void (*test)(void))
+{
+    static const enum loop_engine engines[] = {LOOP_ENGINE_EPOLL, LOOP_ENGINE_URING};
+    for (size_t i = 0; i < ARRAY_COUNT(engines); i++) {
+        engine_now = engines[i];
+        if (wire_has_engine(engine_now))
+            test();
+    }
+}
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define POST3(path) "POST " path " HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
+
+static void run_keep_alive(void)
+{
+    struct app app;
+    app_start(&app, NULL);
+    wire_send_text(&app.wire, GET("/one"));
+    wire_expect(&app.wire, "x-path: /one\r\ncontent-length: 0\r\ndate: ");
+    wire_send_text(&app.wire, POST3("/two") "abc");
+    wire_expect(&app.wire, "\r\n\r\nabc");
+    assert_int_equal(app.closes, 0);
+    assert_true(h1_server_is_idle(app.session));
+    wire_send_text(&app.wire, "GET /three HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    wire_expect(&app.wire, "connection: close\r\n");
+    assert_true(wire_expect_end(&app.wire));
+    assert_int_equal(app.count, 3);
+    app_stop(&app);
+    assert_int_equal(app.closed, HTTP_ERROR_NONE);
+}
+
+static void run_one_byte_segments(void)
+{
+    struct app app;
+    static const char text[] = "\r\n" POST3("/a") "xyz" GET("/b")
+        "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "2;a=\"b\"\r\nhi\r\n3\r\n!!!\r\n0\r\nX-T: 1\r\n\r\n";
+    app_start(&app, NULL);
+    for (size_t i = 0; i < sizeof(text) - 1; i++) {
+        wire_send(&app.wire, text + i, 1);
+        loop_turn(app.wire.loop, NS_PER_MS);
+    }
+    wire_expect(&app.wire, "xyz");
+    wire_expect(&app.wire, "hi!!!");
+    assert_int_equal(app.count, 3);
+    assert_true(app.requests[2]->trailer);
+    app_stop(&app);
+}
+
+static void run_pipelining(void)
+{
+    struct app app;
+    static char text[16384];
+    size_t len = 0;
+    app_start(&app, NULL);
+    for (int i = 0; i < 100; i++)
+        len += (size_t)snprintf(text + len, sizeof(text) - len,
+                                "POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n%03d", i,
+                                i);
+    wire_send(&app.wire, text, len);
+    wire_expect(&app.wire, "x-path: /99\r\n");
+    wire_settle(&app.wire);
+    assert_int_equal(app.count, 100);
+    assert_int_equal(wire_count(&app.wire, "HTTP/1.1 200 OK"), 100);
+    const char *at = buf_str(&app.wire.in);
+    for (int i = 0; i < 100; i++) { /* in order */
+        char path[32];
+        snprintf(path, sizeof(path), "x-path: /%d\r\n", i);
+        at = strstr(at, path);
+        assert_non_null(at);
+    }
+    app_stop(&app);
+}
+
+/* What comes after an error or a close is not answered. */
+static void run_nothing_after_error(void)
+{
+    static const struct {
+        const char *text;
+        enum http_error error;
+        unsigned requests;
+    } cases[] = {
+        {"GET / HTTP/1.1\r\n\r\n" GET("/no"), HTTP_ERROR_BAD_HOST, 0},
+        {"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" GET("/no"), HTTP_ERROR_NONE, 1},
+        {"GET / HTTP/1.0\r\n\r\n" GET("/no"), HTTP_ERROR_NONE, 1},
+        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "0\r\n\r\n" GET("/no"), HTTP_ERROR_BAD_REQUEST, 0},
+        {"\x16\x03\x01\x02", HTTP_ERROR_BAD_REQUEST, 0},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct app app;
+        app_start(&app, NULL);
+        wire_send_text(&app.wire, cases[i].text);
+        wire_expect(&app.wire, "connection: close");
+        assert_true(wire_expect_end(&app.wire));
+        assert_int_equal(app.count, cases[i].requests);
+        assert_int_equal(wire_count(&app.wire, "HTTP/1.1 "), 1);
+        assert_int_equal(app.refused, cases[i].error);
+        app_stop(&app);
+        assert_int_equal(app.closed, cases[i].error);
+    }
+}
+
+static void run_vectors(void)
+{
+    const struct vector *v;
+    size_t count = vectors_load(&v);
+    for (size_t i = 0; i < count; i++) {
+        if (v[i].is_response || strcmp(v[i].name, "QUERY") == 0)
+            continue;
+        struct app app;
+        char line[32];
+        app_start(&app, NULL);
+        wire_send(&app.wire, v[i].bytes, v[i].len);
+        snprintf(line, sizeof(line), "HTTP/1.1 %u ", v[i].status ? v[i].status : 200);
+        wire_expect(&app.wire, line);
+        if (v[i].status != 0) {
+            wire_expect(&app.wire, "connection: close");
+            assert_true(wire_expect_end(&app.wire));
+            assert_int_equal(wire_count(&app.wire, "HTTP/1.1 "), 1);
+        }
+        app_stop(&app);
+    }
+}
+
+static void run_chunked_response(void)
+{
+    struct app app;
+    app_start(&app, NULL);
+    wire_send_text(&app.wire, GET("/chunked"));
+    wire_expect(&app.wire, "transfer-encoding: chunked\r\n");
+    wire_expect(&app.wire, "\r\n\r\n6\r\nonetwo\r\n0\r\nx-sum: 6\r\n\r\n");
+    wire_send_text(&app.wire, "GET /chunked HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    wire_expect(&app.wire, "connection: close\r\n\r\nonetwo");
+    assert_true(wire_expect_end(&app.wire));
+    assert_int_equal(wire_count(&app.wire, "chunked"), 1);
+    app_stop(&app);
+}
+
+static void run_no_body(void)
+{
+    struct app app;
+    app_start(&app, NULL);
+    wire_send_text(&app.wire, "HEAD /head HTTP/1.1\r\nHost: a\r\n\r\n" GET("/204")
+                              "HEAD /chunked HTTP/1.1\r\nHost: a\r\n\r\n" GET("/last"));
+    wire_expect(&app.wire, "x-path: /last");
+    assert_int_equal(wire_count(&app.wire, "content-length: 5"), 1);
+    assert_int_equal(wire_count(&app.wire, "12345"), 0);
+    assert_int_equal(wire_count(&app.wire, "onetwo"), 0);
+    assert_int_equal(wire_count(&app.wire, "chunked"), 0);
+    assert_int_equal(wire_count(&app.wire, "content-length"), 2);
+    app_stop(&app);
+}
+
+static void run_http10_keep_alive(void)
+{
+    struct app app;
+    app_start(&app, NULL);
+    wire_send_text(&app.wire, "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    wire_expect(&app.wire, "connection: keep-alive\r\n");
+    wire_send_text(&app.wire, "GET /b HTTP/1.0\r\n\r\n");
+    wire_expect(&app.wire, "x-path: /b");
+    assert_true(wire_expect_end(&app.wire));
+    app_stop(&app);
+}
+
+static void run_early_response(void)
+{
+    struct app app;
+    static char body[300000];
+    /* The rest of the body is in the window: the connection goes on. */
+    app_start(&app, NULL);
+    wire_send_text(&app.wire, POST3("/early") "abc" GET("/next"));
+    wire_expect(&app.wire, "too much");
+    wire_expect(&app.wire, "x-path: /next");
+    app_stop(&app);
+    /* It is not: the answer arrives whole, then the end. */
+    app_start(&app, NULL);
+    wire_send_text(&app.wire,
+                   "POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n");
+    wire_send(&app.wire, body, 30000);
+    wire_expect(&app.wire, "413 Content Too Large");
+    wire_expect(&app.wire, "too much");
+    assert_true(wire_expect_end(&app.wire));
+    assert_int_equal(app.count, 1);
+    app_stop(&app);
+}
+
+static void run_back_pressure(void)
+{
+    struct app app;
+    static char body[200000];
+    memset(body, 'b', sizeof(body));
+    app_start(&app, NULL);
+    wire_send_text(&app.wire,
+                   "POST /nogrant HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
+    wire_send(&app.wire, body, sizeof(body));
+    wire_settle(&app.wire);
+    struct request *r = app.requests[0];
+    assert_int_equal(r->body.len, HTTP_STREAM_WINDOW);
+    size_t given = 0;
+    while (!r->ended) {
+        size_t n = r->body.len - given;
+        given += n;
+        http_stream_grant(r->stream, n);
+        wire_settle(&app.wire);
+    }
+    assert_int_equal(r->body.len, sizeof(body));
+    wire_expect(&app.wire, "content-length: 200000");
+    for (int i = 0; i < 1000 && app.wire.in.len < 200000; i++)
+        wire_turn(&app.wire);
+    assert_true(app.wire.in.len > 200000);
+    app_stop(&app);
+}
+
+static void run_continue(void)
+{
+    struct app app;
+    app_start(&app, NULL);
+    wire_send_text(&app.wire, "POST /continue HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+                              "Content-Length: 2\r\n\r\n");
+    wire_expect(&app.wire, "HTTP/1.1 100 Continue\r\n\r\n");
+    wire_send_text(&app.wire, "ok");
+    wire_expect(&app.wire, "\r\n\r\nok");
+    app_stop(&app);
+    app_start(&app, NULL);
+    wire_send_text(&app.wire, "POST /continue HTTP/1.0\r\nExpect: 100-continue\r\n"
+                              "Content-Length: 2\r\n\r\nok");
+    wire_expect(&app.wire, "\r\n\r\nok");
+    assert_int_equal(wire_count(&app.wire, "100 Continue"), 0);
+    app_stop(&app);
+}
+
+static void run_upgrade(void)
+{
+    struct app app;
+    app_start(&app, NULL);
+    wire_send_text(&app.wire, "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n"
+                              "Upgrade: websocket\r\n\r\nframes");
+    wire_expect(&app.wire, "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n"
+                           "upgrade: websocket\r\n\r\n");
+    for (int i = 0; i < 100 && app.session != NULL; i++)
+        loop_turn(app.wire.loop, 0);
+    assert_null(app.session);
+    assert_int_equal(app.closed, HTTP_ERROR_NONE);
+    assert_true(span_equal_str(conn_input(app.taken), "frames"));
+    app_stop(&app);
+}
+
+static void run_timeouts(void)
+{
+    struct http_limits limits;
+    struct app app;
+    http_limits_default(&limits);
+    limits.idle_timeout_ns = limits.head_timeout_ns = limits.body_timeout_ns = 20 * NS_PER_MS;
+    app_start(&app, &limits); /* silent: no answer */
+    assert_true(wire_expect_end(&app.wire));
+    assert_int_equal(app.wire.in.len, 0);
+    app_stop(&app);
+    app_start(&app, &limits); /* part of a head */
+    wire_send_text(&app.wire, "GET / HT");
+    wire_expect(&app.wire, "HTTP/1.1 408 Request Timeout\r\n");
+    assert_true(wire_expect_end(&app.wire));
+    app_stop(&app);
+    assert_int_equal(app.refused, HTTP_ERROR_REQUEST_TIMEOUT);
+    app_start(&app, &limits); /* part of a body */
+    wire_send_text(&app.wire, POST3("/x") "a");
+    wire_expect(&app.wire, "HTTP/1.1 408 Request Timeout\r\n");
+    assert_true(wire_expect_end(&app.wire));
+    assert_int_equal(app.requests[0]->reset, HTTP_ERROR_REQUEST_TIMEOUT);
+    app_stop(&app);
+    app_start(&app, &limits); /* between requests */
+    wire_send_text(&app.wire, GET("/x"));
+    wire_expect(&app.wire, "x-path: /x");
+    assert_true(wire_expect_end(&app.wire));
+    assert_int_equal(wire_count(&app.wire, "HTTP/1.1"), 1);
+    app_stop(&app);
+}
+
+static void run_requests_max(void)
+{
+    struct http_limits limits;
+    struct app app;
+    http_limits_default(&limits);
+    limits.requests_max = 2;
+    app_start(&app, &limits);
+    wire_send_text(&app.wire, GET("/1") GET("/2") GET("/3"));
+    assert_true(wire_expect_end(&app.wire));
+    assert_int_equal(wire_count(&app.wire, "x-path"), 2);
+    assert_int_equal(wire_count(&app.wire, "connection: close"), 1);
+    app_stop(&app);
+}
+
+static void run_drain(void)
+{
+    struct app app;
+    app_start(&app, NULL);
+    h1_server_drain(app.session);
+    assert_true(wire_expect_end(&app.wire));
+    app_stop(&app);
+    app_start(&app, NULL);
+    wire_send_text(&app.wire, POST3("/x"));
+    wire_settle(&app.wire);
+    h1_server_drain(app.session);
+    wire_send_text(&app.wire, "abc");
+    wire_expect(&app.wire, "connection: close");
+    assert_true(wire_expect_end(&app.wire));
+    app_stop(&app);
+}
+
+static void run_ends(void)
+{
+    struct app app;
+    app_start(&app, NULL); /* half-close after requests: all are answered */
+    wire_send_text(&app.wire, GET("/1") GET("/2"));
+    wire_shutdown(&app.wire);
+    assert_true(wire_expect_end(&app.wire));
+    assert_int_equal(wire_count(&app.wire, "x-path"), 2);
+    app_stop(&app);
+    app_start(&app, NULL); /* half-close inside a body: incomplete, never complete */
+    wire_send_text(&app.wire, POST3("/1") "ab");
+    wire_shutdown(&app.wire);
+    assert_true(wire_expect_end(&app.wire));
+    assert_int_equal(app.requests[0]->reset, HTTP_ERROR_TRUNCATED);
+    assert_false(app.requests[0]->ended);
+    app_stop(&app);
+    app_start(&app, NULL); /* half-close inside a head */
+    wire_send_text(&app.wire, "GET / HTTP/1.1\r\n");
+    wire_shutdown(&app.wire);
+    assert_true(wire_expect_end(&app.wire));
+    app_stop(&app);
+    assert_int_equal(app.closed, HTTP_ERROR_TRUNCATED);
+    app_start(&app, NULL); /* bad chunk after the head was given out */
+    wire_send_text(&app.wire,
+                   "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabX");
+    wire_expect(&app.wire, "HTTP/1.1 400 Bad Request");
+    assert_int_equal(app.requests[0]->reset, HTTP_ERROR_BAD_CHUNK);
+    app_stop(&app);
+    app_start(&app, NULL); /* a response shorter than announced ends in an error */
+    wire_send_text(&app.wire, GET("/short"));
+    (void)wire_expect_end(&app.wire); /* orderly or not: ten bytes did not come */
+    assert_int_equal(app.requests[0]->reset, HTTP_ERROR_GONE);
+    app_stop(&app);
+    app_start(&app, NULL); /* the holder drops the stream inside on_body */
+    wire_send_text(&app.wire, POST3("/drop") "abc");
+    (void)wire_expect_end(&app.wire);
+    app_stop(&app);
+    app_start(&app, NULL); /* no memory */
+    app.no_memory = true;
+    wire_send_text(&app.wire, GET("/"));
+    wire_expect(&app.wire, "HTTP/1.1 503 Service Unavailable");
+    app_stop(&app);
+}
+
+/* The client resets the connection after each prefix of a session's bytes. */
+static void run_resets(void)
+{
+    static const char text[] = "POST /hold HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+                               "\r\n3\r\nabc\r\n0\r\nX-T: 1\r\n\r\nGET / HTTP/1.1\r\n";
+    for (size_t len = 0; len < sizeof(text); len += 5) {
+        struct app app;
+        app_start(&app, NULL);
+        wire_send(&app.wire, text, len);
+        wire_turn(&app.wire);
+        wire_close(&app.wire, true);
+        app_stop(&app);
+        for (unsigned i = 0; i < app.count; i++)
+            assert_true(i < 1);
+    }
+}
+
+static void run_abort(void)
+{
+    struct app app;
+    app_start(&app, NULL);
+    wire_send_text(&app.wire, GET("/hold"));
+    wire_settle(&app.wire);
+    assert_int_equal(app.count, 1);
+    h1_server_abort(app.session);
+    assert_null(app.session);
+    assert_int_equal(app.requests[0]->reset, HTTP_ERROR_GONE);
+    assert_int_equal(app.closed, HTTP_ERROR_GONE);
+    app_stop(&app);
+}
+
+#define TEST(name)                                                                                 \
+    static void test_##name(void **state)                                                          \
+    {                                                                                              \
+        (void)state;                                                                               \
+        each_engine(run_##name);                                                                   \
+    }
+TEST(keep_alive)
+TEST(one_byte_segments)
+TEST(pipelining)
+TEST(nothing_after_error)
+TEST(vectors)
+TEST(chunked_response)
+TEST(no_body)
+TEST(http10_keep_alive)
+TEST(early_response)
+TEST(back_pressure)
+TEST(continue)
+TEST(upgrade)
+TEST(timeouts)
+TEST(requests_max)
+TEST(drain)
+TEST(ends)
+TEST(resets)
+TEST(abort)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keep_alive),
+        cmocka_unit_test(test_one_byte_segments),
+        cmocka_unit_test(test_pipelining),
+        cmocka_unit_test(test_nothing_after_error),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_chunked_response),
+        cmocka_unit_test(test_no_body),
+        cmocka_unit_test(test_http10_keep_alive),
+        cmocka_unit_test(test_early_response),
+        cmocka_unit_test(test_back_pressure),
+        cmocka_unit_test(test_continue),
+        cmocka_unit_test(test_upgrade),
+        cmocka_unit_test(test_timeouts),
+        cmocka_unit_test(test_requests_max),
+        cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_resets),
+        cmocka_unit_test(test_abort),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_T_UNIT_HTTP_WIRE_H
+#define RINGGATE_T_UNIT_HTTP_WIRE_H
+
+/* A loop, and loopback TCP connections of which one end is a conn and the other
+ * a raw socket that a test reads and writes byte by byte. */
+
+#include "base/buf.h"
+#include "io/conn.h"
+
+struct wire {
+    struct loop *loop;
+    struct conn *conn; /* our end; the session's after it took it */
+    int fd; /* the peer's end, -1: closed */
+    struct buf in; /* what the peer has received */
+    bool eof, reset; /* what the peer has seen */
+};
+
+/* engine: one that loop_engine_choose accepts here. */
+void wire_open(struct wire *wire, struct loop *loop);
+struct loop *wire_loop_new(enum loop_engine engine);
+bool wire_has_engine(enum loop_engine engine);
+/* Closes the peer's end when it is open. */
+void wire_fini(struct wire *wire);
+void wire_send(struct wire *wire, const char *data, size_t len);
+void wire_send_text(struct wire *wire, const char *text);
+/* Reads what has arrived; takes a turn of the loop before. */
+void wire_turn(struct wire *wire);
+/* Turns until the peer has received text (anywhere), or fails the test with what came. */
+void wire_expect(struct wire *wire, const char *text);
+/* Turns until the peer has seen the end or a reset; true: an orderly end. */
+bool wire_expect_end(struct wire *wire);
+/* A good number of turns without a reason to wait for. */
+void wire_settle(struct wire *wire);
+void wire_shutdown(struct wire *wire); /* the peer's half-close */
+void wire_close(struct wire *wire, bool reset);
+/* How often text is in what the peer received. */
+unsigned wire_count(struct wire *wire, const char *text);
+
+#endif
