@@ -95,7 +95,8 @@ static int tls_ctx_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
     OPENSSL_cleanse(&key, sizeof(key));
     if (!ok)
         return sealing ? -1 : 0;
-    return current ? 1 : 2;
+    /* A TLS 1.3 client is to use a ticket once only, so it always gets the next one (RFC 8446 C.4). */
+    return sealing || (current && SSL_version(ssl) < TLS1_3_VERSION) ? 1 : 2;
 }
 
 SSL_CTX *tls_ctx_new_server(struct tls_worker *worker)
