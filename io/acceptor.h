@@ -20,15 +20,15 @@ struct acceptor_options {
     const char *congestion; /* TCP congestion control, NULL: the system's */
 };
 
-/* A listening TCP (or Unix) socket with the options that accepted sockets inherit (TCP_NODELAY, keep-alive,
- * user timeout). Any thread. Returns the descriptor or -errno (reterr names address and remedy:
- * EADDRINUSE, EACCES for ports below 1024, EADDRNOTAVAIL). */
+/* A listening TCP (or Unix) socket with the options that accepted sockets inherit (TCP_NODELAY,
+ * keep-alive, user timeout). Any thread. Returns the descriptor or -errno (reterr names address
+ * and remedy: EADDRINUSE, EACCES for ports below 1024, EADDRNOTAVAIL). */
 MUST_CHECK int acceptor_listen(const struct addr *addr, const struct acceptor_options *options,
                                struct err *reterr);
 /* Starts accepting. fd is owned by the acceptor from now on. NULL: no memory. */
 struct acceptor *acceptor_start(struct loop *loop, int fd, acceptor_fn *fn, void *user);
-/* Stops accepting, takes what the backlog holds (through fn), closes the socket, frees the acceptor when the
- * kernel has let go. fn is not called after it returns. */
+/* Stops accepting, takes what the backlog holds (through fn), closes the socket, frees the
+ * acceptor when the kernel has let go. fn is not called after it returns. */
 void acceptor_stop(struct acceptor *acceptor);
 int acceptor_fd(const struct acceptor *acceptor);
 

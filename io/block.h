@@ -21,8 +21,8 @@ unsigned block_in_use(const struct block_pool *pool);
 unsigned block_max(const struct block_pool *pool);
 /* Returns unused memory to the system beyond a small reserve; call at most every second or so. */
 void block_trim(struct block_pool *pool);
-/* Chunks for arenas of this thread; valid as long as the pool. A chunk is one block, or a large one when
- * more than a block is asked for. */
+/* Chunks for arenas of this thread; valid as long as the pool. A chunk is one block, or a large
+ * one when more than a block is asked for. */
 const struct arena_source *block_arena_source(struct block_pool *pool);
 
 /* For input that must stay in one piece: counts as four blocks towards the cap. */

@@ -32,9 +32,9 @@ struct conn_owner;
 
 struct conn_owner_ops {
     const char *name;
-    /* Dialled conns, and conns with layers that shake hands: ready to read and write. Exactly one of
-     * on_open and on_close is the first callback of such a conn. Never called for a conn that was open when
-     * the owner got it. May be NULL. */
+    /* Dialled conns, and conns with layers that shake hands: ready to read and write. Exactly one
+     * of on_open and on_close is the first callback of such a conn. Never called for a conn that
+     * was open when the owner got it. May be NULL. */
     void (*on_open)(struct conn_owner *owner, struct conn *conn);
     /* New bytes in conn_input(). Also called after conn_resume_input when bytes are kept. */
     void (*on_data)(struct conn_owner *owner, struct conn *conn);
@@ -44,9 +44,9 @@ struct conn_owner_ops {
     void (*on_drain)(struct conn_owner *owner, struct conn *conn);
     /* The deadline set with conn_set_deadline passed. May be NULL when none is ever set. */
     void (*on_timeout)(struct conn_owner *owner, struct conn *conn);
-    /* The conn failed: error is a negative errno (-ECONNRESET, -EPIPE, -ETIMEDOUT for the write timeout,
-     * -ECONNREFUSED, -EPROTO for TLS: see conn_error_text). Last callback; the owner is detached and must
-     * not use the conn again (no conn_close). */
+    /* The conn failed: error is a negative errno (-ECONNRESET, -EPIPE, -ETIMEDOUT for the write
+     * timeout, -ECONNREFUSED, -EPROTO for TLS: see conn_error_text). Last callback; the owner is
+     * detached and must not use the conn again (no conn_close). */
     void (*on_close)(struct conn_owner *owner, struct conn *conn, int error);
 };
 
@@ -60,26 +60,27 @@ enum conn_rx_mode {
     CONN_RX_BULK, /* large transfers: one large receive at a time */
 };
 
-/* Takes an accepted, connected descriptor (owned from now on, also on failure). Not receiving yet: the owner
- * may push layers; then conn_start. NULL: at the loop's cap or no memory (fd is closed). */
+/* Takes an accepted, connected descriptor (owned from now on, also on failure). Not receiving yet:
+ * the owner may push layers; then conn_start. NULL: at the loop's cap or no memory (then fd is
+ * closed). */
 struct conn *conn_new(struct loop *loop, int fd, const struct addr *peer);
 void conn_set_owner(struct conn *conn, struct conn_owner *owner); /* owner: not NULL */
 /* Begins to receive; opens layers, then on_open if there is any layer. */
 void conn_start(struct conn *conn);
 
-/* Connects. Layers may be pushed before the loop turns again. on_open or on_close follows, from a later
- * callback. local: source address or NULL. timeout_ns covers connecting and the layers' handshakes. Returns NULL
- * and sets *ret_error only when nothing was started (-EMFILE, -ENOMEM, -EADDRNOTAVAIL ...). */
+/* Connects. Layers may be pushed before the loop turns again. on_open or on_close follows, from a
+ * later callback. timeout_ns covers connecting and the layers' handshakes. Returns NULL and sets
+ * *ret_error only when nothing was started: -EMFILE (also at the loop's cap), -ENOMEM ... */
 struct conn *conn_dial(struct loop *loop, const struct addr *peer, uint64_t timeout_ns,
                        struct conn_owner *owner, int *ret_error);
 
-/* The conn owns the layer from now on. Before conn_start / on_open, or between messages of an open conn
- * (then the layer's on_open is called at once). */
+/* The conn owns the layer from now on. Before conn_start / on_open, or between messages of an open
+ * conn (then the layer's on_open is called at once). */
 void conn_push_layer(struct conn *conn, struct layer *layer);
 /* The top layer with these ops, or NULL. */
 struct layer *conn_find_layer(const struct conn *conn, const struct layer_ops *ops);
 
-/* All bytes that are here, in one piece. Valid until conn_consume, or the return of the callback. */
+/* All bytes that are here, in one piece. Valid until conn_consume, or the callback's return. */
 struct span conn_input(const struct conn *conn);
 void conn_consume(struct conn *conn, size_t n);
 /* As much is kept as ever will be (32 KiB + one receive). */
@@ -92,12 +93,14 @@ void conn_resume_input(struct conn *conn);
 bool conn_is_ended(const struct conn *conn);
 void conn_set_rx_mode(struct conn *conn, enum conn_rx_mode mode);
 
-/* Takes all bytes, borrowed for the call. 0; -EPIPE, -ENOBUFS (no block: the conn fails) ...: on_close follows
- * from the loop. count <= 8. Bytes written before a dialled conn is open are an error (-ENOTCONN). */
+/* Takes all bytes, borrowed for the call. 0; -EPIPE, -ENOBUFS (no block: the conn fails) ...:
+ * on_close follows from the loop. count <= 8. Bytes written before a dialled conn is open are an
+ * error (-ENOTCONN). */
 MUST_CHECK int conn_write(struct conn *conn, const struct iovec *iov, int count);
 MUST_CHECK int conn_write_span(struct conn *conn, struct span data);
-/* Room to build output in place: at least size bytes (size <= BLOCK_SIZE), contiguous; NULL: no block. Must be
- * followed by conn_commit before any other write. On a conn with layers the memory is scratch. */
+/* Room to build output in place: at least size bytes (size <= BLOCK_SIZE), contiguous; NULL: no
+ * block. Must be followed by conn_commit before any other write. On a conn with layers the memory
+ * is scratch. */
 uint8_t *conn_reserve(struct conn *conn, size_t size);
 MUST_CHECK int conn_commit(struct conn *conn, size_t size);
 size_t conn_queued(const struct conn *conn); /* bytes not yet taken by the kernel */
@@ -110,13 +113,14 @@ void conn_flush(struct conn *conn);
 /* Half-close: no more writes from us; what is queued is sent first. */
 void conn_shutdown(struct conn *conn);
 
-/* One deadline a conn, replaced by each call; 0 disarms. Absolute, monotonic. Lazy and cheap to move
- * later. */
+/* One deadline a conn, replaced by each call; 0 disarms. Absolute, monotonic. Lazy and cheap to
+ * move later. */
 void conn_set_deadline(struct conn *conn, uint64_t deadline_ns);
 void conn_set_write_timeout(struct conn *conn, uint64_t timeout_ns); /* default 30 s */
 
-/* Lets go of the conn: no callback comes any more. Sends what is queued, shuts down, and when `linger`,
- * discards what the peer still sends (at most 64 KiB or 1 s) so that the peer can read the answer. */
+/* Lets go of the conn: no callback comes any more. Sends what is queued, shuts down, and when
+ * `linger`, discards what the peer still sends (at most 64 KiB or 1 s) so that the peer can read
+ * the answer. */
 void conn_close(struct conn *conn, bool linger);
 /* The same at once, with a reset. */
 void conn_abort(struct conn *conn);

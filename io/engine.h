@@ -27,22 +27,24 @@ enum sock_rx {
 
 /* To the owner of a socket (the conn). */
 struct sock_events {
-    /* Bytes, borrowed for the call. May still come after rx OFF: what the kernel had taken already. */
+    /* Bytes, borrowed for the call. May still come after rx OFF: what the kernel had taken
+     * already. */
     void (*on_rx)(struct sock *sock, const uint8_t *data, size_t len);
     /* The peer closed its side (0) or receiving failed (-errno). Last receive event. */
     void (*on_rx_end)(struct sock *sock, int error);
-    /* Receive now (ops->recv). true: it was drained (-EAGAIN or a short read); false: call again in the next
-     * turn while receiving is on. */
+    /* Receive now (ops->recv). true: it was drained (-EAGAIN or a short read); false: call again
+     * in the next turn while receiving is on. */
     bool (*on_readable)(struct sock *sock);
-    /* After send gave -EINPROGRESS: bytes taken or -errno. After a short send, or wait_writable: 0, there is
-     * room. */
+    /* After send gave -EINPROGRESS: bytes taken or -errno. After a short send, or wait_writable:
+     * 0, there is room. */
     void (*on_sent)(struct sock *sock, int res);
     void (*on_connected)(struct sock *sock, int error);
     /* After close gave false: nothing names the sock any more. */
     void (*on_released)(struct sock *sock);
 };
 
-/* The engine's part of a conn. Zeroed and filled by its owner up to fd; the rest is the engine's. */
+/* The engine's part of a conn. Zeroed and filled by its owner up to fd; the rest is the engine's.
+ */
 struct sock {
     struct loop *loop;
     const struct sock_events *events;
@@ -66,8 +68,8 @@ struct sock {
 struct listener {
     struct loop *loop;
     int fd;
-    /* fd: a connected descriptor, or -errno; accepting goes on by itself except after -EMFILE, -ENFILE, -ENOBUFS
-     * and -ENOMEM: then accept_start has to be called again. */
+    /* fd: a connected descriptor, or -errno; accepting goes on by itself except after -EMFILE,
+     * -ENFILE, -ENOBUFS and -ENOMEM: then accept_start has to be called again. */
     void (*on_accept)(struct listener *listener, int fd);
     void (*on_released)(struct listener *listener); /* after accept_close */
     bool closing;
@@ -90,10 +92,12 @@ struct engine_ops {
     void (*rx_set)(struct sock *sock, enum sock_rx rx);
     /* Without waiting: bytes, 0 at the end, -EAGAIN, -errno. */
     ssize_t (*recv)(struct sock *sock, void *data, size_t size);
-    /* One at a time. iov is borrowed for the call, the bytes until on_sent. >= 0: bytes taken now, and when fewer
-     * than asked for on_sent(0) follows; -EINPROGRESS: on_sent follows; else -errno. count <= ENGINE_IOV_MAX. */
+    /* One at a time. iov is borrowed for the call, the bytes until on_sent. >= 0: bytes taken now,
+     * and when fewer than asked for on_sent(0) follows; -EINPROGRESS: on_sent follows; else
+     * -errno. count <= ENGINE_IOV_MAX. */
     ssize_t (*send)(struct sock *sock, const struct iovec *iov, int count);
-    /* Without waiting, nothing follows: bytes taken (may be 0) or -errno. No send may be in progress. */
+    /* Without waiting, nothing follows: bytes taken (may be 0) or -errno. No send may be in
+     * progress. */
     ssize_t (*send_now)(struct sock *sock, const struct iovec *iov, int count);
     /* on_sent(0) when there is room. No send may be in progress. */
     void (*wait_writable)(struct sock *sock);
@@ -102,13 +106,13 @@ struct engine_ops {
     int (*open)(struct engine *engine, int family);
     /* on_connected follows; addr lives until then. */
     void (*connect)(struct sock *sock, const struct addr *addr);
-    /* Cancels everything and closes the descriptor, with a reset when asked. No event but on_released follows.
-     * true: nothing names the sock any more. */
+    /* Cancels everything and closes the descriptor, with a reset when asked. No event but
+     * on_released follows. true: nothing names the sock any more. */
     bool (*close)(struct sock *sock, bool reset);
 
     void (*accept_start)(struct listener *listener);
-    /* Stops accepting; on_accept still gets what the kernel had accepted (during the call as well), then closes
-     * the descriptor. true: released at once. */
+    /* Stops accepting; on_accept still gets what the kernel had accepted (during the call as
+     * well), then closes the descriptor. true: released at once. */
     bool (*accept_close)(struct listener *listener);
 
     int (*watch_start)(struct engine *engine, struct watch *watch);

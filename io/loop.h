@@ -28,7 +28,8 @@ struct loop_options {
     unsigned blocks_max; /* 16 KiB blocks, 0: 4 * 1024 (64 MiB) */
     unsigned rx_buffers; /* provided 4 KiB receive buffers (io_uring), 0: 256 */
     uint64_t seed; /* of rand; 0: from the kernel */
-    unsigned ring_entries, cq_entries; /* io_uring queue sizes, 0: 1024 and 8192; small ones for tests */
+    /* io_uring queue sizes, 0: 1024 and 8192; small ones for tests */
+    unsigned ring_entries, cq_entries;
 };
 
 /* Work put off to the end of the current turn (or the next one when added by such work). */
@@ -57,11 +58,10 @@ struct loop {
 };
 #define LOOP_SCRATCH_SIZE 65536u
 
-/* Chooses an engine for `wish` and says why, one line for the start-up report, such as
- * "io_uring (kernel 6.18; multishot accept, receive)" or
- * "epoll (io_uring_setup: EPERM, refused by seccomp; see README)". Probes by really setting up a ring and
- * moving bytes through it. 0; -ENOTSUP when URING is demanded but cannot be had (reason says why and the
- * remedy). Start-up, any thread. */
+/* Chooses an engine for `wish` and says why, one line for the start-up report, such as "io_uring
+ * (kernel 6.18; multishot accept, receive)" or "epoll (io_uring_setup: EPERM, refused by seccomp;
+ * see README)". Probes by really setting up a ring and moving bytes through it. 0; -ENOTSUP when
+ * URING is demanded but cannot be had (reason says why and the remedy). Start-up, any thread. */
 MUST_CHECK int loop_engine_choose(enum loop_engine wish, enum loop_engine *ret, char *reason,
                                   size_t reason_size);
 
@@ -71,10 +71,12 @@ typedef int loop_engine_fn(struct loop *loop, const struct loop_options *options
 MUST_CHECK int loop_new_with_engine(struct loop **ret, const struct loop_options *options,
                                     loop_engine_fn *make, struct err *reterr);
 
-/* In the thread that will run it. Makes the process ignore SIGPIPE. 0; -ENOMEM and what the engine's set-up gives. */
+/* In the thread that will run it. Makes the process ignore SIGPIPE. 0; -ENOMEM and what the
+ * engine's set-up gives. */
 MUST_CHECK int loop_new(struct loop **ret, const struct loop_options *options,
                         struct err *reterr);
-/* Owners must have let go of all conns, acceptors and watches; resets what still closes and runs turns until the kernel has let go of all. */
+/* Owners must have let go of all conns, acceptors and watches; resets what still closes and runs
+ * turns until the kernel has let go of all. */
 void loop_free(struct loop *loop);
 /* Turns until loop_stop. */
 void loop_run(struct loop *loop);
@@ -95,8 +97,9 @@ static inline void loop_disarm(struct loop *loop, struct timer *timer)
     wheel_stop(&loop->wheel, timer);
 }
 
-/* Readiness of a descriptor that is not a conn: eventfd, inotify, c-ares, signalfd. Level-triggered as seen
- * by the callback: it is called again while the descriptor stays ready. The descriptor is borrowed. */
+/* Readiness of a descriptor that is not a conn: eventfd, inotify, c-ares, signalfd.
+ * Level-triggered as seen by the callback: it is called again while the descriptor stays ready.
+ * The descriptor is borrowed. */
 struct watch {
     struct loop *loop;
     int fd;

@@ -14,7 +14,8 @@
 
 #include "base/base.h"
 
-#define OP_BUFFER (1u << 0) /* flags of a completion: a provided buffer was used (IORING_CQE_F_BUFFER) */
+/* flags of a completion: a provided buffer was used (IORING_CQE_F_BUFFER) */
+#define OP_BUFFER (1u << 0)
 #define OP_MORE (1u << 1) /* more completions follow (IORING_CQE_F_MORE) */
 
 struct op {

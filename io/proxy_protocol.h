@@ -14,8 +14,8 @@ struct proxy_header {
     struct addr source, destination; /* when !local */
 };
 
-/* Parses a header at the start of data. > 0: its length in bytes, *ret is filled; 0: more bytes are needed;
- * -EPROTO: this is not a PROXY header or it is malformed: close without an answer. */
+/* Parses a header at the start of data. > 0: its length in bytes, *ret is filled; 0: more bytes
+ * are needed; -EPROTO: this is not a PROXY header or it is malformed: close without an answer. */
 MUST_CHECK ssize_t proxy_protocol_parse(struct span data, struct proxy_header *ret);
 
 #endif

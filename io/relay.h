@@ -19,14 +19,14 @@ enum relay_end {
 
 struct relay;
 struct relay_owner {
-    /* Both conns are gone (closed or failed); the relay is freed after the call. bytes: application bytes
-     * from a to b, and from b to a. */
+    /* Both conns are gone (closed or failed); the relay is freed after the call. bytes:
+     * application bytes from a to b, and from b to a. */
     void (*on_end)(struct relay_owner *owner, enum relay_end end, int error, uint64_t bytes_ab,
                    uint64_t bytes_ba);
 };
 
-/* Takes both conns (open; bytes they hold are moved first). idle_timeout_ns 0: none. NULL: no memory, the
- * conns stay the caller's. */
+/* Takes both conns (open; bytes they hold are moved first). idle_timeout_ns 0: none. NULL: no
+ * memory, the conns stay the caller's. */
 struct relay *relay_start(struct conn *a, struct conn *b, uint64_t idle_timeout_ns,
                           struct relay_owner *owner);
 /* Ends it by then at the latest (drain). */

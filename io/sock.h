@@ -7,8 +7,8 @@
 #include "base/err.h"
 #include "io/addr.h"
 
-/* A blocking stream socket to connect from, with the options of every conn (no delay, keep-alive, user
- * timeout on TCP). The descriptor or -errno. */
+/* A blocking stream socket to connect from, with the options of every conn (no delay, keep-alive,
+ * user timeout on TCP). The descriptor or -errno. */
 MUST_CHECK int sock_open(int family);
 /* Sets those options; on a listener accepted sockets inherit them. */
 void sock_set_options(int fd, int family);

@@ -147,7 +147,8 @@ static void dispatch(struct engine *engine)
 {
     struct uring *uring = uring_of(engine);
     struct io_uring_cqe batch[BATCH], *cqes[BATCH];
-    /* Only what is here now: callbacks cannot add completions, but submitting for want of room can. */
+    /* Only what is here now: callbacks cannot add completions, but submitting for want of room
+     * can. */
     unsigned left = io_uring_cq_ready(&uring->ring);
     for (unsigned i = 0; i < uring->aside_count; i++) {
         struct io_uring_cqe cqe = uring->aside[i]; /* the array may move */
@@ -467,8 +468,9 @@ int uring_new(struct loop *loop, const struct loop_options *options, struct engi
     engine_init(&uring->engine, &uring_ops, loop);
     dlist_init(&uring->starved);
     uring->ring.ring_fd = -1;
-    int rc = uring_ring_init(&uring->ring, options->ring_entries ? options->ring_entries : SQ_ENTRIES,
-                             options->cq_entries ? options->cq_entries : CQ_ENTRIES);
+    unsigned sq_entries = options->ring_entries ? options->ring_entries : SQ_ENTRIES;
+    unsigned cq_entries = options->cq_entries ? options->cq_entries : CQ_ENTRIES;
+    int rc = uring_ring_init(&uring->ring, sq_entries, cq_entries);
     if (rc < 0) {
         uring->ring.ring_fd = -1;
         uring_free(&uring->engine);

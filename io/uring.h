@@ -26,7 +26,8 @@ struct uring {
     unsigned sq_entries;
     struct msghdr *msgs; /* by submission slot: live until it is submitted */
     struct iovec (*iovs)[ENGINE_IOV_MAX];
-    /* Completions put aside when the submission queue had to be emptied into a full completion queue. */
+    /* Completions put aside when the submission queue had to be emptied into a full completion
+     * queue. */
     struct io_uring_cqe *aside;
     unsigned aside_count, aside_max;
 };

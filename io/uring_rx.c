@@ -139,8 +139,8 @@ void uring_rx_set(struct sock *sock, enum sock_rx rx)
 
 void uring_rx_starved_run(struct uring *uring)
 {
-    /* Every buffer is back by now, also when this dispatch returned none (the shortage may have been told
-     * in a later one). */
+    /* Every buffer is back by now, also when this dispatch returned none (the shortage may have
+     * been told in a later one). */
     bufring_publish(&uring->bufring);
     struct dlist batch, *link;
     dlist_take(&batch, &uring->starved);

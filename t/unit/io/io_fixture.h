@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef RINGGATE_IO_FIXTURE_H
-#define RINGGATE_IO_FIXTURE_H
+#ifndef RINGGATE_T_UNIT_IO_IO_FIXTURE_H
+#define RINGGATE_T_UNIT_IO_IO_FIXTURE_H
 
 /* Shared by the tests of io/: loops of both engines, real loopback sockets,
  * and an owner that records what it is told. */

@@ -74,9 +74,17 @@ static uint8_t pattern_at(size_t i)
     return (uint8_t)(i * 131 + i / 257);
 }
 
-/* Moves total bytes from one client to the other, step bytes at a time at most. */
-static void stream(struct rig *rig, int from, int to, size_t total, size_t step, unsigned slow)
+struct transfer {
+    size_t total, step; /* step: at most in one send */
+    unsigned slow; /* the receiver looks only every slow-th time */
+};
+
+/* From the client of a to that of b, or back. */
+static void stream(struct rig *rig, bool a_to_b, struct transfer transfer)
 {
+    int from = a_to_b ? rig->client_a : rig->client_b, to = a_to_b ? rig->client_b : rig->client_a;
+    size_t total = transfer.total, step = transfer.step;
+    unsigned slow = transfer.slow;
     static uint8_t out[262144], in[262144];
     size_t sent = 0, got = 0;
     for (unsigned i = 0; got < total; i++) {
@@ -108,10 +116,7 @@ static void stream(struct rig *rig, int from, int to, size_t total, size_t step,
 static void test_copy_and_splice(void **state)
 {
     (void)state;
-    static const struct {
-        size_t total, step;
-        unsigned slow;
-    } cases[] = {
+    static const struct transfer cases[] = {
         {100000, 100, 0},          {1u << 20, 4096, 0},      {1u << 20, 1000, 3},
         {16u << 20, 262144, 0},    {16u << 20, 262144, 7},   {4u << 20, 70000, 2},
     };
@@ -120,16 +125,16 @@ static void test_copy_and_splice(void **state)
             struct rig rig;
             rig_init(&rig, engine);
             rig_start(&rig, 0);
-            stream(&rig, rig.client_a, rig.client_b, cases[i].total, cases[i].step, cases[i].slow);
+            stream(&rig, true, cases[i]);
             /* Then small messages the other way and back again. */
-            stream(&rig, rig.client_b, rig.client_a, 20000, 100, 0);
-            stream(&rig, rig.client_a, rig.client_b, 50000, 100, 0);
+            stream(&rig, false, (struct transfer){20000, 100, 0});
+            stream(&rig, true, (struct transfer){50000, 100, 0});
             assert_int_equal(shutdown(rig.client_a, SHUT_WR), 0);
             char byte;
             FIXTURE_UNTIL(rig.loop, recv(rig.client_b, &byte, 1, MSG_DONTWAIT) == 0);
             assert_int_equal(rig.ends, 0);
             /* The other half still works. */
-            stream(&rig, rig.client_b, rig.client_a, cases[i].total, cases[i].step, 0);
+            stream(&rig, false, (struct transfer){cases[i].total, cases[i].step, 0});
             assert_int_equal(shutdown(rig.client_b, SHUT_WR), 0);
             FIXTURE_UNTIL(rig.loop, rig.ends == 1);
             assert_int_equal(rig.end, RELAY_END_DONE);
@@ -216,7 +221,7 @@ static void test_reset_is_passed_on(void **state)
                 rig_init(&rig, engine);
                 rig_start(&rig, 0);
                 if (spliced)
-                    stream(&rig, rig.client_a, rig.client_b, 4u << 20, 262144, 0);
+                    stream(&rig, true, (struct transfer){4u << 20, 262144, 0});
                 int *victim = side ? &rig.client_b : &rig.client_a;
                 int other = side ? rig.client_a : rig.client_b;
                 reset(*victim);
@@ -244,7 +249,7 @@ static void test_reset_while_blocked(void **state)
             struct rig rig;
             rig_init(&rig, engine);
             rig_start(&rig, 0);
-            stream(&rig, rig.client_a, rig.client_b, 4u << 20, 262144, 0);
+            stream(&rig, true, (struct transfer){4u << 20, 262144, 0});
             for (int idle = 0; idle < 50;) {
                 ssize_t n = send(rig.client_a, out, sizeof(out), MSG_DONTWAIT | MSG_NOSIGNAL);
                 idle = n > 0 ? 0 : idle + 1;
