@@ -21,9 +21,9 @@ enum chunk_event {
 };
 
 void chunk_init(struct chunk *chunk, uint32_t ext_bytes_max);
-/* Decodes from the start of in until the next event. data_max: most body bytes wanted. *ret_used: bytes of in
- * that are done with, those of *ret_data (a part of in) included. An enum chunk_event; -EPROTO: malformed or too
- * many bytes of extensions, the message is lost. */
+/* Decodes from the start of in until the next event. data_max: most body bytes wanted. *ret_used:
+ * bytes of in that are done with, those of *ret_data (a part of in) included. An enum chunk_event;
+ * -EPROTO: malformed or too many bytes of extensions, the message is lost. */
 MUST_CHECK int chunk_decode(struct chunk *chunk, struct span in, size_t data_max, size_t *ret_used,
                             struct span *ret_data);
 

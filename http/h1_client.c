@@ -23,7 +23,8 @@
  * connection, so that no request ever sees the answer to another.
  *
  * Deadlines of a response are the exchange's. The session's own is for being idle.
- * Lifetime as in h1_server.c: freed in client_finish, when the conn is gone and nobody is inside. */
+ * Lifetime as in h1_server.c: freed in client_finish, when the conn is gone and nobody is inside.
+ */
 
 #define CLIENT_INTERIM_MAX 16u /* 1xx heads before a response */
 
@@ -202,7 +203,7 @@ static bool client_take_head(struct h1_client *c, struct http_head *head)
         }
         c->read = CLIENT_READ_BODY;
         c->reusable = head->keep_alive;
-        h1_rx_begin(&c->rx, head);
+        h1_rx_begin(&c->rx, head, HTTP_STREAM_WINDOW);
         if (c->rx.kind == H1_RX_UNTIL_CLOSE)
             c->reusable = false;
     }
@@ -442,8 +443,7 @@ static const struct http_stream_ops client_stream_ops = {
 };
 
 struct h1_client *h1_client_start(struct h1_client_pool *pool, struct conn *conn,
-                                  const struct http_limits *limits,
-                                  struct h1_client_owner *owner)
+                                  const struct http_limits *limits, struct h1_client_owner *owner)
 {
     struct h1_client *c = pool_get_zero(&pool->pool);
     if (c == NULL)
@@ -487,8 +487,7 @@ static struct h1_plan client_plan(const struct http_head *head, bool end)
 }
 
 struct http_stream *h1_client_request(struct h1_client *c, struct http_head *head,
-                                      struct arena *arena, struct http_stream_user *user,
-                                      bool end)
+                                      struct arena *arena, struct http_stream_user *user, bool end)
 {
     ASSERT(user != NULL && arena != NULL);
     if (c->rx.conn == NULL || c->read != CLIENT_READ_IDLE)

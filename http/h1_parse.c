@@ -108,8 +108,7 @@ static enum http_error parse_version(struct span text, uint8_t *ret_minor)
 static enum http_error parse_request_line(struct http_head *head, struct span line)
 {
     struct span rest, version;
-    if (!span_split(line, ' ', &head->method_text, &rest) ||
-        !chars_is_token(head->method_text) ||
+    if (!span_split(line, ' ', &head->method_text, &rest) || !chars_is_token(head->method_text) ||
         !span_split(rest, ' ', &head->target, &version) || head->target.len == 0)
         return HTTP_ERROR_BAD_REQUEST;
     enum http_error error = parse_version(version, &head->version_minor);
@@ -211,8 +210,8 @@ static bool parse_trailer(struct span line, struct http_field *ret)
     return chars_is_value(ret->value);
 }
 
-/* arena_copy of a section of at most trailer_bytes_max; larger than a piece is refused by the limits'
- * range, so one copy does. */
+/* arena_copy of a section of at most trailer_bytes_max; larger than a piece is refused by the
+ * limits' range, so one copy does. */
 enum http_error h1_parse_trailers(const struct h1_parse *parse, struct span section,
                                   struct http_head **ret)
 {

@@ -21,8 +21,8 @@ MUST_CHECK enum http_error h1_parse_request(const struct h1_parse *parse, struct
 /* The same for responses; every error is BAD_RESPONSE. */
 MUST_CHECK enum http_error h1_parse_response(const struct h1_parse *parse, struct span head,
                                              struct http_head **ret);
-/* A trailer section with its final empty line. *ret: a head that holds only fields, or NULL when none is
- * left after forbidden ones were dropped (RFC 9110 6.5.1). Else BAD_CHUNK. */
+/* A trailer section with its final empty line. *ret: a head that holds only fields, or NULL when
+ * none is left after forbidden ones were dropped (RFC 9110 6.5.1). Else BAD_CHUNK. */
 MUST_CHECK enum http_error h1_parse_trailers(const struct h1_parse *parse, struct span section,
                                              struct http_head **ret);
 

@@ -8,11 +8,11 @@
 #include "base/panic.h"
 #include "http/h1_parse.h"
 
-void h1_rx_begin(struct h1_rx *rx, const struct http_head *head)
+void h1_rx_begin(struct h1_rx *rx, const struct http_head *head, uint32_t credit)
 {
     ASSERT(!rx->paused);
     rx->trailers = NULL;
-    rx->credit = HTTP_STREAM_WINDOW;
+    rx->credit = credit;
     rx->remaining = 0;
     if (!head->has_body) {
         rx->kind = H1_RX_NONE;
@@ -97,10 +97,9 @@ static enum h1_rx_event rx_trailers(struct h1_rx *rx, struct span in)
     ssize_t n = h1_scan_run(&rx->scan, H1_SCAN_TRAILERS, in, rx->limits);
     if (n == 0)
         return conn_input_is_full(rx->conn) ? H1_RX_BAD : H1_RX_WAIT;
-    struct h1_parse parse = {
-        .arena = rx->arena, .limits = rx->limits, .lines = rx->scan.lines};
-    if (n < 0 || h1_parse_trailers(&parse, span_make(in.ptr, (size_t)n), &rx->trailers) !=
-                     HTTP_ERROR_NONE)
+    struct h1_parse parse = {.arena = rx->arena, .limits = rx->limits, .lines = rx->scan.lines};
+    if (n < 0 ||
+        h1_parse_trailers(&parse, span_make(in.ptr, (size_t)n), &rx->trailers) != HTTP_ERROR_NONE)
         return H1_RX_BAD;
     conn_consume(rx->conn, (size_t)n);
     return H1_RX_END;
@@ -141,27 +140,68 @@ void h1_rx_unpause(struct h1_rx *rx)
 
 void h1_rx_grant(struct h1_rx *rx, size_t bytes)
 {
-    ASSERT(rx->credit + bytes <= HTTP_STREAM_WINDOW);
-    rx->credit += (uint32_t)bytes;
+    rx->credit = (uint32_t)MIN(rx->credit + bytes, (size_t)HTTP_STREAM_WINDOW);
     if (bytes > 0)
         h1_rx_unpause(rx);
 }
 
+/* Length of the trailer section at the start of in; -1: not all of it is here. */
+static ssize_t rx_trailers_size(const struct h1_rx *rx, struct span in, struct h1_scan scan)
+{
+    ssize_t n = h1_scan_run(&scan, H1_SCAN_TRAILERS, in, rx->limits);
+    return n > 0 ? n : -1;
+}
+
+/* The same for what is left of a chunked body; looks only, on a copy of the decoder. */
+static ssize_t rx_chunks_size(const struct h1_rx *rx, struct span in)
+{
+    struct chunk chunk = rx->chunk;
+    struct span data;
+    size_t at = 0, used;
+    for (;;) {
+        int event = chunk_decode(&chunk, span_skip(in, at), SIZE_MAX, &used, &data);
+        if (event != CHUNK_DATA && event != CHUNK_END)
+            return -1;
+        at += used;
+        if (event == CHUNK_DATA)
+            continue;
+        ssize_t trailers = rx_trailers_size(rx, span_skip(in, at), (struct h1_scan){0});
+        return trailers < 0 ? -1 : (ssize_t)at + trailers;
+    }
+}
+
+/* Bytes of input up to the end of the message; -1: the end is not here. */
+static ssize_t rx_rest_size(const struct h1_rx *rx)
+{
+    struct span in = conn_input(rx->conn);
+    if (rx->delivering)
+        return -1;
+    switch ((enum h1_rx_kind)rx->kind) {
+    case H1_RX_NONE:
+        return 0;
+    case H1_RX_LENGTH:
+        return rx->remaining <= in.len ? (ssize_t)rx->remaining : -1;
+    case H1_RX_CHUNKED:
+        return rx_chunks_size(rx, in);
+    case H1_RX_TRAILERS:
+        return rx_trailers_size(rx, in, rx->scan);
+    case H1_RX_UNTIL_CLOSE:
+        break;
+    }
+    return -1;
+}
+
 bool h1_rx_can_discard(const struct h1_rx *rx)
 {
-    if (rx->delivering)
-        return false;
-    if (rx->kind == H1_RX_NONE)
-        return true;
-    return rx->kind == H1_RX_LENGTH && rx->remaining <= conn_input(rx->conn).len;
+    return rx_rest_size(rx) >= 0;
 }
 
 bool h1_rx_discard(struct h1_rx *rx)
 {
-    if (!h1_rx_can_discard(rx))
+    ssize_t rest = rx_rest_size(rx);
+    if (rest < 0)
         return false;
-    conn_consume(rx->conn, (size_t)rx->remaining);
-    rx->remaining = 0;
+    conn_consume(rx->conn, (size_t)rest);
     rx->kind = H1_RX_NONE;
     return true;
 }

@@ -40,10 +40,11 @@ enum h1_rx_event {
 };
 
 /* A message with this head follows in the input. A body of unknown length that is not chunked lasts
- * until the connection closes. */
-void h1_rx_begin(struct h1_rx *rx, const struct http_head *head);
+ * until the connection closes. credit: bytes of body that may be given out at first. */
+void h1_rx_begin(struct h1_rx *rx, const struct http_head *head, uint32_t credit);
 /* Gives out what is there. Calls on_body. */
 enum h1_rx_event h1_rx_pump(struct h1_rx *rx);
+/* Never beyond HTTP_STREAM_WINDOW in all. */
 void h1_rx_grant(struct h1_rx *rx, size_t bytes);
 /* Stops waiting for credit, so that input comes again. */
 void h1_rx_unpause(struct h1_rx *rx);

@@ -85,9 +85,8 @@ ssize_t h1_scan_run(struct h1_scan *scan, enum h1_scan_kind kind, struct span da
             return 0;
         scan->scanned = (uint32_t)(lf + 1 - data.ptr);
         if (len == 0)
-            return scan->lines == 0 && kind != H1_SCAN_TRAILERS
-                       ? -(ssize_t)HTTP_ERROR_BAD_REQUEST
-                       : (ssize_t)scan->scanned;
+            return scan->lines == 0 && kind != H1_SCAN_TRAILERS ? -(ssize_t)HTTP_ERROR_BAD_REQUEST
+                                                                : (ssize_t)scan->scanned;
         scan->line_start = scan->scanned;
         scan->lines++;
     }

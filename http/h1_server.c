@@ -23,8 +23,8 @@
  *
  * Life: the session dies in server_finish. It is called when the conn is gone
  * (rx.conn NULL) and nobody is inside: at the end of the outermost conn callback, or, when
- * a call from outside ended the session, from the loop. Until then the memory stays, so callbacks may
- * end the session under our feet; every step after a callback looks at rx.conn. */
+ * a call from outside ended the session, from the loop. Until then the memory stays, so callbacks
+ * may end the session under our feet; every step after a callback looks at rx.conn. */
 
 enum server_read { SERVER_READ_HEAD, SERVER_READ_BODY, SERVER_READ_DONE };
 enum server_write {
@@ -213,14 +213,13 @@ static void server_request(struct h1_server *s, struct http_head *head)
     s->write = SERVER_WRITE_NONE;
     s->stream.user = NULL;
     s->rx.active = true;
-    h1_rx_begin(&s->rx, head);
-    if (head->has_body)
-        server_deadline(s, s->rx.limits->body_timeout_ns);
+    h1_rx_begin(&s->rx, head, 0);
     s->owner->ops->on_request(s->owner, &s->stream, head);
     ASSERT(!s->rx.active || s->stream.user != NULL);
 }
 
-/* The empty line that some clients send after a body (RFC 9112 2.2). false: not all of it is here. */
+/* The empty line that some clients send after a body (RFC 9112 2.2). false: not all of it is here.
+ */
 static bool server_skip_crlf(struct h1_server *s, struct span *in)
 {
     if (s->crlf_skipped || in->ptr[0] != '\r')
@@ -289,7 +288,7 @@ static bool server_read_head(struct h1_server *s)
         return false;
     }
     if (n < 0) {
-        server_refuse(s, (enum http_error)-n, NULL);
+        server_refuse(s, (enum http_error) - n, NULL);
         return false;
     }
     server_parse(s, span_make(in.ptr, (size_t)n));
@@ -310,7 +309,7 @@ static bool server_read_body(struct h1_server *s)
             return false;
         if (s->peer_ended)
             server_fail(s, HTTP_ERROR_TRUNCATED);
-        else
+        else if (s->rx.credit > 0)
             server_deadline(s, s->rx.limits->body_timeout_ns);
         return false;
     case H1_RX_END:
@@ -379,7 +378,7 @@ static void server_on_timeout(struct conn_owner *owner, struct conn *conn)
         server_refuse(s, HTTP_ERROR_REQUEST_TIMEOUT, NULL);
     else if (s->read == SERVER_READ_HEAD)
         server_close(s, false, HTTP_ERROR_NONE);
-    else if (s->read == SERVER_READ_BODY && !s->rx.paused)
+    else if (s->read == SERVER_READ_BODY && s->rx.credit > 0)
         server_fail(s, HTTP_ERROR_REQUEST_TIMEOUT);
     server_leave(s);
 }
@@ -515,9 +514,9 @@ static bool server_is_congested(const struct http_stream *stream)
 static void server_grant(struct http_stream *stream, size_t bytes)
 {
     struct h1_server *s = server_of_stream(stream);
-    bool was_paused = s->rx.paused;
+    bool stopped = s->rx.credit == 0;
     h1_rx_grant(&s->rx, bytes);
-    if (was_paused && !s->rx.paused && s->read == SERVER_READ_BODY)
+    if (stopped && bytes > 0 && s->read == SERVER_READ_BODY)
         server_deadline(s, s->rx.limits->body_timeout_ns);
 }
 

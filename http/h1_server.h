@@ -4,8 +4,8 @@
 
 /* HTTP/1.0 and 1.1 server session over a conn (RFC 9112). Strict: what is
  * ambiguous is refused with a status and the connection closed, nothing of it
- * reaches the owner. Requests on one connection are served one after the other (pipelined ones wait in
- * the conn's input, which is back pressure). */
+ * reaches the owner. Requests on one connection are served one after the other (pipelined ones wait
+ * in the conn's input, which is back pressure). */
 
 #include "http/server.h"
 
@@ -21,9 +21,9 @@ struct h1_server_options {
     bool secure; /* the conn has TLS: scheme is https */
 };
 
-/* Takes an open conn, whose input may already hold bytes (on_request then comes from the loop). NULL:
- * no memory, the conn stays the caller's. After http_stream_take_conn on_closed(NONE) comes from the
- * loop too. */
+/* Takes an open conn, whose input may already hold bytes (on_request then comes from the loop).
+ * NULL: no memory, the conn stays the caller's. After http_stream_take_conn on_closed(NONE) comes
+ * from the loop too. */
 struct h1_server *h1_server_start(struct h1_server_pool *pool, struct conn *conn,
                                   const struct h1_server_options *options,
                                   struct http_server_owner *owner);

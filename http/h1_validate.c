@@ -205,7 +205,8 @@ static enum http_error validate_target(struct http_head *head)
     return validate_absolute(head);
 }
 
-/* Only "100-continue" is known (RFC 9110 10.1.1); the field is written anew by the client session. */
+/* Only "100-continue" is known (RFC 9110 10.1.1); the field is written anew by the client session.
+ */
 static enum http_error validate_expect(struct http_head *head, const struct validate_facts *facts)
 {
     if (facts->expects == 0)
@@ -236,8 +237,7 @@ enum http_error h1_validate_request(struct http_head *head, const struct http_li
     head->scheme = secure ? SPAN_LIT("https") : SPAN_LIT("http");
     if (!validate_fields(head, limits->underscores, &facts))
         return HTTP_ERROR_BAD_REQUEST;
-    head->keep_alive =
-        head->version_minor == 1 ? !facts.close : facts.keep_alive && !facts.close;
+    head->keep_alive = head->version_minor == 1 ? !facts.close : facts.keep_alive && !facts.close;
     enum http_error error = validate_framing(head, &facts);
     if (error == HTTP_ERROR_NONE)
         error = validate_host(head, &facts);
@@ -258,8 +258,7 @@ enum http_error h1_validate_response(struct http_head *head, const struct http_l
         return HTTP_ERROR_BAD_RESPONSE;
     if (validate_framing(head, &facts) != HTTP_ERROR_NONE)
         return HTTP_ERROR_BAD_RESPONSE;
-    head->keep_alive =
-        head->version_minor == 1 ? !facts.close : facts.keep_alive && !facts.close;
+    head->keep_alive = head->version_minor == 1 ? !facts.close : facts.keep_alive && !facts.close;
     if (facts.upgrades == 1 && facts.upgrade_listed)
         head->upgrade = facts.upgrade;
     if (facts.codings == 0 && facts.lengths == 0)

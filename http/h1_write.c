@@ -213,8 +213,8 @@ int h1_write_error(struct conn *conn, enum http_error error, struct span date)
     unsigned status = http_error_status(error);
     ASSERT(status >= 400);
     const char *phrase = http_status_text(status);
-    int body_len = snprintf(body, sizeof(body), "%u %s: %s\n", status, phrase,
-                            http_error_text(error));
+    int body_len =
+        snprintf(body, sizeof(body), "%u %s: %s\n", status, phrase, http_error_text(error));
     int len = snprintf(text, sizeof(text),
                        "HTTP/1.1 %u %s\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n"
                        "date: %.*s\r\nconnection: close\r\n\r\n%s",

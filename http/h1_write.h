@@ -30,20 +30,20 @@ struct h1_tx {
     uint8_t framing; /* enum h1_framing */
 };
 
-/* 0; -errno: the conn fails, on_close follows. Status and reason are ours, fields that are hop-by-hop or
- * framing are left out. */
+/* 0; -errno: the conn fails, on_close follows. Status and reason are ours, fields that are
+ * hop-by-hop or framing are left out. */
 MUST_CHECK int h1_write_response(struct conn *conn, const struct http_head *head,
                                  const struct h1_plan *plan);
 /* Host comes from head->authority, Expect from head->expect_continue. */
 MUST_CHECK int h1_write_request(struct conn *conn, const struct http_head *head,
                                 const struct h1_plan *plan);
-/* A whole small response for an error with a status, with Connection: close. The result may be ignored:
- * the caller closes the conn next, whatever it is. */
+/* A whole small response for an error with a status, with Connection: close. The result may be
+ * ignored: the caller closes the conn next, whatever it is. */
 int h1_write_error(struct conn *conn, enum http_error error, struct span date);
 
 void h1_tx_begin(struct h1_tx *tx, const struct h1_plan *plan);
-/* Body bytes, borrowed for the call. Without framing they are dropped (HEAD). -EMSGSIZE: more than was
- * announced, nothing is sent; else as above. */
+/* Body bytes, borrowed for the call. Without framing they are dropped (HEAD). -EMSGSIZE: more than
+ * was announced, nothing is sent; else as above. */
 MUST_CHECK int h1_tx_body(struct h1_tx *tx, struct conn *conn, const struct iovec *iov, int count);
 /* -EMSGSIZE: less was sent than announced. trailers may be NULL. */
 MUST_CHECK int h1_tx_end(struct h1_tx *tx, struct conn *conn, const struct http_head *trailers);

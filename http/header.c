@@ -27,7 +27,7 @@ static inline bool header_matches(enum http_header_id id, const char *name)
 
 #define TRY(id)                                                                                    \
     if (header_matches(HTTP_HEADER_##id, name.ptr))                                                \
-        return HTTP_HEADER_##id
+    return HTTP_HEADER_##id
 
 /* A name's length leaves at most four candidates, which differ early. The unit
  * test asks for every line of headers.tbl, so a new one cannot be forgotten here. */

@@ -33,7 +33,8 @@ struct http_field {
 
 struct http_head {
     struct arena *arena;
-    struct http_field *fields; /* in order of arrival; includes framing fields, flagged in header.h */
+    struct http_field
+        *fields; /* in order of arrival; includes framing fields, flagged in header.h */
     unsigned fields_count, fields_cap;
     uint8_t version_minor; /* of HTTP/1.x as received; 1 when made by us */
     bool is_response;
@@ -54,7 +55,8 @@ struct http_head {
     struct span host; /* canonical: lower case, no port, no trailing dot, brackets kept for IPv6 */
     uint16_t port; /* from Host, 0 when absent */
     struct span scheme; /* "http" or "https", by transport */
-    struct span upgrade; /* value of Upgrade when Connection lists it and it may be tunnelled; else none */
+    struct span
+        upgrade; /* value of Upgrade when Connection lists it and it may be tunnelled; else none */
 
     /* Responses. */
     uint16_t status; /* 100..599 */
@@ -62,8 +64,9 @@ struct http_head {
 
 /* An empty head in the arena with room for fields_cap fields; NULL: arena overflow. */
 struct http_head *http_head_new(struct arena *arena, unsigned fields_cap);
-/* A deep copy of spans is not made. NULL/-ENOBUFS style: false when at 4096 fields or out of arena. The caller
- * vouches for name and value (token; no CR, LF, NUL): asserted, so that splitting is impossible. */
+/* A deep copy of spans is not made. NULL/-ENOBUFS style: false when at 4096 fields or out of arena.
+ * The caller vouches for name and value (token; no CR, LF, NUL): asserted, so that splitting is
+ * impossible. */
 MUST_CHECK bool http_head_add(struct http_head *head, struct span name, struct span value);
 MUST_CHECK bool http_head_add_id(struct http_head *head, enum http_header_id id, struct span value);
 /* Replaces all fields of that name by one. */
@@ -75,9 +78,10 @@ unsigned http_head_remove_id(struct http_head *head, enum http_header_id id);
 /* First field, NULL: none. */
 struct http_field *http_head_find(const struct http_head *head, struct span name);
 struct http_field *http_head_find_id(const struct http_head *head, enum http_header_id id);
-/* Removes hop-by-hop fields: Connection and what it names (except fields that may not be named away: Host,
- * Content-Length, Transfer-Encoding, Authorization, X-Forwarded-*), Keep-Alive, Proxy-Connection, TE, Trailer's partner
- * Transfer-Encoding, Upgrade, Proxy-Authenticate/-Authorization (RFC 9110 7.6.1). */
+/* Removes hop-by-hop fields: Connection and what it names (except fields that may not be named
+ * away: Host, Content-Length, Transfer-Encoding, Authorization, X-Forwarded-*), Keep-Alive,
+ * Proxy-Connection, TE, Trailer's partner Transfer-Encoding, Upgrade,
+ * Proxy-Authenticate/-Authorization (RFC 9110 7.6.1). */
 void http_head_remove_hop_by_hop(struct http_head *head);
 
 enum http_method http_method_from_span(struct span text);

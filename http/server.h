@@ -6,7 +6,8 @@
 
 #include "http/stream.h"
 
-/* Sizes in bytes, times in nanoseconds; 0 in a time: no limit. Defaults: http_limits_default, settings: conf/settings.tbl. */
+/* Sizes in bytes, times in nanoseconds; 0 in a time: no limit. Defaults: http_limits_default,
+ * settings: conf/settings.tbl. */
 struct http_limits {
     uint32_t head_bytes_max; /* whole head, 32 KiB; more: 431 */
     uint32_t request_line_max; /* 8 KiB; more: 414 */
@@ -16,7 +17,8 @@ struct http_limits {
     uint32_t chunk_ext_bytes_max; /* per message, 4 KiB: 400 */
     uint32_t requests_max; /* per connection, 1000: then Connection: close */
     uint64_t head_timeout_ns; /* first byte to whole head, 10 s: 408 */
-    uint64_t idle_timeout_ns; /* between requests, 75 s: closed silently; also before the first byte */
+    uint64_t
+        idle_timeout_ns; /* between requests, 75 s: closed silently; also before the first byte */
     uint64_t body_timeout_ns; /* between body reads while we want more, 30 s: 408 or reset */
     bool underscores; /* allow '_' in field names; else such fields are dropped */
 };
@@ -25,18 +27,21 @@ void http_limits_default(struct http_limits *limits);
 
 struct http_server_owner;
 struct http_server_owner_ops {
-    /* A request. The head is in the arena that request_arena gave, which is the callee's from now on. The callee sets stream->user before it returns. */
+    /* A request. The head is in the arena that request_arena gave, which is the callee's from now
+     * on. The callee sets stream->user before it returns. */
     void (*on_request)(struct http_server_owner *owner, struct http_stream *stream,
                        struct http_head *head);
-    /* Memory for the next request's head: an initialised arena; the callee's object owns it. NULL: refuse (503, close). */
+    /* Memory for the next request's head: an initialised arena; the callee's object owns it. NULL:
+     * refuse (503, close). */
     struct arena *(*request_arena)(struct http_server_owner *owner);
     /* The arena was given but no request came of it (bad request, connection closed). */
     void (*release_arena)(struct http_server_owner *owner, struct arena *arena);
-    /* A request was refused by the codec and answered with http_error_status(error) (0: no answer was possible). For
-     * log and metrics. head: what was parsed, or NULL. */
+    /* A request was refused by the codec and answered with http_error_status(error) (0: no answer
+     * was possible). For log and metrics. head: what was parsed, or NULL. */
     void (*on_refused)(struct http_server_owner *owner, enum http_error error,
                        const struct http_head *head);
-    /* The session and its connection are gone (all streams were reset before). error NONE: closed in order. */
+    /* The session and its connection are gone (all streams were reset before). error NONE: closed
+     * in order. */
     void (*on_closed)(struct http_server_owner *owner, enum http_error error);
 };
 

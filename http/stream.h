@@ -12,16 +12,17 @@
  * server stream (request body) with none, so that the holder can decide, limit and
  * connect first; http_stream_grant adds to it. Credit never exceeds HTTP_STREAM_WINDOW.
  *
- * Calls down never call back before they return. Callbacks come from the loop. After on_reset, or after
- * both directions have ended (on_end delivered, http_stream_end sent), or http_stream_reset, the stream
- * is gone and must not be used. */
+ * Calls down never call back before they return. Callbacks come from the loop. After on_reset, or
+ * after both directions have ended (on_end delivered, http_stream_end sent), or http_stream_reset,
+ * the stream is gone and must not be used. */
 
 #include "http/message.h"
 #include "io/conn.h"
 
 #define HTTP_STREAM_WINDOW 65536u /* body bytes */
 
-/* Why a stream or session failed: (id, status we answer a client with or 0, text for log and client). */
+/* Why a stream or session failed: (id, status we answer a client with or 0, text for log and
+ * client). */
 #define HTTP_ERRORS(X)                                                                             \
     X(NONE, 0, "none")                                                                             \
     X(BAD_REQUEST, 400, "malformed request")                                                       \
@@ -59,13 +60,15 @@ struct http_stream_user;
 
 /* What the session tells the holder of a stream. */
 struct http_stream_user_ops {
-    /* Client streams: a response head. Status 1xx (not 101): more heads follow. 101: the tunnel may be
-     * taken (http_stream_take_conn). The head lives in the arena given to http_client_request. */
+    /* Client streams: a response head. Status 1xx (not 101): more heads follow. 101: the tunnel may
+     * be taken (http_stream_take_conn). The head lives in the arena given to http_client_request.
+     */
     void (*on_head)(struct http_stream_user *user, struct http_stream *stream,
                     struct http_head *head);
     /* Body bytes, borrowed for the call; already de-framed. */
     void (*on_body)(struct http_stream_user *user, struct http_stream *stream, struct span data);
-    /* The message is complete; trailers: NULL or a head that holds only fields (forbidden ones dropped). */
+    /* The message is complete; trailers: NULL or a head that holds only fields (forbidden ones
+     * dropped). */
     void (*on_end)(struct http_stream_user *user, struct http_stream *stream,
                    struct http_head *trailers);
     /* After http_stream_is_congested was true: more may be sent. */
@@ -97,17 +100,20 @@ struct http_stream {
     struct http_stream_user *user; /* NULL until set by the taker */
 };
 
-/* Server: a response head, or (status 1xx) an interim one. Client: used by http_client_request only. The
- * session chooses framing from head->content_length and writes Connection, Content-Length,
- * Transfer-Encoding and Date itself; hop-by-hop fields must be gone. end: no body follows (also HEAD, 204, 304; a content_length
- * >= 0 is still announced for HEAD and 304). 0; -errno: the stream will be reset (on_reset follows). */
+/* Server: a response head, or (status 1xx) an interim one. Client: used by http_client_request
+ * only. The session chooses framing from head->content_length and writes Connection,
+ * Content-Length, Transfer-Encoding and Date itself; hop-by-hop fields must be gone. end: no body
+ * follows (also HEAD, 204, 304; a content_length
+ * >= 0 is still announced for HEAD and 304). 0; -errno: the stream will be reset (on_reset
+ * follows). */
 static inline MUST_CHECK int http_stream_send_head(struct http_stream *s, struct http_head *head,
                                                    bool end)
 {
     return s->ops->send_head(s, head, end);
 }
 
-/* Takes all bytes, borrowed for the call (a borrowed span goes to the socket without a copy where possible). */
+/* Takes all bytes, borrowed for the call (a borrowed span goes to the socket without a copy where
+ * possible). */
 static inline MUST_CHECK int http_stream_send_body(struct http_stream *s, const struct iovec *iov,
                                                    int count)
 {
@@ -131,15 +137,16 @@ static inline void http_stream_grant(struct http_stream *s, size_t bytes)
     s->ops->grant(s, bytes);
 }
 
-/* Abandons the stream in whatever state (h1: closes the connection when the message is not over; a server stream
- * whose response is complete but whose request is not: lingering close). No callback follows. */
+/* Abandons the stream in whatever state (h1: closes the connection when the message is not over; a
+ * server stream whose response is complete but whose request is not: lingering close). No callback
+ * follows. */
 static inline void http_stream_reset(struct http_stream *s, enum http_error error)
 {
     s->ops->reset(s, error);
 }
 
-/* After a 101 was sent (server) or received (client): the connection leaves the session, with the bytes it holds; the
- * stream and the session are gone. */
+/* After a 101 was sent (server) or received (client): the connection leaves the session, with the
+ * bytes it holds; the stream and the session are gone. */
 static inline struct conn *http_stream_take_conn(struct http_stream *s)
 {
     return s->ops->take_conn(s);

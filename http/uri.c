@@ -93,8 +93,7 @@ int uri_parse_authority(struct arena *arena, struct span text, struct span *ret_
         rest = span_skip(text, host.len);
     }
     uint16_t port = 0;
-    if (rest.len > 0 &&
-        (rest.ptr[0] != ':' || uri_parse_port(span_skip(rest, 1), &port) < 0))
+    if (rest.len > 0 && (rest.ptr[0] != ':' || uri_parse_port(span_skip(rest, 1), &port) < 0))
         return -EINVAL;
     int error;
     if (v6) {

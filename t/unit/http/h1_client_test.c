@@ -205,8 +205,7 @@ static void call_start(struct app *app, struct http_head *head, bool end)
 {
     app->call.alive = true;
     app->call.written = end;
-    app->call.stream =
-        h1_client_request(app->client, head, &app->call.arena, &app->call.user, end);
+    app->call.stream = h1_client_request(app->client, head, &app->call.arena, &app->call.user, end);
     assert_non_null(app->call.stream);
 }
 
@@ -232,8 +231,7 @@ static void run_request_forms(void)
     head->has_query = true;
     head->query = SPAN_LIT("q=1");
     call_start(&app, head, true);
-    wire_expect(&app.wire,
-                "GET /a?q=1 HTTP/1.1\r\nhost: a.example:81\r\nAccept: */*\r\n\r\n");
+    wire_expect(&app.wire, "GET /a?q=1 HTTP/1.1\r\nhost: a.example:81\r\nAccept: */*\r\n\r\n");
     wire_send_text(&app.wire, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     until_over(&app);
     assert_int_equal(app.idles, 1);
@@ -281,14 +279,15 @@ static const struct response_case response_cases[] = {
     {OK "Content-Length: 3\r\n\r\n", "HEAD", 200, 0, 0, "", true, false, 0},
     {OK "Transfer-Encoding: chunked\r\n\r\n", "HEAD", 200, 0, 0, "", true, false, 0},
     {OK "\r\n", "HEAD", 200, 0, 0, "", true, false, 0},
-    {OK "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: 1\r\nHost: b\r\n\r\n", "GET", 200,
-     0, 1, "abc", true, false, 0},
+    {OK "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: 1\r\nHost: b\r\n\r\n", "GET", 200, 0,
+     1, "abc", true, false, 0},
     {"HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n", "GET", 304, 0, 0, "", true, false,
      0},
     {"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "GET", 204, 0, 0, "", false,
      false, 0},
     {"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 C\r\nContent-Length: 9\r\n\r\n" OK
-     "Content-Length: 1\r\n\r\nx", "GET", 200, 2, 0, "x", true, false, 0},
+     "Content-Length: 1\r\n\r\nx",
+     "GET", 200, 2, 0, "x", true, false, 0},
     {OK "Content-Length: 3\r\nConnection: close\r\n\r\nabc", "GET", 200, 0, 0, "abc", false, false,
      0},
     {"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nabc", "GET", 200, 0, 0, "abc", false, false, 0},
@@ -546,11 +545,16 @@ TEST(resets)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_request_forms),    cmocka_unit_test(test_responses),
-        cmocka_unit_test(test_vectors),          cmocka_unit_test(test_interim_flood),
-        cmocka_unit_test(test_upgrade),          cmocka_unit_test(test_early_response),
-        cmocka_unit_test(test_idle),             cmocka_unit_test(test_back_pressure),
-        cmocka_unit_test(test_end_while_paused), cmocka_unit_test(test_resets),
+        cmocka_unit_test(test_request_forms),
+        cmocka_unit_test(test_responses),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_interim_flood),
+        cmocka_unit_test(test_upgrade),
+        cmocka_unit_test(test_early_response),
+        cmocka_unit_test(test_idle),
+        cmocka_unit_test(test_back_pressure),
+        cmocka_unit_test(test_end_while_paused),
+        cmocka_unit_test(test_resets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

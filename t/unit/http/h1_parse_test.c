@@ -51,10 +51,9 @@ static unsigned read_head(struct reader *r, struct span data, bool response, siz
         seen = MIN(seen, bytes.len);
         ssize_t n = h1_scan_run(&scan, kind, span_make(bytes.ptr, seen), &r->limits);
         if (n < 0)
-            return status_of((enum http_error)-n, response);
+            return status_of((enum http_error) - n, response);
         if (n > 0) {
-            struct h1_parse parse = {
-                .arena = &r->arena, .limits = &r->limits, .lines = scan.lines};
+            struct h1_parse parse = {.arena = &r->arena, .limits = &r->limits, .lines = scan.lines};
             struct span head = span_make(bytes.ptr, (size_t)n);
             r->used = skip + (size_t)n;
             return status_of(response ? h1_parse_response(&parse, head, &r->head)

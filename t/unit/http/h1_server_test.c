@@ -198,6 +198,8 @@ static void app_on_request(struct http_server_owner *owner, struct http_stream *
     r->stream = stream;
     r->user.ops = &request_ops;
     stream->user = &r->user;
+    if (!span_equal_str(head->path, "/later"))
+        http_stream_grant(stream, HTTP_STREAM_WINDOW);
     snprintf(r->path, sizeof(r->path), "%.*s", SPAN_ARG(head->path));
     snprintf(r->host, sizeof(r->host), "%.*s", SPAN_ARG(head->host));
     if (strcmp(r->path, "/early") == 0) {
@@ -324,9 +326,9 @@ static void run_keep_alive(void)
 static void run_one_byte_segments(void)
 {
     struct app app;
-    static const char text[] = "\r\n" POST3("/a") "xyz" GET("/b")
-        "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "2;a=\"b\"\r\nhi\r\n3\r\n!!!\r\n0\r\nX-T: 1\r\n\r\n";
+    static const char text[] = "\r\n" POST3("/a") "xyz" GET(
+        "/b") "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+              "2;a=\"b\"\r\nhi\r\n3\r\n!!!\r\n0\r\nX-T: 1\r\n\r\n";
     app_start(&app, NULL);
     for (size_t i = 0; i < sizeof(text) - 1; i++) {
         wire_send(&app.wire, text + i, 1);
@@ -346,9 +348,9 @@ static void run_pipelining(void)
     size_t len = 0;
     app_start(&app, NULL);
     for (int i = 0; i < 100; i++)
-        len += (size_t)snprintf(text + len, sizeof(text) - len,
-                                "POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n%03d", i,
-                                i);
+        len +=
+            (size_t)snprintf(text + len, sizeof(text) - len,
+                             "POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n%03d", i, i);
     wire_send(&app.wire, text, len);
     wire_expect(&app.wire, "x-path: /99\r\n");
     wire_settle(&app.wire);
@@ -376,7 +378,8 @@ static void run_nothing_after_error(void)
         {"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" GET("/no"), HTTP_ERROR_NONE, 1},
         {"GET / HTTP/1.0\r\n\r\n" GET("/no"), HTTP_ERROR_NONE, 1},
         {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
-         "0\r\n\r\n" GET("/no"), HTTP_ERROR_BAD_REQUEST, 0},
+         "0\r\n\r\n" GET("/no"),
+         HTTP_ERROR_BAD_REQUEST, 0},
         {"\x16\x03\x01\x02", HTTP_ERROR_BAD_REQUEST, 0},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -433,8 +436,8 @@ static void run_no_body(void)
 {
     struct app app;
     app_start(&app, NULL);
-    wire_send_text(&app.wire, "HEAD /head HTTP/1.1\r\nHost: a\r\n\r\n" GET("/204")
-                              "HEAD /chunked HTTP/1.1\r\nHost: a\r\n\r\n" GET("/last"));
+    wire_send_text(&app.wire, "HEAD /head HTTP/1.1\r\nHost: a\r\n\r\n" GET(
+                                  "/204") "HEAD /chunked HTTP/1.1\r\nHost: a\r\n\r\n" GET("/last"));
     wire_expect(&app.wire, "x-path: /last");
     assert_int_equal(wire_count(&app.wire, "content-length: 5"), 1);
     assert_int_equal(wire_count(&app.wire, "12345"), 0);
@@ -462,7 +465,10 @@ static void run_early_response(void)
     static char body[300000];
     /* The rest of the body is in the window: the connection goes on. */
     app_start(&app, NULL);
-    wire_send_text(&app.wire, POST3("/early") "abc" GET("/next"));
+    wire_send_text(&app.wire, POST3("/early") "abc"
+                                              "POST /early HTTP/1.1\r\nHost: a\r\n"
+                                              "Transfer-Encoding: chunked\r\n\r\n"
+                                              "3\r\nabc\r\n0\r\nX: 1\r\n\r\n" GET("/next"));
     wire_expect(&app.wire, "too much");
     wire_expect(&app.wire, "x-path: /next");
     app_stop(&app);
@@ -502,6 +508,28 @@ static void run_back_pressure(void)
     for (int i = 0; i < 1000 && app.wire.in.len < 200000; i++)
         wire_turn(&app.wire);
     assert_true(app.wire.in.len > 200000);
+    app_stop(&app);
+}
+
+/* A request's body waits for its first credit, and no timeout runs meanwhile. */
+static void run_no_credit(void)
+{
+    struct http_limits limits;
+    struct app app;
+    http_limits_default(&limits);
+    limits.body_timeout_ns = limits.idle_timeout_ns = 10 * NS_PER_MS;
+    app_start(&app, &limits);
+    wire_send_text(&app.wire, POST3("/later") "ab");
+    for (uint64_t start = clock_mono_ns(); clock_mono_ns() < start + 40 * NS_PER_MS;)
+        wire_turn(&app.wire);
+    struct request *r = app.requests[0];
+    assert_true(r->alive);
+    assert_int_equal(r->body.len, 0);
+    wire_send_text(&app.wire, "c");
+    http_stream_grant(r->stream, 2);
+    wire_settle(&app.wire);
+    assert_true(r->ended); /* the test's on_body grants more */
+    wire_expect(&app.wire, "\r\n\r\nabc");
     app_stop(&app);
 }
 
@@ -691,6 +719,7 @@ TEST(no_body)
 TEST(http10_keep_alive)
 TEST(early_response)
 TEST(back_pressure)
+TEST(no_credit)
 TEST(continue)
 TEST(upgrade)
 TEST(timeouts)
@@ -703,23 +732,15 @@ TEST(abort)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_keep_alive),
-        cmocka_unit_test(test_one_byte_segments),
-        cmocka_unit_test(test_pipelining),
-        cmocka_unit_test(test_nothing_after_error),
-        cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_chunked_response),
-        cmocka_unit_test(test_no_body),
-        cmocka_unit_test(test_http10_keep_alive),
-        cmocka_unit_test(test_early_response),
-        cmocka_unit_test(test_back_pressure),
-        cmocka_unit_test(test_continue),
-        cmocka_unit_test(test_upgrade),
-        cmocka_unit_test(test_timeouts),
-        cmocka_unit_test(test_requests_max),
-        cmocka_unit_test(test_drain),
-        cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_resets),
+        cmocka_unit_test(test_keep_alive),     cmocka_unit_test(test_one_byte_segments),
+        cmocka_unit_test(test_pipelining),     cmocka_unit_test(test_nothing_after_error),
+        cmocka_unit_test(test_vectors),        cmocka_unit_test(test_chunked_response),
+        cmocka_unit_test(test_no_body),        cmocka_unit_test(test_http10_keep_alive),
+        cmocka_unit_test(test_early_response), cmocka_unit_test(test_back_pressure),
+        cmocka_unit_test(test_no_credit),      cmocka_unit_test(test_continue),
+        cmocka_unit_test(test_upgrade),        cmocka_unit_test(test_timeouts),
+        cmocka_unit_test(test_requests_max),   cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_ends),           cmocka_unit_test(test_resets),
         cmocka_unit_test(test_abort),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

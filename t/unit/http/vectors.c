@@ -44,8 +44,8 @@ static void vectors_line(const char *line)
     } else if (v != NULL && vectors_text(line, "hex", &text)) {
         ASSERT(text.len / 2 <= sizeof(v->bytes));
         for (v->len = 0; v->len < text.len / 2; v->len++)
-            v->bytes[v->len] = (char)(chars_hex(text.ptr[2 * v->len]) * 16 +
-                                      chars_hex(text.ptr[2 * v->len + 1]));
+            v->bytes[v->len] =
+                (char)(chars_hex(text.ptr[2 * v->len]) * 16 + chars_hex(text.ptr[2 * v->len + 1]));
     }
 }
 
