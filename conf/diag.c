@@ -280,7 +280,10 @@ static void print_one(const struct diag *diag, struct buf *out, bool color)
             buf_printf(out, ":%u:%u", diag->pos.line, MAX(diag->pos.column, 1u));
         buf_add_str(out, ": ");
     }
-    buf_printf(out, "%s%s[%s]%s ", !color ? "" : is_error ? "\033[31;1m" : "\033[33;1m",
+    buf_printf(out, "%s%s[%s]%s ",
+               !color     ? ""
+               : is_error ? "\033[31;1m"
+                          : "\033[33;1m",
                is_error ? "error" : "warning", codes[diag->code].text, color ? "\033[0m" : "");
     const char *parts[] = {diag->object, diag->field,
                            diag->message[0] ? diag->message : codes[diag->code].title};

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_CONF_ATTACH_H
+#define RINGGATE_CONF_ATTACH_H
+
+/* Whether and under which host names a route reaches a listener. Pure. Host
+ * names are lower case without a trailing dot; "" is any, "*.x" one or more
+ * labels before ".x". */
+
+#include "conf/refs.h"
+
+/* The name as the functions below want it; copied to the arena only where it must change. */
+struct span attach_hostname(struct arena *arena, struct span name);
+
+/* What both allow (Gateway API, HTTPRouteSpec.hostnames): false when nothing. *ret: one of them. */
+bool attach_intersect(struct span listener, struct span route, struct span *ret);
+
+/* allowedRoutes.namespaces: owner_ns is the namespace of the object that owns the listener. */
+bool attach_is_namespace_allowed(const struct refs *refs, const struct conf_listener *listener,
+                                 struct span owner_ns, struct span route_ns);
+
+/* allowedRoutes.kinds: none allows all kinds of the protocol. */
+bool attach_is_kind_allowed(const struct conf_listener *listener, enum conf_kind kind);
+
+/* Kinds that are served on a protocol, as names of group gateway.networking.k8s.io; CONF_KIND_NONE:
+ * none (the protocol is not served). */
+enum conf_kind attach_protocol_kind(enum conf_protocol protocol);
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_CONF_MODEL_H
+#define RINGGATE_CONF_MODEL_H
+
+/* What the translator makes of all objects: resolved, validated, attached,
+ * with no reference left to follow. The snapshot is compiled from it. Data
+ * only; everything lives in the model's arena or in the objects it keeps
+ * alive. Arrays are in API precedence order unless said otherwise. */
+
+#include "conf/kinds.h"
+
+/* One key pair, PEM as it came. id: stable "kind/namespace/name" for messages and metrics. */
+struct model_cert {
+    struct span id;
+    struct span cert_pem, key_pem;
+};
+
+enum model_protocol { MODEL_PROTOCOL_HTTP, MODEL_PROTOCOL_HTTPS, MODEL_PROTOCOL_TCP };
+
+struct model_frontend { /* client certificates */
+    bool validate; /* ask for one and verify */
+    bool insecure_fallback; /* go on without a valid one */
+    struct span ca_pem; /* all trusted CAs; validate and no CA: the listener is not served */
+};
+
+/* A host name of a listener under which a route is reached: lower case; "" any; "*.x" wildcard. */
+struct model_attachment {
+    const struct model_http_route *route;
+    struct span *hostnames; /* intersection of route and listener, never empty: "" stands for any */
+    unsigned hostnames_count;
+};
+
+struct model_listener {
+    struct span id; /* "namespace/gateway/listener" */
+    struct span gateway_ns, gateway, name; /* name: the listener's */
+    enum model_protocol protocol;
+    struct span hostname; /* lower case; "" any; "*.x" wildcard */
+    struct span *addresses; /* literal IPs to bind; "0.0.0.0" and "::" by default */
+    unsigned addresses_count;
+    uint16_t port;
+    bool proxy_protocol; /* annotation ringgate.dev/proxy-protocol on the Gateway */
+    struct model_cert *certs; /* HTTPS: at least one */
+    unsigned certs_count;
+    struct model_frontend frontend;
+    struct model_attachment *http; /* HTTP, HTTPS */
+    unsigned http_count;
+    const struct model_tcp_route *tcp; /* TCP: the oldest; NULL: close connections */
+};
+
+struct model_header_mod {
+    const struct conf_header_mod *mod;
+};
+
+enum model_filter_type {
+    MODEL_FILTER_REQUEST_HEADERS,
+    MODEL_FILTER_RESPONSE_HEADERS,
+    MODEL_FILTER_REDIRECT,
+    MODEL_FILTER_REWRITE,
+};
+
+struct model_filter {
+    enum model_filter_type type;
+    const struct conf_filter *conf;
+};
+
+struct model_backend {
+    int cluster; /* index into model.clusters; -1: invalid reference, its share answers 500 */
+    uint32_t weight;
+    struct model_filter *filters;
+    unsigned filters_count;
+};
+
+struct model_rule {
+    struct span name; /* rules[].name or "rule-<index>" */
+    unsigned index;
+    const struct conf_http_match *matches;
+    unsigned matches_count; /* >= 1: a rule without matches gets PathPrefix / */
+    struct model_filter *filters;
+    unsigned filters_count;
+    struct model_backend *backends;
+    unsigned backends_count; /* 0 and no redirect: 500 */
+    uint64_t request_timeout_ns, backend_timeout_ns; /* 0: none; defaults applied by settings */
+    bool has_request_timeout;
+    unsigned *limits; /* indexes into model.limits, instance limits first */
+    unsigned limits_count;
+};
+
+/* An HTTPRoute as reached through one Gateway. Invalid rules are left out. */
+struct model_http_route {
+    struct span ns, name;
+    unsigned rank; /* smaller is older: creationTimestamp, then namespace/name */
+    struct model_rule *rules;
+    unsigned rules_count;
+};
+
+struct model_tcp_route {
+    struct span ns, name, rule_name;
+    struct model_backend *backends;
+    unsigned backends_count;
+};
+
+struct model_backend_tls {
+    struct span id; /* digest of all below: pools and sessions are keyed by it */
+    struct span server_name; /* SNI */
+    struct span ca_pem; /* empty: the system's */
+    const struct conf_san *sans; /* none: authenticate server_name */
+    unsigned sans_count;
+    bool has_client_cert;
+    struct model_cert client_cert;
+    bool invalid; /* BackendTLSPolicy that cannot be satisfied: never connect (503) */
+    struct span invalid_reason;
+};
+
+struct model_endpoint {
+    struct span host; /* literal IP, or a DNS name (XBackend) */
+    uint16_t port;
+};
+
+enum model_cluster_protocol {
+    MODEL_CLUSTER_HTTP1, /* also for TCP routes: bytes */
+    MODEL_CLUSTER_H2C, /* appProtocol kubernetes.io/h2c: served when HTTP/2 comes */
+};
+
+struct model_cluster {
+    struct span id; /* "namespace/service:port" plus the TLS id; stable across generations */
+    struct span ns, service;
+    uint16_t port;
+    enum model_cluster_protocol protocol;
+    bool has_tls;
+    struct model_backend_tls tls;
+    struct model_endpoint *endpoints; /* ready ones; none: 503 */
+    unsigned endpoints_count;
+};
+
+struct model_limit {
+    struct span policy; /* "namespace/name" */
+    const struct conf_limit_rule *rule;
+    struct span scope_id; /* what the bucket belongs to (policy + rule), stable */
+    int store; /* index into model.stores; -1: embedded */
+};
+
+struct model_store {
+    struct span id; /* "namespace/name" */
+    const struct conf_rate_limit_store *conf;
+    struct span username, password; /* resolved; secret: never logged */
+    struct span ca_pem; /* empty: the system's */
+    bool has_client_cert;
+    struct model_cert client_cert;
+};
+
+struct model {
+    uint64_t generation;
+    struct arena arena;
+    struct model_listener *listeners; /* only those that are to be served */
+    unsigned listeners_count;
+    struct model_http_route *http_routes;
+    unsigned http_routes_count;
+    struct model_cluster *clusters;
+    unsigned clusters_count;
+    struct model_limit *limits;
+    unsigned limits_count;
+    struct model_store *stores;
+    unsigned stores_count;
+    struct objects *objects; /* reference held */
+};
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "conf/translate.h"
+
+#include <stdlib.h>
+
+#include "conf/translate_int.h"
+
+/* The passes, in order: classes and Gateways with their listeners; policies by
+ * target; routes, which pull in the clusters and limits they use; at last the
+ * conditions that depend on what was attached. Ties are broken by age, and
+ * every list comes sorted by age, so the first taker wins everywhere. */
+
+/* Names compared with a wrong one, in all and for one finding. */
+#define SUGGESTIONS_MAX 200
+#define CANDIDATES_MAX 2000
+
+struct diag *translate_diag(struct translation *tr, enum diag_code code,
+                            const struct conf_object *object, struct conf_pos pos,
+                            struct span value)
+{
+    struct diag *diag = diags_add(tr->diags, code, object, pos);
+    diag->length = pos.line > 0 ? (unsigned)MIN(value.len, (size_t)200) : 0;
+    return diag;
+}
+
+struct span translate_message(struct translation *tr, const struct diag *diag)
+{
+    return arena_copy(&tr->statuses->arena, span_str(diag->message));
+}
+
+void translate_suggest(struct translation *tr, struct diag *diag, enum conf_kind kind,
+                       struct span ns, struct span wrong)
+{
+    const char *candidates[CANDIDATES_MAX];
+    unsigned list_count, count = 0;
+    const struct conf_object *const *list = objects_list(tr->objects, kind, &list_count);
+    if (!tr->diags || tr->suggestions++ >= SUGGESTIONS_MAX)
+        return;
+    for (unsigned i = 0; i < list_count && count < CANDIDATES_MAX; i++) {
+        if (!conf_kind_is_namespaced(kind) || span_equal(list[i]->ns, ns))
+            candidates[count++] = arena_printf(&tr->scratch, "%.*s", SPAN_ARG(list[i]->name)).ptr;
+    }
+    const char *near = diag_did_you_mean(wrong, candidates, count);
+    if (near)
+        diag_hint(diag, "did you mean \"%s\"?", near);
+}
+
+void *translate_grow(void *array, unsigned count, unsigned *cap, size_t size)
+{
+    if (count < *cap)
+        return array;
+    *cap = *cap ? *cap * 2 : 8;
+    return xrealloc(array, *cap * size);
+}
+
+void *translate_settle(struct translation *tr, void *array, unsigned count, size_t size)
+{
+    void *copy = arena_alloc(tr->arena, count * size);
+    ASSERT(copy);
+    if (count > 0)
+        memcpy(copy, array, count * size);
+    free(array);
+    return copy;
+}
+
+struct status *translate_status(struct translation *tr, const struct conf_object *object)
+{
+    struct status *status = &tr->statuses->items[tr->statuses->count++];
+    status->object = object;
+    return status;
+}
+
+static void translate_observe(struct status_conditions *conditions,
+                              const struct conf_object *object)
+{
+    for (unsigned i = 0; i < conditions->count; i++)
+        conditions->items[i].observed_generation = object->generation;
+}
+
+void translate_condition(struct status_conditions *conditions, const struct conf_object *object,
+                         const char *type, const char *reason, struct span message)
+{
+    status_set(conditions, type, reason == NULL, reason ? reason : type, message);
+    translate_observe(conditions, object);
+}
+
+void translate_condition_true(struct status_conditions *conditions,
+                              const struct conf_object *object, const char *type,
+                              const char *reason, struct span message)
+{
+    status_set(conditions, type, true, reason, message);
+    translate_observe(conditions, object);
+}
+
+void translate_ancestor(struct tr_ancestors *ancestors, const struct tr_gateway *gateway,
+                        const char *lost)
+{
+    for (unsigned i = 0; i < ancestors->count; i++) {
+        if (ancestors->items[i].gateway == gateway) {
+            if (!lost)
+                ancestors->items[i].lost = NULL;
+            return;
+        }
+    }
+    if (ancestors->count == TR_ANCESTORS_MAX)
+        return;
+    ancestors->items[ancestors->count].gateway = gateway;
+    ancestors->items[ancestors->count++].lost = lost;
+}
+
+struct conf_ref translate_ancestor_ref(const struct tr_gateway *gateway)
+{
+    return (struct conf_ref){
+        .group = SPAN_LIT(CONF_GROUP_GATEWAY),
+        .kind = SPAN_LIT("Gateway"),
+        .ns = gateway->object->ns,
+        .has_ns = true,
+        .name = gateway->object->name,
+    };
+}
+
+struct span translate_ref_ns(const struct conf_ref *ref, const struct conf_object *from)
+{
+    return ref->has_ns ? ref->ns : from->ns;
+}
+
+static void init(struct translation *tr)
+{
+    static const enum conf_kind kinds[] = {
+        CONF_KIND_GATEWAY_CLASS,      CONF_KIND_GATEWAY,
+        CONF_KIND_HTTP_ROUTE,         CONF_KIND_TCP_ROUTE,
+        CONF_KIND_BACKEND_TLS_POLICY, CONF_KIND_RATE_LIMIT_POLICY,
+        CONF_KIND_RATE_LIMIT_STORE,
+    };
+    unsigned total = 0, count;
+    for (unsigned i = 0; i < ARRAY_COUNT(kinds); i++) {
+        (void)objects_list(tr->objects, kinds[i], &count);
+        total += count;
+    }
+    tr->model = xcalloc(1, sizeof(*tr->model));
+    tr->model->generation = tr->options->generation;
+    tr->model->objects = objects_ref(tr->objects);
+    tr->arena = &tr->model->arena;
+    arena_init(tr->arena, 65536, 0, NULL);
+    tr->statuses = xcalloc(1, sizeof(*tr->statuses));
+    tr->statuses->objects = objects_ref(tr->objects);
+    arena_init(&tr->statuses->arena, 65536, 0, NULL);
+    tr->statuses->items = arena_array(&tr->statuses->arena, struct status, total);
+    ASSERT(tr->statuses->items);
+    arena_init(&tr->scratch, 65536, 0, NULL);
+    refs_init(&tr->refs, tr->objects);
+    hmap_init(&tr->gateway_map, 0);
+    hmap_init(&tr->address_map, 0);
+    hmap_init(&tr->tls_map, 0);
+    hmap_init(&tr->cluster_map, 0);
+    hmap_init(&tr->cluster_ids, 0);
+    hmap_init(&tr->limit_map, 0);
+}
+
+static void fini(struct translation *tr)
+{
+    struct model *model = tr->model;
+    model->clusters =
+        translate_settle(tr, model->clusters, model->clusters_count, sizeof(*model->clusters));
+    model->limits =
+        translate_settle(tr, model->limits, model->limits_count, sizeof(*model->limits));
+    model->stores =
+        translate_settle(tr, model->stores, model->stores_count, sizeof(*model->stores));
+    for (unsigned i = 0; i < tr->gateways_count; i++) {
+        for (unsigned j = 0; j < tr->gateways[i].listeners_count; j++)
+            free(tr->gateways[i].listeners[j].attachments);
+    }
+    hmap_fini(&tr->gateway_map);
+    hmap_fini(&tr->address_map);
+    hmap_fini(&tr->tls_map);
+    hmap_fini(&tr->cluster_map);
+    hmap_fini(&tr->cluster_ids);
+    hmap_fini(&tr->limit_map);
+    refs_fini(&tr->refs);
+    arena_fini(&tr->scratch);
+    ASSERT(arena_ok(tr->arena) && arena_ok(&tr->statuses->arena));
+}
+
+void translate(struct objects *objects, const struct translate_options *options,
+               struct diags *diags, struct model **ret_model, struct statuses **ret_statuses)
+{
+    struct translation tr = {.objects = objects, .options = options, .diags = diags};
+    init(&tr);
+    translate_gateway_classes(&tr);
+    translate_gateways(&tr);
+    translate_tls_policies(&tr);
+    translate_limits(&tr);
+    translate_routes(&tr);
+    translate_gateways_finish(&tr);
+    translate_tls_policies_finish(&tr);
+    translate_limits_finish(&tr);
+    fini(&tr);
+    *ret_model = tr.model;
+    *ret_statuses = tr.statuses;
+}

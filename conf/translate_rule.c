@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "conf/translate_int.h"
+
+#include "base/panic.h"
+
+/* Rules are many, so they share what they can with the decoded objects and
+ * with these constants. */
+
+static const struct conf_http_match match_all = {
+    .path_type = CONF_MATCH_PREFIX,
+    .path = {"/", 1},
+};
+
+static const struct span default_names[] = {
+    {"rule-0", 6},  {"rule-1", 6},  {"rule-2", 6},  {"rule-3", 6},  {"rule-4", 6},  {"rule-5", 6},
+    {"rule-6", 6},  {"rule-7", 6},  {"rule-8", 6},  {"rule-9", 6},  {"rule-10", 7}, {"rule-11", 7},
+    {"rule-12", 7}, {"rule-13", 7}, {"rule-14", 7}, {"rule-15", 7},
+};
+
+static enum model_filter_type filter_type(enum conf_filter_type type)
+{
+    switch (type) {
+    case CONF_FILTER_REQUEST_HEADERS:
+        return MODEL_FILTER_REQUEST_HEADERS;
+    case CONF_FILTER_RESPONSE_HEADERS:
+        return MODEL_FILTER_RESPONSE_HEADERS;
+    case CONF_FILTER_REDIRECT:
+        return MODEL_FILTER_REDIRECT;
+    case CONF_FILTER_REWRITE:
+        return MODEL_FILTER_REWRITE;
+    case CONF_FILTER_UNSUPPORTED:
+        break;
+    }
+    UNREACHABLE(); /* validate_http_rule refuses it */
+}
+
+static struct model_filter *build_filters(struct translation *tr, const struct conf_filter *filters,
+                                          unsigned count)
+{
+    if (count == 0)
+        return NULL;
+    struct model_filter *built = arena_array(tr->arena, struct model_filter, count);
+    ASSERT(built);
+    for (unsigned i = 0; i < count; i++)
+        built[i] = (struct model_filter){filter_type(filters[i].type), &filters[i]};
+    return built;
+}
+
+struct model_backend *translate_rule_backends(struct translation *tr, struct tr_site *site,
+                                              const struct conf_backend_ref *backends,
+                                              unsigned count, struct tr_unresolved *unresolved)
+{
+    struct model_backend *built = arena_array(tr->arena, struct model_backend, count);
+    ASSERT(built);
+    site->is_only = count == 1;
+    for (unsigned i = 0; i < count; i++) {
+        site->backend = i;
+        built[i].weight = backends[i].weight;
+        built[i].cluster = translate_backend(tr, &backends[i], site, unresolved);
+    }
+    return built;
+}
+
+static void warn_backends(struct translation *tr, const struct tr_site *site,
+                          const struct conf_http_rule *rule)
+{
+    uint64_t weights = 0;
+    for (unsigned i = 0; i < rule->filters_count; i++) {
+        if (rule->filters[i].type == CONF_FILTER_REDIRECT)
+            return;
+    }
+    for (unsigned i = 0; i < rule->backends_count; i++)
+        weights += rule->backends[i].weight;
+    if (weights > 0 || site->is_quiet)
+        return;
+    bool is_none = rule->backends_count == 0;
+    struct diag *diag = translate_diag(tr, is_none ? DIAG_NO_BACKENDS : DIAG_WEIGHTS_ZERO,
+                                       site->object, rule->pos, SPAN_NONE);
+    diag_field(diag, "spec.rules[%u].backendRefs", site->rule);
+    diag_message(diag, is_none ? "the rule has no backend and no redirect"
+                               : "the weights of all backends are 0");
+    diag_consequence(diag, "this rule would answer 500, others are unaffected");
+}
+
+/* False: the rule must be left out. */
+static bool check_rule(struct translation *tr, const struct tr_site *site,
+                       const struct conf_http_rule *rule, struct tr_rules_outcome *ret)
+{
+    struct validate_finding finding;
+    if (validate_http_rule(rule, &finding))
+        return true;
+    bool is_first = ret->invalid++ == 0;
+    if (is_first) {
+        ret->reason = finding.reason;
+        ret->message = arena_printf(&tr->statuses->arena, "rules[%u].%s: %s", site->rule,
+                                    finding.field, finding.text);
+    }
+    if (site->is_quiet)
+        return false;
+    bool is_pair = strcmp(finding.reason, "IncompatibleFilters") == 0;
+    unsigned count = site->object->http_route->rules_count;
+    struct diag *diag =
+        translate_diag(tr, is_pair ? DIAG_INCOMPATIBLE_FILTERS : DIAG_RULE_UNSUPPORTED,
+                       site->object, finding.pos, finding.value);
+    diag_field(diag, "spec.rules[%u].%s", site->rule, finding.field);
+    diag_message(diag, "%s", finding.text);
+    diag_condition(diag, count > 1 ? "PartiallyInvalid=True, %s" : "Accepted=False, %s",
+                   finding.reason);
+    diag_consequence(diag, "this rule would not be served, others are unaffected");
+    return false;
+}
+
+/* Most specific wins whole: rule, route, listener, Gateway (GEP-713, atomic defaults). */
+static void set_limits(struct translation *tr, const struct tr_site *site,
+                       struct tr_limit_policy *outer, struct model_rule *rule,
+                       struct span rule_name)
+{
+    struct tr_limit_policy *policy = NULL;
+    if (rule_name.len > 0)
+        policy = translate_limit_find(tr, site->object, rule_name);
+    if (!policy)
+        policy = translate_limit_find(tr, site->object, SPAN_NONE);
+    policy = policy ? policy : outer;
+    if (policy)
+        translate_limit_use(policy, site->gateway, rule);
+}
+
+static void build_rule(struct translation *tr, const struct tr_site *site,
+                       const struct conf_http_rule *rule, struct model_rule *ret)
+{
+    ret->index = site->rule;
+    ret->name = rule->name;
+    if (rule->name.len == 0 && site->rule < ARRAY_COUNT(default_names))
+        ret->name = default_names[site->rule];
+    else if (rule->name.len == 0)
+        ret->name = arena_printf(tr->arena, "rule-%u", site->rule);
+    ret->matches = rule->matches_count > 0 ? rule->matches : &match_all;
+    ret->matches_count = MAX(rule->matches_count, 1u);
+    ret->filters = build_filters(tr, rule->filters, rule->filters_count);
+    ret->filters_count = rule->filters_count;
+    ret->backends_count = rule->backends_count;
+    for (unsigned i = 0; i < rule->backends_count; i++) {
+        ret->backends[i].filters_count = rule->backends[i].filters_count;
+        ret->backends[i].filters =
+            build_filters(tr, rule->backends[i].filters, rule->backends[i].filters_count);
+    }
+    ret->has_request_timeout = rule->has_request_timeout;
+    ret->request_timeout_ns = rule->has_request_timeout ? rule->request_timeout_ns : 0;
+    ret->backend_timeout_ns = rule->has_backend_timeout ? rule->backend_timeout_ns : 0;
+}
+
+void translate_rules(struct translation *tr, struct tr_site *site, struct tr_limit_policy *outer,
+                     struct model_http_route *route, struct tr_rules_outcome *ret)
+{
+    const struct conf_http_route *conf = site->object->http_route;
+    *ret = (struct tr_rules_outcome){0};
+    route->ns = site->object->ns;
+    route->name = site->object->name;
+    route->rules = arena_array(tr->arena, struct model_rule, conf->rules_count);
+    ASSERT(route->rules);
+    for (unsigned i = 0; i < conf->rules_count; i++) {
+        const struct conf_http_rule *rule = &conf->rules[i];
+        struct model_rule *built = &route->rules[route->rules_count];
+        site->rule = i;
+        bool is_valid = check_rule(tr, site, rule, ret);
+        struct model_backend *backends = translate_rule_backends(
+            tr, site, rule->backends, rule->backends_count, &ret->unresolved);
+        if (!is_valid)
+            continue;
+        warn_backends(tr, site, rule);
+        built->backends = backends;
+        build_rule(tr, site, rule, built);
+        set_limits(tr, site, outer, built, rule->name);
+        route->rules_count++;
+    }
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "conf/validate.h"
+
+#include <stdio.h>
+
+static bool is_tls(enum conf_protocol protocol)
+{
+    return protocol == CONF_PROTOCOL_HTTPS || protocol == CONF_PROTOCOL_TLS;
+}
+
+enum validate_conflict validate_listeners(const struct conf_listener *a,
+                                          const struct conf_listener *b)
+{
+    if (a->port != b->port)
+        return VALIDATE_CONFLICT_NONE;
+    if (a->protocol == CONF_PROTOCOL_OTHER || b->protocol == CONF_PROTOCOL_OTHER)
+        return VALIDATE_CONFLICT_NONE;
+    if (a->protocol == CONF_PROTOCOL_UDP || b->protocol == CONF_PROTOCOL_UDP)
+        return a->protocol == b->protocol ? VALIDATE_CONFLICT_PROTOCOL : VALIDATE_CONFLICT_NONE;
+    if (a->protocol == CONF_PROTOCOL_TCP || b->protocol == CONF_PROTOCOL_TCP)
+        return VALIDATE_CONFLICT_PROTOCOL;
+    if (is_tls(a->protocol) != is_tls(b->protocol))
+        return VALIDATE_CONFLICT_PROTOCOL;
+    return span_equal_fold(a->hostname, b->hostname) ? VALIDATE_CONFLICT_HOSTNAME
+                                                     : VALIDATE_CONFLICT_NONE;
+}
+
+/* ReplacePrefixMatch replaces what a PathPrefix matched: it means nothing beside another type. */
+static bool has_only_prefix_matches(const struct conf_http_rule *rule)
+{
+    for (unsigned i = 0; i < rule->matches_count; i++) {
+        if (rule->matches[i].path_type != CONF_MATCH_PREFIX)
+            return false;
+    }
+    return true;
+}
+
+static bool is_url_filter(const struct conf_filter *filter)
+{
+    return filter->type == CONF_FILTER_REDIRECT || filter->type == CONF_FILTER_REWRITE;
+}
+
+static bool check_filters(const struct conf_http_rule *rule, struct validate_finding *ret)
+{
+    const struct conf_filter *url_filter = NULL;
+    for (unsigned i = 0; i < rule->filters_count; i++) {
+        const struct conf_filter *filter = &rule->filters[i];
+        ret->pos = filter->pos;
+        ret->reason = "UnsupportedValue";
+        ret->value = filter->type_text;
+        if (filter->type == CONF_FILTER_UNSUPPORTED) {
+            snprintf(ret->field, sizeof(ret->field), "filters[%u].type", i);
+            snprintf(ret->text, sizeof(ret->text), "filter type \"%.*s\" is not served",
+                     SPAN_ARG(filter->type_text));
+            return false;
+        }
+        if (!is_url_filter(filter))
+            continue;
+        if (filter->url.path_mod == CONF_PATH_REPLACE_PREFIX && !has_only_prefix_matches(rule)) {
+            snprintf(ret->field, sizeof(ret->field), "filters[%u]", i);
+            snprintf(ret->text, sizeof(ret->text),
+                     "ReplacePrefixMatch needs matches of type PathPrefix only");
+            return false;
+        }
+        if (url_filter && url_filter->type != filter->type) {
+            ret->reason = "IncompatibleFilters";
+            snprintf(ret->field, sizeof(ret->field), "filters[%u]", i);
+            snprintf(ret->text, sizeof(ret->text),
+                     "RequestRedirect and URLRewrite exclude each other");
+            return false;
+        }
+        url_filter = filter;
+    }
+    return true;
+}
+
+/* A backend's own filters change header fields only; the request line is settled by then. */
+static bool check_backend_filters(const struct conf_backend_ref *backend, unsigned index,
+                                  struct validate_finding *ret)
+{
+    for (unsigned i = 0; i < backend->filters_count; i++) {
+        const struct conf_filter *filter = &backend->filters[i];
+        if (filter->type != CONF_FILTER_UNSUPPORTED && !is_url_filter(filter))
+            continue;
+        ret->pos = filter->pos;
+        ret->reason = "UnsupportedValue";
+        ret->value = filter->type_text;
+        snprintf(ret->field, sizeof(ret->field), "backendRefs[%u].filters[%u].type", index, i);
+        snprintf(ret->text, sizeof(ret->text), "filter type \"%.*s\" is not served on a backendRef",
+                 SPAN_ARG(filter->type_text));
+        return false;
+    }
+    return true;
+}
+
+bool validate_http_rule(const struct conf_http_rule *rule, struct validate_finding *ret)
+{
+    *ret = (struct validate_finding){.pos = rule->pos};
+    if (rule->unsupported) {
+        ret->reason = "UnsupportedValue";
+        ret->pos = rule->unsupported_pos;
+        ret->value = span_str(rule->unsupported);
+        snprintf(ret->field, sizeof(ret->field), "%s", rule->unsupported);
+        snprintf(ret->text, sizeof(ret->text), "\"%s\" is not served", rule->unsupported);
+        return false;
+    }
+    if (!check_filters(rule, ret))
+        return false;
+    for (unsigned i = 0; i < rule->backends_count; i++) {
+        if (!check_backend_filters(&rule->backends[i], i, ret))
+            return false;
+    }
+    return true;
+}
+
+/* Offset after the next line that starts with prefix, has label before "-----"; or -1. */
+static ssize_t pem_find_line(struct span text, size_t from, const char *prefix, const char *label)
+{
+    size_t prefix_len = strlen(prefix);
+    for (size_t at = from; at + prefix_len < text.len;) {
+        struct span line, rest;
+        (void)span_split(span_skip(text, at), '\n', &line, &rest);
+        at += line.len + 1;
+        line = span_trim(line);
+        if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+            line = span_trim(span_make(line.ptr, line.len - 1));
+        if (!span_starts_with(line, span_str(prefix)) || !span_ends_with(line, SPAN_LIT("-----")) ||
+            line.len < prefix_len + 5)
+            continue;
+        struct span kind = span_make(line.ptr + prefix_len, line.len - prefix_len - 5);
+        if (span_ends_with(kind, span_str(label)))
+            return (ssize_t)MIN(at, text.len);
+    }
+    return -1;
+}
+
+bool validate_pem(struct span text, const char *label)
+{
+    ssize_t begin = pem_find_line(text, 0, "-----BEGIN ", label);
+    return begin > 0 && pem_find_line(text, (size_t)begin, "-----END ", label) > begin;
+}
