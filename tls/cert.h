@@ -13,8 +13,9 @@ struct cert_info {
     unsigned names_count; /* DNS SANs */
 };
 
-/* A chain (leaf first) and its private key, PEM: parse, match, leaf not unusable. Expired certificates pass (told in
- * not_after). 0; -EINVAL with reterr ("the private key does not match the certificate", ...). ret may be NULL. */
+/* A chain (leaf first) and its private key, PEM: parse, match, leaf not unusable. Expired
+ * certificates pass (told in not_after). 0; -EINVAL with reterr ("the private key does not
+ * match the certificate", ...). ret may be NULL. */
 MUST_CHECK int cert_check_pair(struct span cert_pem, struct span key_pem, struct cert_info *ret,
                                struct err *reterr);
 /* At least one CA certificate, PEM. 0; -EINVAL. */

@@ -14,18 +14,20 @@
 #define PEM_CHAIN_MAX 32 /* certificates of a chain */
 #define PEM_CAS_MAX 4096 /* certificates of a bundle */
 
-/* All certificates of pem in order, at least one; more than count_max, or one that does not parse, is an
- * error. NULL with reterr (-EINVAL). lib NULL: the default context. */
+/* All certificates of pem in order, at least one; more than count_max, or one that does not
+ * parse, is an error. NULL with reterr (-EINVAL). lib NULL: the default context. */
 STACK_OF(X509) * pem_read_certs(OSSL_LIB_CTX *lib, struct span pem, int count_max,
                                 struct err *reterr);
 /* The first private key. NULL with reterr (-EINVAL). */
 EVP_PKEY *pem_read_key(OSSL_LIB_CTX *lib, struct span pem, struct err *reterr);
 /* Gives ctx a chain (leaf first) and its key, beside those of other key types it has already.
- * 0; -EINVAL with reterr: does not parse, does not match, too weak for the context's security level. */
+ * 0; -EINVAL with reterr: does not parse, does not match, too weak for the context's security
+ * level. */
 MUST_CHECK int pem_use_pair(SSL_CTX *ctx, OSSL_LIB_CTX *lib, struct span cert_pem,
                             struct span key_pem, struct err *reterr);
-/* A store that trusts exactly the certificates of pem, each as an anchor of its own (an intermediate
- * is enough). names, when not NULL, gets their subjects (owned by the caller). NULL with reterr. */
+/* A store that trusts exactly the certificates of pem, each as an anchor of its own (an
+ * intermediate is enough). names, when not NULL, gets their subjects (owned by the caller).
+ * NULL with reterr. */
 X509_STORE *pem_read_store(OSSL_LIB_CTX *lib, struct span pem, STACK_OF(X509_NAME) * *names,
                            struct err *reterr);
 

@@ -19,8 +19,8 @@ struct ticket_key {
 
 /* Makes a new current key. Any thread. */
 void ticket_rotate(void);
-/* The key to seal with. false: none yet, or (never in practice) a rotation that does not end. Any thread; the
- * caller wipes the copy. */
+/* The key to seal with. false: none yet, or (never in practice) rotations without end. Any
+ * thread; the caller wipes the copy. */
 bool ticket_current(struct ticket_key *ret);
 /* The key with this name; *ret_is_current tells whether the ticket should be renewed. */
 bool ticket_find(const uint8_t name[TICKET_NAME_SIZE], struct ticket_key *ret,

@@ -29,8 +29,8 @@ struct tls_client_spec {
     struct span cert_pem, key_pem;
 };
 
-/* Our own digest rather than the model's: two specs with one id share sessions, so it is taken from what
- * is in fact used. */
+/* Our own digest rather than the model's: two specs with one id share sessions, so it is taken
+ * from what is in fact used. */
 static void make_id(struct tls_client_spec *spec)
 {
     uint8_t bytes[DIGEST_SIZE];
@@ -133,8 +133,8 @@ struct span tls_client_spec_id(const struct tls_client_spec *spec)
     return span_make(spec->id, sizeof(spec->id));
 }
 
-/* The chain, and then the names that are to be in the certificate. Inside the handshake: what fails here is
- * told to the peer, and no byte of ours was sent. */
+/* The chain, and then the names that are to be in the certificate. Inside the handshake: what
+ * fails here is told to the peer, and no byte of ours was sent. */
 static int verify_backend(X509_STORE_CTX *store, void *user)
 {
     const struct tls_client_spec *spec = user;
@@ -293,7 +293,8 @@ SSL *tls_client_start(struct tls_layer *layer)
     SSL_set_connect_state(ssl);
     bool ok = true;
     if (spec->server_name[0] != '\0' && !spec->is_ip)
-        ok = SSL_set_tlsext_host_name(ssl, spec->server_name) == 1;
+        ok = SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                      (void *)(uintptr_t)spec->server_name) == 1;
     if (alpn.len > 0) {
         protocols[0] = (uint8_t)alpn.len;
         memcpy(protocols + 1, alpn.ptr, alpn.len);

@@ -11,8 +11,8 @@
 #include "base/panic.h"
 #include "tls/ticket.h"
 
-/* Mozilla's server guideline, intermediate: TLS 1.2 with forward secrecy and AEAD only, TLS 1.3; the peer's
- * order decides, as all are good and it knows what its processor does well. */
+/* Mozilla's server guideline, intermediate: TLS 1.2 with forward secrecy and AEAD only, TLS
+ * 1.3; the peer's order decides, as all are good and it knows what its processor does well. */
 static const char tls_ctx_ciphers[] =
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
@@ -21,9 +21,9 @@ static const char tls_ctx_suites[] =
     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 
 /* One name that the library does not know makes it refuse the whole list, so the hybrid
- * group is tried first (OpenSSL has it from 3.5). */
-static const char tls_ctx_groups_pq[] = "X25519MLKEM768:X25519:P-256:P-384";
-static const char tls_ctx_groups[] = "X25519:P-256:P-384";
+ * group is tried first (OpenSSL has it from 3.5). Not const: the macro that takes them is not. */
+static char tls_ctx_groups_pq[] = "X25519MLKEM768:X25519:P-256:P-384";
+static char tls_ctx_groups[] = "X25519:P-256:P-384";
 
 #define TLS_CTX_SESSION_SECONDS (8 * 3600)
 
@@ -42,8 +42,8 @@ static bool tls_ctx_set_profile(SSL_CTX *ctx)
     return ok;
 }
 
-/* The only protocol we speak over TLS to clients. A client that offers none gets it too; one that offers
- * only others is refused (RFC 7301 3.2). */
+/* The only protocol we speak over TLS to clients. A client that offers none gets it too; one
+ * that offers only others is refused (RFC 7301 3.2). */
 static int tls_ctx_choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                                const unsigned char *in, unsigned in_len, void *user)
 {
@@ -71,8 +71,8 @@ static bool tls_ctx_start_mac(EVP_MAC_CTX *mac, struct ticket_key *key)
     return EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
-/* SSL_CTX_set_tlsext_ticket_key_evp_cb(3): 1 go on, 2 go on and renew, 0 no ticket, -1 fatal. A failure
- * costs a full handshake, nothing more. */
+/* SSL_CTX_set_tlsext_ticket_key_evp_cb(3): 1 go on, 2 go on and renew, 0 no ticket, -1 fatal.
+ * A failure costs a full handshake, nothing more. */
 static int tls_ctx_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
                              EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing)
 {
@@ -95,7 +95,8 @@ static int tls_ctx_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
     OPENSSL_cleanse(&key, sizeof(key));
     if (!ok)
         return sealing ? -1 : 0;
-    /* A TLS 1.3 client is to use a ticket once only, so it always gets the next one (RFC 8446 C.4). */
+    /* A TLS 1.3 client is to use a ticket once only, so it always gets the next one (RFC 8446
+     * C.4). */
     return sealing || (current && SSL_version(ssl) < TLS1_3_VERSION) ? 1 : 2;
 }
 

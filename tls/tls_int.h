@@ -25,7 +25,7 @@ struct tls_worker {
     OSSL_LIB_CTX *lib;
     EVP_CIPHER *ticket_cipher;
     EVP_MAC *ticket_mac;
-    SSL_CTX *accept_ctx; /* what server connections begin with; the ClientHello chooses the real one */
+    SSL_CTX *accept_ctx; /* server conns begin with it; the ClientHello chooses the real one */
     /* One BIO serves all connections of the thread: it has no state between two calls, and
      * `active` tells whose call it is. */
     BIO *bio;

@@ -158,7 +158,8 @@ static void fail_below(struct tls_layer *layer, int error)
     fail(layer, error, "TLS: the connection failed");
 }
 
-/* KeyUpdate messages of the peer, RFC 8446 4.6.3: each costs us a key schedule, and maybe an answer. */
+/* KeyUpdate messages of the peer, RFC 8446 4.6.3: each costs us a key schedule, and maybe an
+ * answer. */
 static void on_message(int writing, int version, int type, const void *buf, size_t len, SSL *ssl,
                        void *user)
 {

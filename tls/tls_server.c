@@ -113,8 +113,8 @@ static void compile_digests(struct tls_server_listener *listener)
     digest_end(&digest, listener->sid_ctx);
 }
 
-/* 0; -EINVAL: no certificate can be used (the first reason is in *reterr). A listener with some good
- * certificates is served with those. */
+/* 0; -EINVAL: no certificate can be used (the first reason is in *reterr). A listener with
+ * some good certificates is served with those. */
 static int compile_listener(struct arena *arena, const struct model_listener *in,
                             struct tls_server_listener *listener, struct err *reterr)
 {
@@ -206,8 +206,8 @@ static unsigned cert_score(const struct tls_server_cert *cert, struct span name)
     return best;
 }
 
-/* The certificates that fit name best (Gateway API: the longest match), the first of each key type; when
- * none fits, the first ones of the listener. */
+/* The certificates that fit name best (Gateway API: the longest match), the first of each key
+ * type; when none fits, the first ones of the listener. */
 static void pick_certs(const struct tls_server_listener *listener, struct span name,
                        uint16_t picks[TLS_KINDS])
 {
@@ -223,8 +223,8 @@ static void pick_certs(const struct tls_server_listener *listener, struct span n
     }
 }
 
-/* AllowInsecureFallback: whatever verification says, the handshake goes on; the result stays with the
- * session, so that resuming does not make it valid. */
+/* AllowInsecureFallback: whatever verification says, the handshake goes on; the result stays
+ * with the session, so that resuming does not make it valid. */
 static int verify_lenient(X509_STORE_CTX *store, void *user)
 {
     (void)user;

@@ -21,9 +21,10 @@ void tls_init(void);
 /* Makes a new ticket key the current one, keeps the two before; call every 8 h. Any thread. */
 void tls_ticket_rotate(void);
 
-/* Compiles the HTTPS listeners of one port, most specific name first wins. `bad(user, listener, err)` is told
- * of listeners whose certificates cannot be used (mismatch, unreadable): they are left out. Control thread. NULL: no
- * memory. min_version etc. are fixed: TLS 1.2 and 1.3, Mozilla intermediate. */
+/* Compiles the HTTPS listeners of one port, most specific name first wins. `bad(user,
+ * listener, err)` is told of listeners whose certificates cannot be used (mismatch,
+ * unreadable): they are left out. Control thread. NULL: no memory. min_version etc. are fixed:
+ * TLS 1.2 and 1.3, Mozilla intermediate. */
 struct tls_server_spec *tls_server_compile(const struct model_listener *const *listeners,
                                            unsigned count,
                                            void (*bad)(void *user,
@@ -32,16 +33,16 @@ struct tls_server_spec *tls_server_compile(const struct model_listener *const *l
                                            void *user);
 void tls_server_spec_free(struct tls_server_spec *spec); /* no worker uses it any more */
 
-/* Per worker: library context, cached SSL_CTXs (by content, so an unchanged listener keeps its context
- * across snapshots), layer memory. */
+/* Per worker: library context, cached SSL_CTXs (by content, so an unchanged listener keeps its
+ * context across snapshots), layer memory. */
 struct tls_worker *tls_worker_new(struct loop *loop, struct err *reterr);
 void tls_worker_free(struct tls_worker *worker);
 /* Drops cached contexts that none of the live specs uses; call after a snapshot swap. */
 void tls_worker_sweep(struct tls_worker *worker, const struct tls_server_spec *const *live,
                       unsigned count);
 
-/* A server layer to push on an accepted conn. spec is pinned by the caller until the layer is open or the
- * conn is closed. NULL: no memory. */
+/* A server layer to push on an accepted conn. spec is pinned by the caller until the layer is
+ * open or the conn is closed. NULL: no memory. */
 struct layer *tls_server_layer_new(struct tls_worker *worker, const struct tls_server_spec *spec);
 
 /* What is known about an open TLS conn (either side); spans live as long as the conn. */
@@ -51,10 +52,10 @@ struct tls_info {
     struct span alpn; /* "http/1.1", "" none */
     const char *version, *cipher; /* "TLSv1.3" */
     bool resumed;
-    bool truncated; /* the peer ended without close_notify: what it sent last may be cut short */
+    bool truncated; /* the peer ended without close_notify: the end may be missing */
     bool peer_cert; /* the peer sent a certificate */
     bool peer_verified; /* and it verified */
-    struct span peer_spiffe_id; /* first URI SAN that begins with spiffe://, "" none; only when verified */
+    struct span peer_spiffe_id; /* first URI SAN of spiffe://, "" none; only when verified */
     struct span peer_subject; /* RFC 2253 text; only when verified */
     struct span peer_hash; /* SHA-256 of the certificate, 64 hex digits; only when verified */
     struct span peer_uri, peer_dns; /* first URI and first DNS SAN; only when verified */

@@ -8,8 +8,8 @@
 void tls_text_init(void);
 /* For X509_V_ERR_*: "TLS: certificate verify failed: hostname mismatch". */
 const char *tls_text_verify(long code);
-/* For an entry of OpenSSL's error queue: "TLS: no cipher in common", "TLS: peer alert: unknown ca" and the
- * like; "TLS: protocol error" for what has no text of its own. */
+/* For an entry of OpenSSL's error queue: "TLS: no cipher in common", "TLS: peer alert: unknown
+ * ca" and the like; "TLS: protocol error" for what has no text of its own. */
 const char *tls_text_error(unsigned long error);
 
 #endif
