@@ -129,7 +129,8 @@ static bool client_network(const struct conf_limit_key *key, const struct addr *
     size_t len = addr_ip_bytes(&addr, ip);
     if (len == 0)
         return false;
-    unsigned bits = len == 4 ? MIN((unsigned)key->v4_prefix, 32u) : MIN((unsigned)key->v6_prefix, 128u);
+    unsigned bits =
+        len == 4 ? MIN((unsigned)key->v4_prefix, 32u) : MIN((unsigned)key->v6_prefix, 128u);
     for (unsigned i = 0; i < len; i++) {
         unsigned kept = bits > i * 8 ? MIN(bits - i * 8, 8u) : 0;
         ip[i] &= (uint8_t)(0xff00u >> kept);

@@ -6,11 +6,11 @@
  * falls into.
  *
  * The id is a keyed 128-bit hash of the limit's scope id (policy and rule) and the key
- * values, so neither memory nor the store holds a client's address or token in clear. All gateways that share a
- * store must make the same id: its hash key comes from a fixed salt and the store's key prefix
- * alone. It hides values from casual reading; somebody who can read the store and
- * knows the policy could still try all addresses. Limits without a store use
- * the random key of the process. */
+ * values, so neither memory nor the store holds a client's address or token in clear. All gateways
+ * that share a store must make the same id: its hash key comes from a fixed salt and the store's
+ * key prefix alone. It hides values from casual reading; somebody who can read the store and knows
+ * the policy could still try all addresses. Limits without a store use the random key of the
+ * process. */
 
 #include "base/hash.h"
 #include "ratelimit/gcra.h"
@@ -19,13 +19,13 @@
 #include "ratelimit/remote_limit.h"
 
 enum limit_decision { /* label "result" of the decisions metric */
-    LIMIT_DECISION_OK,
-    LIMIT_DECISION_LIMITED,
-    LIMIT_DECISION_SHADOW,
-    LIMIT_DECISION_FALLBACK_OK,
-    LIMIT_DECISION_FALLBACK_LIMITED,
-    LIMIT_DECISION_STORE_ERROR,
-    LIMIT_DECISION_COUNT
+                      LIMIT_DECISION_OK,
+                      LIMIT_DECISION_LIMITED,
+                      LIMIT_DECISION_SHADOW,
+                      LIMIT_DECISION_FALLBACK_OK,
+                      LIMIT_DECISION_FALLBACK_LIMITED,
+                      LIMIT_DECISION_STORE_ERROR,
+                      LIMIT_DECISION_COUNT
 };
 
 struct limit {

@@ -10,10 +10,10 @@
 
 /* A check has one part per limit that applies.
  *
- * All or nothing: a request that one limit refuses should cost nothing in the others. So what can be
- * decided in process is decided first; only when all of that passes are the stores asked, all in one
- * go, and what a store has granted is given back when another limit refuses. A give-back that finds
- * the store away, or the bucket evicted, is lost: the error is on the strict side.
+ * All or nothing: a request that one limit refuses should cost nothing in the others. So what can
+ * be decided in process is decided first; only when all of that passes are the stores asked, all in
+ * one go, and what a store has granted is given back when another limit refuses. A give-back that
+ * finds the store away, or the bucket evicted, is lost: the error is on the strict side.
  *
  * In process, the share of a limit that the store would hold is the whole limit: how many gateways
  * there are is not known, so while the store is away N gateways together admit up to N times it.
@@ -181,7 +181,8 @@ static void pending_finish(struct pending *pending)
     struct limit_check *check = pending->check;
     const struct part *best = NULL;
 
-    dlist_foreach (link, next, &pending->parts) {
+    dlist_foreach(link, next, &pending->parts)
+    {
         struct part *part = dlist_entry(link, struct part, link);
         if (part_outranks(part, best))
             best = part;
@@ -210,7 +211,8 @@ static bool pending_is_decided(const struct pending *pending)
 {
     if (pending->waiting == 0)
         return true;
-    dlist_foreach (link, next, &pending->parts) {
+    dlist_foreach(link, next, &pending->parts)
+    {
         if (part_denies(dlist_entry(link, struct part, link)))
             return true;
     }
@@ -308,7 +310,8 @@ static bool pending_add(struct pending *pending, const struct limit *limit,
 
 static void pending_ask(struct pending *pending)
 {
-    dlist_foreach (link, next, &pending->parts) {
+    dlist_foreach(link, next, &pending->parts)
+    {
         struct part *part = dlist_entry(link, struct part, link);
         if (part->state != PART_STATE_WAITING)
             continue;

@@ -45,7 +45,8 @@ bool limit_format_headers(const struct limit_check *check, char *buffer, size_t 
         /* Up to a tenth more, so that those who were refused together do not come back
          * together; the wait itself is as good as random. */
         uint64_t salt = hash_fast(span_make(&check->reset_ns, sizeof(check->reset_ns)), 0);
-        *ret_retry_after_s = (uint32_t)MIN(reset_s + salt % (reset_s / 10 + 1), UINT64_C(86400) * 366);
+        *ret_retry_after_s =
+            (uint32_t)MIN(reset_s + salt % (reset_s / 10 + 1), UINT64_C(86400) * 366);
     }
     /* Nothing to tell of rules that do not count for this answer. */
     if (check->limit == NULL || !check->limit->rule->headers || check->limit->rule->shadow ||
@@ -56,9 +57,9 @@ bool limit_format_headers(const struct limit_check *check, char *buffer, size_t 
     int policy_len = snprintf(buffer, size, "%.*s;q=%llu;w=%llu", (int)name_len, name,
                               (unsigned long long)rule->requests,
                               (unsigned long long)MAX(seconds_up(rule->period_ns), UINT64_C(1)));
-    int limit_len = snprintf(buffer + policy_len, size - (size_t)policy_len,
-                             "%.*s;r=%llu;t=%llu", (int)name_len, name,
-                             (unsigned long long)check->remaining, (unsigned long long)reset_s);
+    int limit_len = snprintf(buffer + policy_len, size - (size_t)policy_len, "%.*s;r=%llu;t=%llu",
+                             (int)name_len, name, (unsigned long long)check->remaining,
+                             (unsigned long long)reset_s);
     if ((size_t)(policy_len + limit_len) >= size)
         return false;
     *ret_policy = span_make(buffer, (size_t)policy_len);

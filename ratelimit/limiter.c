@@ -37,7 +37,8 @@ void limiter_set_unref(struct limit_set *set)
 /* Nobody may ask this store any more, not even checks on older models. */
 static void remote_forget(struct limiter *limiter, struct remote_limit *remote)
 {
-    dlist_foreach (link, next, &limiter->sets) {
+    dlist_foreach(link, next, &limiter->sets)
+    {
         struct limit_set *set = dlist_entry(link, struct limit_set, link);
         for (unsigned i = 0; i < set->count; i++) {
             if (set->limits[i].remote == remote)
@@ -123,8 +124,7 @@ static struct limit_set *set_build(struct limiter *limiter, const struct model *
         const struct model_limit *limit = &model->limits[i];
         bool has_store = limit->rule->is_global && limit->store >= 0;
         ASSERT(limit->store < (int)model->stores_count);
-        struct span prefix =
-            has_store ? model->stores[limit->store].conf->key_prefix : SPAN_NONE;
+        struct span prefix = has_store ? model->stores[limit->store].conf->key_prefix : SPAN_NONE;
         limit_init(&set->limits[i], limit, has_store, prefix);
         if (has_store)
             set->limits[i].remote = limiter->stores[limit->store].remote;

@@ -4,15 +4,20 @@
 
 /* Decides whether a request is within its limits: in process (scope Instance, and when the
  * store is away), or in a shared Redis with one pipelined EVALSHA a decision (scope
- * Global, GCRA on Redis' clock). A decision never waits beyond its deadline and never fails a request
- * unless the rule says Closed. */
+ * Global, GCRA on Redis' clock). A decision never waits beyond its deadline and never fails a
+ * request unless the rule says Closed.
+ *
+ * All or nothing: a request that one rule refuses costs nothing in the others. While the store is
+ * away, Local gives every gateway the whole limit: how many there are is not known, so N gateways
+ * admit up to N times it. A store's endpoint is IP:PORT, [IP]:PORT, localhost:PORT or unix:/PATH;
+ * a host name is refused in the log, and its rules follow onStoreFailure. */
 
 #include "conf/model.h"
 #include "io/conn.h"
 
 /* Buckets in memory, shared by all workers of the process through atomics. */
 struct local_limit;
-/* entries_max: rounded up to a power of two; 32 bytes each. */
+/* entries_max: rounded up to a power of two, at least 16; 32 bytes each. NULL: no memory. */
 struct local_limit *local_limit_new(size_t entries_max);
 void local_limit_free(struct local_limit *table);
 
@@ -34,10 +39,12 @@ enum limit_result {
 
 /* One check, embedded in the exchange. The verdict is that of the strictest rule. */
 struct limit_check {
-    void (*on_done)(struct limit_check *check); /* from the loop; never before limit_check_start returned */
+    /* From the loop; never before limit_check_start returned. The check is the owner's again. */
+    void (*on_done)(struct limit_check *check);
     enum limit_result result;
     bool fallback; /* decided without the store (Local or Open) */
-    const struct model_limit *limit; /* that denied, or the one nearest its limit; NULL: none applied */
+    /* That denied, or the one nearest its limit; NULL: none applied. */
+    const struct model_limit *limit;
     uint64_t remaining; /* requests left at once */
     uint64_t reset_ns; /* until the next request fits (when denied) or more is available */
     uint64_t store_ns; /* time waited for the store */
@@ -56,20 +63,22 @@ struct limiter_options {
 };
 struct limiter *limiter_new(const struct limiter_options *options);
 void limiter_free(struct limiter *limiter);
-/* Adopts a model's stores and limits: unchanged stores keep their connections. The model is pinned by the
- * caller until the next call and the end of the checks in flight. */
+/* Adopts a model's stores and limits: unchanged stores keep their connections. The model is pinned
+ * by the caller until the next call and the end of the checks in flight. */
 void limiter_apply(struct limiter *limiter, const struct model *model);
 
-/* indexes: into model->limits, as model_rule.limits. True: decided now (check is filled, on_done is not called);
- * false: on_done comes within the store's deadline. */
+/* indexes: into model->limits, as model_rule.limits. True: decided now (check is filled, on_done is
+ * not called); false: on_done comes within the store's deadline. */
 MUST_CHECK bool limit_check_start(struct limiter *limiter, struct limit_check *check,
                                   const unsigned *indexes, unsigned count,
                                   const struct limit_query *query);
 /* The exchange ended: on_done will not be called. */
 void limit_check_cancel(struct limiter *limiter, struct limit_check *check);
 
-/* RateLimit and RateLimit-Policy values (draft-ietf-httpapi-ratelimit-headers-10) and Retry-After seconds
- * into buffers of at least 256 bytes; lengths are returned through the spans. false: the rule says headers Off. */
+/* RateLimit and RateLimit-Policy values (draft-ietf-httpapi-ratelimit-headers-10) and Retry-After
+ * seconds into a buffer of at least 256 bytes; what does not fit is left out whole. false: both
+ * spans are empty (the rule says headers Off or Shadow, none applied, or the store was closed).
+ * *ret_retry_after_s is set in any case: 0 unless denied; up to a tenth longer than the wait. */
 bool limit_format_headers(const struct limit_check *check, char *buffer, size_t size,
                           struct span *ret_policy, struct span *ret_limit,
                           uint32_t *ret_retry_after_s);

@@ -89,8 +89,8 @@ struct probe {
     uint64_t vacant_tat_ns;
 };
 
-static void table_probe(struct local_limit *table, const struct local_limit_id *id,
-                        uint64_t now_ns, struct probe *ret)
+static void table_probe(struct local_limit *table, const struct local_limit_id *id, uint64_t now_ns,
+                        struct probe *ret)
 {
     *ret = (struct probe){0};
     for (unsigned i = 0; i < PROBES_MAX; i++) {

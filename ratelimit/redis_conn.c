@@ -280,7 +280,10 @@ static void commands_build(struct redis_conn *conn)
     buf_init(&conn->load, FORMAT_BYTES_MAX);
     buf_init(&conn->eval, FORMAT_BYTES_MAX);
     if (conn->password != NULL && conn->username != NULL)
-        format(out, (struct span[]){SPAN_LIT("AUTH"), span_str(conn->username), span_str(conn->password)}, 3);
+        format(
+            out,
+            (struct span[]){SPAN_LIT("AUTH"), span_str(conn->username), span_str(conn->password)},
+            3);
     else if (conn->password != NULL)
         format(out, (struct span[]){SPAN_LIT("AUTH"), span_str(conn->password)}, 2);
     snprintf(number, sizeof(number), "%u", conn->options.database);
@@ -314,7 +317,8 @@ struct redis_conn *redis_conn_new(const struct redis_conn_options *options)
     dlist_init(&conn->calls);
     for (unsigned i = 0; i < STEP_COUNT; i++) {
         struct handshake_call *step = &conn->steps[i];
-        *step = (struct handshake_call){.call.on_reply = step_done, .conn = conn, .step = (enum step)i};
+        *step =
+            (struct handshake_call){.call.on_reply = step_done, .conn = conn, .step = (enum step)i};
         dlist_init(&step->call.link);
     }
     conn->reload = (struct handshake_call){.call.on_reply = reload_done, .conn = conn};

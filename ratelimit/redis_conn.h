@@ -21,7 +21,8 @@
 /* Embedded in the caller's object, which lives until on_reply. */
 struct redis_call {
     struct dlist link;
-    /* From the loop, exactly once, in the order of the sends. reply: borrowed; NULL: the connection was lost. */
+    /* From the loop, exactly once, in the order of the sends. reply: borrowed; NULL: the connection
+     * was lost. */
     void (*on_reply)(struct redis_call *call, const struct resp_reply *reply);
 };
 
@@ -36,8 +37,8 @@ struct redis_conn_options {
     /* A TLS layer for a new connection, or NULL when there is no memory. Function NULL: no TLS. */
     struct layer *(*make_tls)(void *user);
     void (*on_ready)(void *user);
-    /* Not ready (any more); calls in flight get their on_reply(NULL) after it. detail: a static or borrowed
-     * text, may be empty. */
+    /* Not ready (any more); calls in flight get their on_reply(NULL) after it. detail: a static or
+     * borrowed text, may be empty. */
     void (*on_down)(void *user, enum redis_fault fault, struct span detail);
     void *user;
 };
@@ -60,10 +61,9 @@ struct span redis_conn_eval_head(const struct redis_conn *conn);
 void redis_conn_load_script(struct redis_conn *conn);
 /* Hexadecimal SHA-1 of the script as the server named it; ready connections only. */
 const char *redis_conn_sha(const struct redis_conn *conn);
-/* Gives this connection up and connects again after a delay: calls on_down and the calls' on_reply(NULL). Does
- * nothing when it is down already. */
-void redis_conn_drop(struct redis_conn *conn, enum redis_fault fault,
-                     struct span detail);
+/* Gives this connection up and connects again after a delay: calls on_down and the calls'
+ * on_reply(NULL). Does nothing when it is down already. */
+void redis_conn_drop(struct redis_conn *conn, enum redis_fault fault, struct span detail);
 /* The connection has proved useful: the next delay is the shortest again. */
 void redis_conn_confirm(struct redis_conn *conn);
 

@@ -7,12 +7,12 @@ static const struct {
     const char *text;
     enum redis_fault fault;
 } prefixes[] = {
-    {"NOSCRIPT", REDIS_FAULT_SCRIPT},     {"READONLY", REDIS_FAULT_READONLY},
-    {"LOADING", REDIS_FAULT_BUSY},        {"MASTERDOWN", REDIS_FAULT_BUSY},
-    {"BUSY", REDIS_FAULT_BUSY},           {"TRYAGAIN", REDIS_FAULT_BUSY},
-    {"CLUSTERDOWN", REDIS_FAULT_BUSY},    {"OOM", REDIS_FAULT_WRITES},
-    {"MISCONF", REDIS_FAULT_WRITES},      {"NOREPLICAS", REDIS_FAULT_WRITES},
-    {"NOAUTH", REDIS_FAULT_AUTH},         {"WRONGPASS", REDIS_FAULT_AUTH},
+    {"NOSCRIPT", REDIS_FAULT_SCRIPT},  {"READONLY", REDIS_FAULT_READONLY},
+    {"LOADING", REDIS_FAULT_BUSY},     {"MASTERDOWN", REDIS_FAULT_BUSY},
+    {"BUSY", REDIS_FAULT_BUSY},        {"TRYAGAIN", REDIS_FAULT_BUSY},
+    {"CLUSTERDOWN", REDIS_FAULT_BUSY}, {"OOM", REDIS_FAULT_WRITES},
+    {"MISCONF", REDIS_FAULT_WRITES},   {"NOREPLICAS", REDIS_FAULT_WRITES},
+    {"NOAUTH", REDIS_FAULT_AUTH},      {"WRONGPASS", REDIS_FAULT_AUTH},
     {"NOPERM", REDIS_FAULT_AUTH},
 };
 
@@ -22,19 +22,17 @@ static const struct {
     const char *text;
     enum redis_fault fault;
 } inner[] = {
-    {"-READONLY", REDIS_FAULT_READONLY},
-    {"-OOM", REDIS_FAULT_WRITES},
-    {"-MISCONF", REDIS_FAULT_WRITES},
-    {"-NOREPLICAS", REDIS_FAULT_WRITES},
-    {"-LOADING", REDIS_FAULT_BUSY},
-    {"The user executing the script", REDIS_FAULT_AUTH},
+    {"-READONLY", REDIS_FAULT_READONLY}, {"-OOM", REDIS_FAULT_WRITES},
+    {"-MISCONF", REDIS_FAULT_WRITES},    {"-NOREPLICAS", REDIS_FAULT_WRITES},
+    {"-LOADING", REDIS_FAULT_BUSY},      {"The user executing the script", REDIS_FAULT_AUTH},
 };
 
 enum redis_fault redis_fault_classify(struct span text)
 {
     for (size_t i = 0; i < ARRAY_COUNT(prefixes); i++) {
         struct span prefix = span_str(prefixes[i].text);
-        if (span_starts_with(text, prefix) && (text.len == prefix.len || text.ptr[prefix.len] == ' '))
+        if (span_starts_with(text, prefix) &&
+            (text.len == prefix.len || text.ptr[prefix.len] == ' '))
             return prefixes[i].fault;
     }
     for (size_t i = 0; i < ARRAY_COUNT(inner); i++) {

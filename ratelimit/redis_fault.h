@@ -13,7 +13,8 @@ enum redis_fault {
     REDIS_FAULT_SCRIPT, /* NOSCRIPT: not a failure, send the script */
     REDIS_FAULT_READONLY, /* a replica: connect again, perhaps elsewhere */
     REDIS_FAULT_BUSY, /* LOADING, MASTERDOWN, BUSY, TRYAGAIN, CLUSTERDOWN: soon again */
-    REDIS_FAULT_WRITES, /* OOM, MISCONF, NOREPLICAS: the store refuses writes; keep the connection */
+    REDIS_FAULT_WRITES, /* OOM, MISCONF, NOREPLICAS: the store refuses writes; keep the connection
+                         */
     REDIS_FAULT_AUTH, /* NOAUTH, WRONGPASS, NOPERM: credentials or rights are wrong */
     REDIS_FAULT_OTHER,
 };

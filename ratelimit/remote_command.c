@@ -41,8 +41,8 @@ void remote_command_init(struct remote_command *command, struct span prefix,
     ASSERT(out.len > TAIL_AT && memcmp(out.data, HEAD, SHA_AT) == 0);
     int size_len = snprintf(size_text, sizeof(size_text), "$%zu\r\n", strlen(key));
     command->len = out.len;
-    command->id_at =
-        TAIL_AT + strlen("$1\r\n1\r\n") + (size_t)size_len + strlen(key) - REMOTE_COMMAND_ID_LEN - 1;
+    command->id_at = TAIL_AT + strlen("$1\r\n1\r\n") + (size_t)size_len + strlen(key) -
+                     REMOTE_COMMAND_ID_LEN - 1;
     command->take_at = out.len - strlen("1\r\n");
     command->text = xmalloc(out.len);
     memcpy(command->text, out.data, out.len);

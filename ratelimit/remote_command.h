@@ -22,8 +22,8 @@ struct remote_command {
     size_t len, id_at, take_at; /* offsets */
 };
 
-/* Times become ticks of 100 ns, rounded against the client: rates that do not divide and are above some
- * 100,000/s lose up to 1 %. Control path: allocates. */
+/* Times become ticks of 100 ns, rounded against the client: rates that do not divide and are above
+ * some 100,000/s lose up to 1 %. Control path: allocates. */
 void remote_command_init(struct remote_command *command, struct span prefix,
                          const struct gcra *gcra);
 void remote_command_fini(struct remote_command *command);

@@ -64,8 +64,7 @@ static void probe_arm(struct remote_limit *remote)
 {
     uint64_t delay_ns = MIN(MAX(remote->probe_delay_ns, PROBE_NS_MIN), PROBE_NS_MAX);
     remote->probe_delay_ns = delay_ns * 2;
-    uint64_t cut_us =
-        rand_below(&remote->options.loop->rand, (uint32_t)(delay_ns / 4 / NS_PER_US));
+    uint64_t cut_us = rand_below(&remote->options.loop->rand, (uint32_t)(delay_ns / 4 / NS_PER_US));
     loop_arm(remote->options.loop, &remote->probe_timer, delay_ns - cut_us * NS_PER_US);
 }
 
@@ -125,8 +124,7 @@ static void deadline_fire(struct timer *timer)
     struct remote_limit *remote = container_of(timer, struct remote_limit, deadline);
     uint64_t now_ns = now_of(remote);
     while (!dlist_is_empty(&remote->waiting)) {
-        struct remote_call *call =
-            dlist_entry(remote->waiting.next, struct remote_call, wait_link);
+        struct remote_call *call = dlist_entry(remote->waiting.next, struct remote_call, wait_link);
         if (call->start_ns + remote->deadline_ns > now_ns)
             break;
         dlist_remove(&call->wait_link);
@@ -155,8 +153,7 @@ static void flight_begin(struct remote_limit *remote)
         return;
     remote->heard_ns = now_of(remote);
     if (!timer_is_armed(&remote->silence))
-        loop_arm(remote->options.loop, &remote->silence,
-                 remote->deadline_ns * SILENCE_DEADLINES);
+        loop_arm(remote->options.loop, &remote->silence, remote->deadline_ns * SILENCE_DEADLINES);
 }
 
 /* The last word on a call: verdict NULL when the store failed. */
@@ -380,8 +377,8 @@ static void conn_start_up(struct remote_limit *remote)
         .script = SPAN_LIT(GCRA_LUA),
         .eval_args = REMOTE_COMMAND_ARGS,
         .database = store->conf->database,
-        .connect_timeout_ns = store->conf->connect_timeout_ns ? store->conf->connect_timeout_ns
-                                                              : NS_PER_S,
+        .connect_timeout_ns =
+            store->conf->connect_timeout_ns ? store->conf->connect_timeout_ns : NS_PER_S,
         .make_tls = store->conf->has_tls ? make_tls : NULL,
         .on_ready = conn_ready,
         .on_down = conn_down,

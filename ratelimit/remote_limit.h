@@ -6,10 +6,10 @@
  * decision, a deadline for each, and a breaker.
  *
  * The breaker opens after 3 missed deadlines in a row, when at least half of 20
- * or more decisions within a second missed theirs, at once when the store says that it cannot serve, and with the
- * connection. While it is open nothing is asked but a probe (a real decision on a
- * bucket of its own, so a store that refuses writes does not pass) at delays of
- * 100 to 400 ms; one good answer in time closes it. A connection that is silent for ten deadlines is given up.
+ * or more decisions within a second missed theirs, at once when the store says that it cannot
+ * serve, and with the connection. While it is open nothing is asked but a probe (a real decision on
+ * a bucket of its own, so a store that refuses writes does not pass) at delays of 100 to 400 ms;
+ * one good answer in time closes it. A connection that is silent for ten deadlines is given up.
  *
  * A decision that was asked is never asked again after a loss (it might count twice), except that a
  * server without the script gets it by EVAL. One thread, that of the loop. */
@@ -21,12 +21,13 @@
 
 struct remote_limit;
 
-/* Embedded in the caller's object. After remote_limit_ask returned 0 it belongs to the remote limit until
- * on_release. Neither function is called before remote_limit_ask has returned. */
+/* Embedded in the caller's object. After remote_limit_ask returned 0 it belongs to the remote limit
+ * until on_release. Neither function is called before remote_limit_ask has returned. */
 struct remote_call {
     /* Once: the decision, or NULL when the store failed or the deadline has passed. */
     void (*on_verdict)(struct remote_call *call, const struct gcra_verdict *verdict);
-    /* Last: the object may go. *late: the answer, when one came after on_verdict(NULL); else NULL. */
+    /* Last: the object may go. *late: the answer, when one came after on_verdict(NULL); else NULL.
+     */
     void (*on_release)(struct remote_call *call, const struct gcra_verdict *late);
     /* private */
     struct redis_call call;
@@ -45,25 +46,28 @@ struct remote_limit_options {
     void *user;
 };
 
-/* Never NULL. A store whose endpoint cannot be used (see remote_limit_endpoint) is logged and stays away. */
+/* Never NULL. A store whose endpoint cannot be used (see remote_limit_endpoint) is logged and stays
+ * away. */
 struct remote_limit *remote_limit_new(const struct remote_limit_options *options);
 /* Calls in flight get on_verdict(NULL) and on_release from within. */
 void remote_limit_free(struct remote_limit *remote);
 /* The same store in a newer model. */
 void remote_limit_set_store(struct remote_limit *remote, const struct model_store *store);
 
-/* "IP:PORT", "[IP]:PORT", "localhost:PORT" (127.0.0.1) or "unix:/PATH". 0; -ENOTSUP: a host name (there is no resolver
- * for stores yet); -EINVAL. reterr says what to write instead. */
+/* "IP:PORT", "[IP]:PORT", "localhost:PORT" (127.0.0.1) or "unix:/PATH". 0; -ENOTSUP: a host name
+ * (there is no resolver for stores yet); -EINVAL. reterr says what to write instead. */
 MUST_CHECK int remote_limit_endpoint(struct span text, struct addr *ret, struct err *reterr);
 
 /* A question now would be sent. */
 bool remote_limit_is_available(const struct remote_limit *remote);
-/* command: of the limit, valid until on_release. 0; -EAGAIN: the store is away; -ENOBUFS: too many questions wait. */
+/* command: of the limit, valid until on_release. 0; -EAGAIN: the store is away; -ENOBUFS: too many
+ * questions wait. */
 MUST_CHECK int remote_limit_ask(struct remote_limit *remote, struct remote_call *call,
                                 const struct remote_command *command,
                                 const struct local_limit_id *id);
-/* Gives one request back to the bucket of a call that was released; of its functions only on_release is
- * called. Errors as above: then nothing is given back, which errs on the strict side. */
+/* Gives one request back to the bucket of a call that was released; of its functions only
+ * on_release is called. Errors as above: then nothing is given back, which errs on the strict side.
+ */
 MUST_CHECK int remote_limit_give(struct remote_limit *remote, struct remote_call *call);
 
 #endif

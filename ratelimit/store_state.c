@@ -86,7 +86,8 @@ void store_state_set(struct store_state *state, enum store_state_value value,
     bool was_away = old == STORE_STATE_OPEN || old == STORE_STATE_HALF_OPEN;
 
     if (value == STORE_STATE_CLOSED && old != STORE_STATE_CLOSED)
-        log_event(LOG_LEVEL_INFO, was_away ? "rate limit store is back" : "rate limit store is connected",
+        log_event(LOG_LEVEL_INFO,
+                  was_away ? "rate limit store is back" : "rate limit store is connected",
                   LOG_STR("store", state->id));
     else if (value == STORE_STATE_OPEN && !was_away)
         log_event(LOG_LEVEL_WARN, "rate limit store is away, its rules follow onStoreFailure",

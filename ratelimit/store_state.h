@@ -3,8 +3,8 @@
 #define RINGGATE_RATELIMIT_STORE_STATE_H
 
 /* What the process as a whole knows of a store, for its log and its gauge: every worker
- * has a connection and a breaker of its own, but a person is told once. The state is that of the worker that
- * changed last. */
+ * has a connection and a breaker of its own, but a person is told once. The state is that of the
+ * worker that changed last. */
 
 #include "ratelimit/redis_fault.h"
 
@@ -16,7 +16,8 @@ enum store_state_value {
 };
 
 struct store_state;
-/* id: of the store ("namespace/name"), copied. Shared by all who give the same id. Any thread. Never NULL. */
+/* id: of the store ("namespace/name"), copied. Shared by all who give the same id. Any thread.
+ * Never NULL. */
 struct store_state *store_state_ref(struct span id);
 void store_state_unref(struct store_state *state);
 /* Logs when the store comes or goes. detail: what the store said, may be empty. Any thread. */
