@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_CONF_SETTINGS_H
+#define RINGGATE_CONF_SETTINGS_H
+
+/* Settings of the process (conf/settings.tbl): defaults, then the environment
+ * (RINGGATE_<NAME>), then --set. Read once at start. */
+
+#include "base/clock.h"
+#include "base/err.h"
+
+struct settings {
+#define SETTING_MEMBER_INT(member) uint64_t member
+#define SETTING_MEMBER_SIZE(member) uint64_t member
+#define SETTING_MEMBER_TIME(member) uint64_t member
+#define SETTING_MEMBER_BOOL(member) uint64_t member
+#define SETTING_MEMBER_TEXT(member) char *member
+#define SETTING(member, type, value, min, max, help) SETTING_MEMBER_##type(member);
+#include "conf/settings.tbl"
+#undef SETTING
+};
+
+void settings_init(struct settings *settings); /* defaults */
+void settings_fini(struct settings *settings);
+/* 0; -EINVAL or -ERANGE with reterr that names setting, value and what is allowed. */
+MUST_CHECK int settings_set(struct settings *settings, const char *name, const char *value,
+                            struct err *reterr);
+/* "name=value". */
+MUST_CHECK int settings_set_pair(struct settings *settings, const char *pair, struct err *reterr);
+MUST_CHECK int settings_load_environment(struct settings *settings, struct err *reterr);
+/* "10s", "500ms", "1h30m", "0" in nanoseconds. 0; -EINVAL. */
+MUST_CHECK int settings_parse_time(const char *text, uint64_t *ret_ns);
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "gateway/downstream.h"
+
+#include "gateway/access_log.h"
+#include "gateway/exchange.h"
+#include "gateway/outcome.h"
+#include "io/proxy_protocol.h"
+
+void downstream_ref(struct downstream *d)
+{
+    d->refs++;
+}
+
+void downstream_unref(struct downstream *d)
+{
+    if (--d->refs > 0)
+        return;
+    if (d->handshake_view != NULL)
+        view_unpin(d->handshake_view);
+    dlist_remove(&d->link);
+    worker_listener_unref(d->listener);
+    metric_add(METRIC_CONNECTIONS_OPEN, -1);
+    pool_put(&d->worker->downstreams, d);
+}
+
+/* A connection that never became a session: logged and counted by itself. */
+static void downstream_refuse(struct downstream *d, enum outcome outcome, const char *text)
+{
+    outcome_count(outcome);
+    struct access_record record = {
+        .kind = ACCESS_CONNECTION,
+        .outcome = outcome,
+        .start_ns = d->start_ns,
+        .client = &d->client,
+        .detail = text,
+        .listener = d->listener->key,
+    };
+    access_log_write(d->worker->log, d->worker->loop, &record);
+    downstream_unref(d);
+}
+
+static void server_on_request(struct http_server_owner *owner, struct http_stream *stream,
+                              struct http_head *head)
+{
+    struct downstream *d = container_of(owner, struct downstream, server_owner);
+    exchange_begin(exchange_of_arena(head->arena), d, stream, head);
+}
+
+static struct arena *server_request_arena(struct http_server_owner *owner)
+{
+    struct downstream *d = container_of(owner, struct downstream, server_owner);
+    struct exchange *exchange = exchange_new(d->worker);
+    return exchange != NULL ? exchange_arena(exchange) : NULL;
+}
+
+static void server_release_arena(struct http_server_owner *owner UNUSED, struct arena *arena)
+{
+    exchange_discard(exchange_of_arena(arena));
+}
+
+static void server_on_refused(struct http_server_owner *owner, enum http_error error,
+                              const struct http_head *head)
+{
+    struct downstream *d = container_of(owner, struct downstream, server_owner);
+    enum outcome outcome = OUTCOME_BAD_REQUEST;
+    if (error == HTTP_ERROR_REQUEST_TIMEOUT)
+        outcome = OUTCOME_REQUEST_TOO_SLOW;
+    else if (error == HTTP_ERROR_NO_MEMORY)
+        outcome = OUTCOME_OVERLOAD;
+    else if (http_error_status(error) == 0)
+        outcome = OUTCOME_CLIENT_GONE;
+    outcome_count(outcome);
+    struct access_record record = {
+        .kind = ACCESS_REQUEST,
+        .outcome = outcome,
+        .start_ns = conn_loop(d->conn)->clock.wall_ns,
+        .client = &d->client,
+        .request = head,
+        .status = http_error_status(error),
+        .detail = http_error_name(error),
+        .listener = d->listener->key,
+    };
+    access_log_write(d->worker->log, d->worker->loop, &record);
+}
+
+static void server_on_closed(struct http_server_owner *owner, enum http_error error UNUSED)
+{
+    struct downstream *d = container_of(owner, struct downstream, server_owner);
+    d->session = NULL;
+    d->conn = NULL;
+    downstream_unref(d);
+}
+
+static const struct http_server_owner_ops downstream_server_ops = {
+    .on_request = server_on_request,
+    .request_arena = server_request_arena,
+    .release_arena = server_release_arena,
+    .on_refused = server_on_refused,
+    .on_closed = server_on_closed,
+};
+
+static void downstream_start_session(struct downstream *d)
+{
+    struct worker *worker = d->worker;
+    struct h1_server_options options = {.limits = &worker->limits, .secure = d->tls != NULL};
+
+    conn_set_deadline(d->conn, 0);
+    d->server_owner.ops = &downstream_server_ops;
+    d->session = h1_server_start(worker->servers, d->conn, &options, &d->server_owner);
+    if (d->session == NULL) {
+        conn_abort(d->conn);
+        downstream_refuse(d, OUTCOME_OVERLOAD, "no memory for a session");
+        return;
+    }
+    if (worker->draining)
+        h1_server_drain(d->session);
+}
+
+/* False: there is nothing to shake hands with; d is gone. */
+static bool downstream_start_tls(struct downstream *d)
+{
+    struct layer *layer = NULL;
+    const struct snapshot_port *port = worker_listener_port(d->listener);
+
+    if (port != NULL && port->tls != NULL) {
+        d->handshake_view = view_pin(d->worker->view);
+        layer = tls_server_layer_new(d->worker->tls, port->tls);
+    }
+    if (layer == NULL) {
+        conn_abort(d->conn);
+        downstream_refuse(d, OUTCOME_TLS_CLIENT, "no certificate is ready for this listener");
+        return false;
+    }
+    conn_push_layer(d->conn, layer);
+    return true;
+}
+
+static void downstream_on_open(struct conn_owner *owner, struct conn *conn)
+{
+    struct downstream *d = container_of(owner, struct downstream, conn_owner);
+    d->tls = tls_info_of(conn);
+    if (d->handshake_view != NULL) {
+        view_unpin(d->handshake_view);
+        d->handshake_view = NULL;
+    }
+    metric_inc(METRIC_TLS_HANDSHAKES);
+    if (d->tls != NULL && d->tls->resumed)
+        metric_inc(METRIC_TLS_HANDSHAKES_RESUMED);
+    downstream_start_session(d);
+}
+
+/* Only while the PROXY header is awaited. */
+static void downstream_on_data(struct conn_owner *owner, struct conn *conn)
+{
+    struct downstream *d = container_of(owner, struct downstream, conn_owner);
+    struct proxy_header header;
+
+    if (!d->proxy_pending)
+        return;
+    ssize_t n = proxy_protocol_parse(conn_input(conn), &header);
+    if (n == 0 && !conn_input_is_full(conn))
+        return;
+    if (n <= 0) {
+        conn_abort(conn);
+        downstream_refuse(d, OUTCOME_PROXY_HEADER, "not a PROXY protocol header");
+        return;
+    }
+    conn_consume(conn, (size_t)n);
+    d->proxy_pending = false;
+    if (!header.local)
+        d->client = header.source;
+    const struct snapshot_port *port = worker_listener_port(d->listener);
+    if (port != NULL && port->protocol == MODEL_PROTOCOL_HTTPS)
+        (void)downstream_start_tls(d); /* a failure has ended d */
+    else
+        downstream_start_session(d);
+}
+
+static void downstream_on_end(struct conn_owner *owner, struct conn *conn)
+{
+    struct downstream *d = container_of(owner, struct downstream, conn_owner);
+    conn_close(conn, false);
+    downstream_refuse(d, OUTCOME_CLIENT_GONE, "closed before a request");
+}
+
+static void downstream_on_timeout(struct conn_owner *owner, struct conn *conn)
+{
+    struct downstream *d = container_of(owner, struct downstream, conn_owner);
+    conn_abort(conn);
+    downstream_refuse(d, d->proxy_pending ? OUTCOME_PROXY_HEADER : OUTCOME_TLS_CLIENT,
+                      "handshake timeout");
+}
+
+static void downstream_on_close(struct conn_owner *owner, struct conn *conn, int error)
+{
+    struct downstream *d = container_of(owner, struct downstream, conn_owner);
+    const char *text = conn_error_text(conn);
+    bool tls = d->handshake_view != NULL;
+    if (tls)
+        metric_inc(METRIC_TLS_HANDSHAKE_ERRORS);
+    downstream_refuse(d, tls && text[0] != '\0' ? OUTCOME_TLS_CLIENT : OUTCOME_CLIENT_GONE,
+                      text[0] != '\0' ? text : "connection reset");
+    (void)error;
+}
+
+static const struct conn_owner_ops downstream_conn_ops = {
+    .name = "downstream",
+    .on_open = downstream_on_open,
+    .on_data = downstream_on_data,
+    .on_end = downstream_on_end,
+    .on_timeout = downstream_on_timeout,
+    .on_close = downstream_on_close,
+};
+
+void downstream_accept(struct worker_listener *listener, const struct snapshot_port *port,
+                       struct conn *conn)
+{
+    struct worker *worker = listener->worker;
+    struct downstream *d = pool_get_zero(&worker->downstreams);
+
+    if (d == NULL) {
+        metric_inc(METRIC_CONNECTIONS_REFUSED);
+        conn_abort(conn);
+        return;
+    }
+    d->conn_owner.ops = &downstream_conn_ops;
+    d->worker = worker;
+    d->listener = listener;
+    d->conn = conn;
+    d->client = *conn_peer(conn);
+    addr_unmap(&d->client);
+    d->start_ns = worker->loop->clock.wall_ns;
+    d->refs = 1;
+    listener->refs++;
+    dlist_push_back(&worker->downstream_list, &d->link);
+    metric_add(METRIC_CONNECTIONS_OPEN, 1);
+    conn_set_owner(conn, &d->conn_owner);
+    conn_set_write_timeout(conn, worker->settings->write_timeout);
+    d->proxy_pending = port->proxy_protocol;
+    if (d->proxy_pending || port->protocol == MODEL_PROTOCOL_HTTPS)
+        conn_set_deadline(conn,
+                          worker->loop->clock.mono_ns + worker->settings->tls_handshake_timeout);
+    if (!d->proxy_pending && port->protocol == MODEL_PROTOCOL_HTTPS) {
+        if (downstream_start_tls(d))
+            conn_start(conn);
+        return;
+    }
+    conn_start(conn);
+    if (!d->proxy_pending)
+        downstream_start_session(d);
+}
+
+void downstream_drain(struct downstream *downstream)
+{
+    if (downstream->session != NULL)
+        h1_server_drain(downstream->session);
+}
+
+void downstream_abort(struct downstream *downstream)
+{
+    if (downstream->session != NULL) {
+        h1_server_abort(downstream->session);
+        return;
+    }
+    if (downstream->conn == NULL)
+        return; /* a tunnel has it */
+    conn_abort(downstream->conn);
+    downstream_refuse(downstream, OUTCOME_DRAINED, "drain deadline");
+}

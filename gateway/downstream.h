@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_GATEWAY_DOWNSTREAM_H
+#define RINGGATE_GATEWAY_DOWNSTREAM_H
+
+/* A client's connection to an HTTP or HTTPS listener: PROXY header, TLS
+ * handshake, then an HTTP session whose requests become exchanges. */
+
+#include "gateway/worker.h"
+
+struct downstream {
+    struct conn_owner conn_owner; /* until the session starts */
+    struct http_server_owner server_owner;
+    struct worker *worker;
+    struct worker_listener *listener;
+    struct conn *conn;
+    struct h1_server *session; /* NULL: not yet */
+    struct view *handshake_view; /* pins the TLS spec */
+    struct dlist link; /* worker->downstream_list */
+    const struct tls_info *tls; /* NULL: plain */
+    struct addr client; /* socket's peer, or the PROXY header's source */
+    uint64_t start_ns;
+    unsigned refs; /* the connection or session, and every exchange that came of it */
+    bool proxy_pending;
+};
+
+/* Takes an accepted conn. */
+void downstream_accept(struct worker_listener *listener, const struct snapshot_port *port,
+                       struct conn *conn);
+/* An exchange holds its downstream for log and addresses, also after an upgrade took the connection
+ * away. */
+void downstream_ref(struct downstream *downstream);
+void downstream_unref(struct downstream *downstream);
+/* Graceful end of one. */
+void downstream_drain(struct downstream *downstream);
+/* At once. */
+void downstream_abort(struct downstream *downstream);
+
+#endif

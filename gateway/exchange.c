@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "base/log.h"
+#include "gateway/exchange_int.h"
+#include "gateway/local_reply.h"
+
+#define EXCHANGE_ARENA_MAX (256u * 1024u)
+
+/* The life of a request, top to bottom. HEAD_BACK and what is before it may go
+ * back to PICK through exchange_retry; every failure goes to FINISH. */
+static enum exchange_verdict (*const exchange_steps[])(struct exchange *) = {
+    [EXCHANGE_STEP_ADMIT] = exchange_step_admit,
+    [EXCHANGE_STEP_ROUTE] = exchange_step_route,
+    [EXCHANGE_STEP_LIMIT] = exchange_step_limit,
+    [EXCHANGE_STEP_FILTER_REQUEST] = exchange_step_filter_request,
+    [EXCHANGE_STEP_PICK] = exchange_step_pick,
+    [EXCHANGE_STEP_CONNECT] = exchange_step_connect,
+    [EXCHANGE_STEP_SEND] = exchange_step_send,
+    [EXCHANGE_STEP_HEAD_BACK] = exchange_step_head_back,
+    [EXCHANGE_STEP_RELAY] = exchange_step_relay,
+};
+
+struct exchange *exchange_new(struct worker *worker)
+{
+    struct exchange *ex = pool_get_zero(&worker->exchanges);
+    if (ex == NULL)
+        return NULL;
+    ex->worker = worker;
+    arena_init(&ex->arena, BLOCK_SIZE, EXCHANGE_ARENA_MAX,
+               block_arena_source(worker->loop->blocks));
+    return ex;
+}
+
+struct arena *exchange_arena(struct exchange *exchange)
+{
+    return &exchange->arena;
+}
+
+struct exchange *exchange_of_arena(struct arena *arena)
+{
+    return container_of(arena, struct exchange, arena);
+}
+
+void exchange_discard(struct exchange *exchange)
+{
+    arena_fini(&exchange->arena);
+    pool_put(&exchange->worker->exchanges, exchange);
+}
+
+void exchange_release_endpoint(struct exchange *ex, enum cluster_result result)
+{
+    if (ex->endpoint == NULL)
+        return;
+    struct cluster_endpoint *endpoint = ex->endpoint;
+    struct loop *loop = ex->worker->loop;
+    ex->tried = endpoint;
+    ex->endpoint = NULL;
+    if (cluster_release(ex->cluster, endpoint, result, loop->clock.mono_ns, &loop->rand))
+        log_event(LOG_LEVEL_WARN, "endpoint ejected: it refuses connections",
+                  LOG_SPAN("cluster", cluster_spec(ex->cluster)->id),
+                  LOG_STR("endpoint", endpoint->host), LOG_INT("port", endpoint->port));
+}
+
+static void exchange_log(struct exchange *ex)
+{
+    const struct loop *loop = ex->worker->loop;
+    uint64_t duration = loop->clock.mono_ns - ex->start_ns;
+    const struct downstream *d = ex->downstream;
+
+    outcome_count(ex->outcome);
+    if (ex->rule != NULL)
+        rule_observe(ex->rule, ex->status, duration);
+    if (ex->worker->log == NULL)
+        return;
+    struct access_record record = {
+        .kind = ACCESS_REQUEST,
+        .outcome = ex->outcome,
+        .start_ns = loop->clock.wall_ns - duration,
+        .duration_ns = duration,
+        .upstream_ns = ex->upstream_head_ns ? ex->upstream_head_ns - ex->upstream_start_ns : 0,
+        .client = &ex->client,
+        .upstream = ex->upstream_addr.len ? &ex->upstream_addr : NULL,
+        .request = ex->request,
+        .status = ex->status,
+        .bytes_in = ex->bytes_in,
+        .bytes_out = ex->bytes_out,
+        .request_id = ex->request_id_span,
+        .server_name = d->tls != NULL ? d->tls->server_name : SPAN_NONE,
+        .spiffe_id = d->tls != NULL ? d->tls->peer_spiffe_id : SPAN_NONE,
+        .cluster = ex->cluster != NULL ? cluster_spec(ex->cluster)->id : SPAN_NONE,
+        .rule = ex->rule != NULL ? ex->rule->route_rule : NULL,
+        .listener = d->listener->key,
+        .detail = ex->upstream_text != NULL && ex->outcome != OUTCOME_OK
+                      ? ex->upstream_text
+                      : outcome_name(ex->outcome),
+        .protocol = ex->request->version_minor == 0 ? "HTTP/1.0" : "HTTP/1.1",
+        .attempts = ex->attempts,
+    };
+    if (ex->limit.limit != NULL) {
+        record.limit_policy = ex->limit.limit->policy;
+        record.limit_rule = ex->limit.limit->rule->name;
+    }
+    access_log_write(ex->worker->log, loop, &record);
+}
+
+/* Lets go of everything in the order in which others may still point here: streams, dial, limiter,
+ * endpoint, then memory. No callback can come afterwards. */
+static void exchange_finish(struct exchange *ex)
+{
+    struct worker *worker = ex->worker;
+
+    loop_disarm(worker->loop, &ex->timer);
+    if (ex->limit_pending)
+        limit_check_cancel(worker->limiter, &ex->limit);
+    if (ex->dialling)
+        upstream_cancel(ex->upstream);
+    if (ex->up != NULL)
+        http_stream_reset(ex->up, HTTP_ERROR_GONE);
+    exchange_release_endpoint(ex, CLUSTER_RESULT_OK);
+    if (ex->request != NULL)
+        exchange_log(ex);
+    if (ex->down != NULL && !(ex->request_ended && ex->response_sent))
+        http_stream_reset(ex->down, HTTP_ERROR_GONE);
+    metric_add(METRIC_REQUESTS_ACTIVE, -1);
+    dlist_remove(&ex->tunnel_link);
+    downstream_unref(ex->downstream);
+    if (ex->view != NULL)
+        view_unpin(ex->view);
+    arena_fini(&ex->arena);
+    pool_put(&worker->exchanges, ex);
+}
+
+void exchange_run(struct exchange *ex)
+{
+    if (ex->running)
+        return; /* a step poked its own machine: the loop below goes on */
+    ex->running = true;
+    while (ex->step != EXCHANGE_STEP_FINISH)
+        if (exchange_steps[ex->step](ex) == EXCHANGE_WAIT)
+            break;
+    ex->running = false;
+    if (ex->step == EXCHANGE_STEP_FINISH)
+        exchange_finish(ex);
+}
+
+void exchange_goto(struct exchange *ex, enum exchange_step step)
+{
+    ex->step = step;
+}
+
+void exchange_fail(struct exchange *ex, enum outcome outcome)
+{
+    if (ex->outcome == OUTCOME_OK)
+        ex->outcome = outcome;
+    ex->step = EXCHANGE_STEP_FINISH;
+    if (ex->down != NULL && !ex->response_begun)
+        local_reply(ex, outcome_status(ex->outcome));
+}
+
+bool exchange_retry(struct exchange *ex)
+{
+    /* Nothing of the body may be gone, nothing may have reached the client, and once is enough. */
+    if (ex->attempts >= 2 || ex->body_flowed || ex->response_begun || ex->down == NULL)
+        return false;
+    ex->dialling = ex->connected = false;
+    ex->upstream = NULL;
+    ex->upstream_start_ns = ex->upstream_head_ns = 0;
+    ex->response_ended = ex->head_ready = false;
+    ex->request_sent = false;
+    ex->step = EXCHANGE_STEP_PICK;
+    return true;
+}
+
+/* One timer; what it means is what is due. It is armed lazily: activity only moves a number. */
+void exchange_arm(struct exchange *ex)
+{
+    uint64_t deadline = UINT64_MAX;
+    if (ex->total_deadline_ns != 0)
+        deadline = MIN(deadline, ex->total_deadline_ns);
+    if (ex->attempt_deadline_ns != 0)
+        deadline = MIN(deadline, ex->attempt_deadline_ns);
+    if (ex->head_deadline_ns != 0)
+        deadline = MIN(deadline, ex->head_deadline_ns);
+    if (ex->step == EXCHANGE_STEP_RELAY && ex->worker->settings->stream_idle_timeout != 0)
+        deadline = MIN(deadline, ex->activity_ns + ex->worker->settings->stream_idle_timeout);
+    if (deadline == UINT64_MAX)
+        loop_disarm(ex->worker->loop, &ex->timer);
+    else
+        wheel_arm(&ex->worker->loop->wheel, &ex->timer, deadline);
+}
+
+static void exchange_on_timer(struct timer *timer)
+{
+    struct exchange *ex = container_of(timer, struct exchange, timer);
+    uint64_t now = ex->worker->loop->clock.mono_ns;
+
+    if ((ex->total_deadline_ns != 0 && now >= ex->total_deadline_ns) ||
+        (ex->attempt_deadline_ns != 0 && now >= ex->attempt_deadline_ns) ||
+        (ex->head_deadline_ns != 0 && now >= ex->head_deadline_ns)) {
+        exchange_fail(ex, OUTCOME_UPSTREAM_TIMEOUT);
+    } else if (ex->step == EXCHANGE_STEP_RELAY &&
+               now >= ex->activity_ns + ex->worker->settings->stream_idle_timeout) {
+        exchange_fail(ex, OUTCOME_STREAM_IDLE);
+    } else {
+        exchange_arm(ex);
+        return;
+    }
+    exchange_run(ex);
+}
+
+void exchange_begin(struct exchange *ex, struct downstream *downstream, struct http_stream *stream,
+                    struct http_head *head)
+{
+    ex->downstream = downstream;
+    downstream_ref(downstream);
+    ex->down = stream;
+    ex->down_user.ops = &exchange_down_ops;
+    ex->up_user.ops = &exchange_up_ops;
+    stream->user = &ex->down_user;
+    ex->request = head;
+    ex->start_ns = ex->worker->loop->clock.mono_ns;
+    ex->activity_ns = ex->start_ns;
+    ex->view = view_pin(ex->worker->view);
+    timer_init(&ex->timer, exchange_on_timer);
+    dlist_init(&ex->tunnel_link);
+    metric_add(METRIC_REQUESTS_ACTIVE, 1);
+    exchange_run(ex);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_GATEWAY_EXCHANGE_INT_H
+#define RINGGATE_GATEWAY_EXCHANGE_INT_H
+
+/* Shared by the files of exchange only. */
+
+#include "gateway/access_log.h"
+#include "gateway/downstream.h"
+#include "gateway/exchange.h"
+#include "gateway/outcome.h"
+#include "gateway/upstream.h"
+#include "io/relay.h"
+
+enum exchange_step {
+    EXCHANGE_STEP_ADMIT,
+    EXCHANGE_STEP_ROUTE,
+    EXCHANGE_STEP_LIMIT,
+    EXCHANGE_STEP_FILTER_REQUEST,
+    EXCHANGE_STEP_PICK,
+    EXCHANGE_STEP_CONNECT,
+    EXCHANGE_STEP_SEND,
+    EXCHANGE_STEP_HEAD_BACK,
+    EXCHANGE_STEP_RELAY,
+    EXCHANGE_STEP_FINISH,
+};
+
+enum exchange_verdict { EXCHANGE_NEXT, EXCHANGE_WAIT };
+
+struct exchange {
+    struct arena arena;
+    struct worker *worker;
+    struct downstream *downstream;
+    struct view *view;
+    enum exchange_step step;
+    enum outcome outcome;
+    bool running; /* the driver is on the stack */
+
+    struct http_stream *down, *up; /* NULL: gone */
+    struct http_stream_user down_user, up_user;
+    struct http_head *request, *response;
+
+    const struct snapshot_port *port;
+    struct rule *rule;
+    unsigned rule_index; /* of the port's cursors */
+    struct route_match match;
+    const struct model_backend *backend; /* the chosen one */
+    const struct filter_program *backend_filters; /* or NULL */
+    unsigned backend_index;
+
+    struct limit_check limit;
+    bool limit_pending, limit_done;
+
+    struct cluster *cluster;
+    struct cluster_endpoint *endpoint, *tried; /* in use; failed before (only compared) */
+    struct upstream *upstream; /* dialling, or its session carries up */
+    struct upstream_waiter waiter;
+    bool dialling, connected, reused;
+    int connect_error;
+    const char *upstream_text; /* why it failed; static */
+    unsigned attempts;
+
+    bool request_ended; /* all of it was received */
+    bool request_sent; /* all of it was sent to the backend */
+    bool response_begun; /* a final head was sent to the client */
+    bool response_ended; /* all of it was received from the backend */
+    bool response_sent; /* all of it was handed to the client's session */
+    bool head_ready; /* response head waits for HEAD_BACK */
+    bool local; /* we answer ourselves */
+    bool tunnel; /* upgraded: relay owns both conns */
+    bool body_flowed; /* request bytes went to the backend: no retry */
+    size_t request_debt, response_debt; /* body bytes not granted back yet */
+
+    struct timer timer;
+    uint64_t start_ns, upstream_start_ns, upstream_head_ns;
+    uint64_t total_deadline_ns, attempt_deadline_ns, head_deadline_ns, activity_ns;
+    uint64_t bytes_in, bytes_out; /* body bytes */
+    unsigned status; /* sent to the client */
+    struct relay *relay;
+    struct dlist tunnel_link; /* worker->tunnel_list */
+    struct relay_owner relay_owner;
+    char request_id[40];
+    struct span request_id_span;
+    struct addr client; /* trusted client address */
+    struct addr upstream_addr;
+};
+
+/* Runs steps until one waits or the exchange is gone. */
+void exchange_run(struct exchange *ex);
+/* Sets the outcome (first wins) and goes to FINISH, with a local reply when the client can still be
+ * answered. */
+void exchange_fail(struct exchange *ex, enum outcome outcome);
+/* Moves to a step; the driver goes on from there. */
+void exchange_goto(struct exchange *ex, enum exchange_step step);
+void exchange_arm(struct exchange *ex);
+
+enum exchange_verdict exchange_step_admit(struct exchange *ex);
+enum exchange_verdict exchange_step_route(struct exchange *ex);
+enum exchange_verdict exchange_step_limit(struct exchange *ex);
+enum exchange_verdict exchange_step_filter_request(struct exchange *ex);
+enum exchange_verdict exchange_step_pick(struct exchange *ex);
+enum exchange_verdict exchange_step_connect(struct exchange *ex);
+enum exchange_verdict exchange_step_send(struct exchange *ex);
+enum exchange_verdict exchange_step_head_back(struct exchange *ex);
+enum exchange_verdict exchange_step_relay(struct exchange *ex);
+
+/* exchange_relay.c */
+extern const struct http_stream_user_ops exchange_down_ops, exchange_up_ops;
+bool exchange_tunnel(struct exchange *ex);
+
+/* The endpoint is no longer used by this attempt. */
+void exchange_release_endpoint(struct exchange *ex, enum cluster_result result);
+/* Back to PICK when nothing was lost; false: no retry. */
+MUST_CHECK bool exchange_retry(struct exchange *ex);
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "gateway/exchange_int.h"
+
+/* Bodies move under credit. Bytes that arrive on one stream are sent on the
+ * other at once, straight from the receive buffer; their credit goes back to
+ * the sender now, or when the receiver has drained if it is congested. */
+
+static struct exchange *exchange_of_down(struct http_stream_user *user)
+{
+    return container_of(user, struct exchange, down_user);
+}
+
+static struct exchange *exchange_of_up(struct http_stream_user *user)
+{
+    return container_of(user, struct exchange, up_user);
+}
+
+static struct iovec span_iov(struct span data)
+{
+    return (struct iovec){(char *)(uintptr_t)data.ptr, data.len};
+}
+
+/* Request side. */
+
+static void down_on_head(struct http_stream_user *user UNUSED, struct http_stream *stream UNUSED,
+                         struct http_head *head UNUSED)
+{
+    UNREACHABLE(); /* server streams are born with their head */
+}
+
+static void down_on_body(struct http_stream_user *user, struct http_stream *stream,
+                         struct span data)
+{
+    struct exchange *ex = exchange_of_down(user);
+    struct iovec iov = span_iov(data);
+
+    ex->bytes_in += data.len;
+    ex->activity_ns = ex->worker->loop->clock.mono_ns;
+    if (ex->up == NULL || ex->request_sent) { /* answered already: what still comes is discarded */
+        http_stream_grant(stream, data.len);
+        return;
+    }
+    ex->body_flowed = true;
+    if (http_stream_send_body(ex->up, &iov, 1) != 0)
+        return; /* up_on_reset follows */
+    if (http_stream_is_congested(ex->up))
+        ex->request_debt += data.len;
+    else
+        http_stream_grant(stream, data.len);
+}
+
+static void down_on_end(struct http_stream_user *user, struct http_stream *stream UNUSED,
+                        struct http_head *trailers)
+{
+    struct exchange *ex = exchange_of_down(user);
+    ex->request_ended = true;
+    if (ex->response_sent)
+        ex->down = NULL; /* both directions have ended: the stream is gone */
+    if (ex->up == NULL || ex->request_sent)
+        return;
+    ex->request_sent = true;
+    if (http_stream_end(ex->up, trailers) != 0)
+        return;
+    if (ex->response_ended)
+        ex->up = NULL;
+}
+
+static void down_on_drain(struct http_stream_user *user, struct http_stream *stream UNUSED)
+{
+    struct exchange *ex = exchange_of_down(user);
+    size_t debt = ex->response_debt;
+    ex->response_debt = 0;
+    if (debt > 0 && ex->up != NULL)
+        http_stream_grant(ex->up, debt);
+}
+
+static void down_on_reset(struct http_stream_user *user, struct http_stream *stream UNUSED,
+                          enum http_error error)
+{
+    struct exchange *ex = exchange_of_down(user);
+    ex->down = NULL;
+    ex->upstream_text = http_error_text(error);
+    if (error == HTTP_ERROR_GONE)
+        exchange_fail(ex, OUTCOME_DRAINED);
+    else if (error == HTTP_ERROR_REQUEST_TIMEOUT)
+        exchange_fail(ex, OUTCOME_REQUEST_TOO_SLOW);
+    else if (http_error_status(error) == 400)
+        exchange_fail(ex, OUTCOME_BAD_REQUEST);
+    else
+        exchange_fail(ex, OUTCOME_CLIENT_GONE);
+    exchange_run(ex);
+}
+
+const struct http_stream_user_ops exchange_down_ops = {
+    .on_head = down_on_head,
+    .on_body = down_on_body,
+    .on_end = down_on_end,
+    .on_drain = down_on_drain,
+    .on_reset = down_on_reset,
+};
+
+/* Response side. */
+
+static void up_on_head(struct http_stream_user *user, struct http_stream *stream UNUSED,
+                       struct http_head *head)
+{
+    struct exchange *ex = exchange_of_up(user);
+    ex->response = head;
+    ex->head_ready = true;
+    ex->activity_ns = ex->worker->loop->clock.mono_ns;
+    exchange_run(ex);
+}
+
+static void up_on_body(struct http_stream_user *user, struct http_stream *stream, struct span data)
+{
+    struct exchange *ex = exchange_of_up(user);
+    struct iovec iov = span_iov(data);
+
+    ex->activity_ns = ex->worker->loop->clock.mono_ns;
+    ex->bytes_out += data.len;
+    if (ex->down == NULL || http_stream_send_body(ex->down, &iov, 1) != 0)
+        return; /* down_on_reset follows */
+    if (http_stream_is_congested(ex->down))
+        ex->response_debt += data.len;
+    else
+        http_stream_grant(stream, data.len);
+}
+
+static void up_on_end(struct http_stream_user *user, struct http_stream *stream UNUSED,
+                      struct http_head *trailers)
+{
+    struct exchange *ex = exchange_of_up(user);
+    ex->response_ended = true;
+    if (ex->request_sent)
+        ex->up = NULL;
+    if (ex->down != NULL && !ex->response_sent && http_stream_end(ex->down, trailers) == 0)
+        ex->response_sent = true;
+    if (ex->response_sent && ex->request_ended)
+        ex->down = NULL;
+    exchange_run(ex);
+}
+
+static void up_on_drain(struct http_stream_user *user, struct http_stream *stream UNUSED)
+{
+    struct exchange *ex = exchange_of_up(user);
+    size_t debt = ex->request_debt;
+    ex->request_debt = 0;
+    if (debt > 0 && ex->down != NULL)
+        http_stream_grant(ex->down, debt);
+}
+
+static enum outcome up_reset_outcome(const struct exchange *ex, enum http_error error)
+{
+    if (error == HTTP_ERROR_BAD_RESPONSE || error == HTTP_ERROR_HEAD_TOO_LARGE ||
+        error == HTTP_ERROR_BAD_CHUNK || error == HTTP_ERROR_BAD_FRAMING)
+        return OUTCOME_UPSTREAM_PROTOCOL;
+    if (error == HTTP_ERROR_NO_MEMORY)
+        return OUTCOME_OVERLOAD;
+    return ex->response_begun ? OUTCOME_UPSTREAM_TRUNCATED : OUTCOME_UPSTREAM_RESET;
+}
+
+static void up_on_reset(struct http_stream_user *user, struct http_stream *stream UNUSED,
+                        enum http_error error)
+{
+    struct exchange *ex = exchange_of_up(user);
+    /* A kept-alive connection may have died while it was idle: the request is safe elsewhere if no
+     * byte of a response came and it may be repeated (RFC 9110 9.2.2), or the server closed before
+     * it read anything. */
+    bool safe = ex->reused && !ex->response_begun && ex->response == NULL &&
+                (error == HTTP_ERROR_CLOSED || error == HTTP_ERROR_RESET) &&
+                http_method_is_idempotent(ex->request->method);
+
+    ex->up = NULL;
+    ex->upstream = NULL;
+    ex->upstream_text = http_error_text(error);
+    exchange_release_endpoint(ex, ex->reused ? CLUSTER_RESULT_OK : CLUSTER_RESULT_RESET);
+    if (safe)
+        ex->tried = NULL; /* the endpoint is not to blame */
+    if (!safe || !exchange_retry(ex))
+        exchange_fail(ex, up_reset_outcome(ex, error));
+    exchange_run(ex);
+}
+
+const struct http_stream_user_ops exchange_up_ops = {
+    .on_head = up_on_head,
+    .on_body = up_on_body,
+    .on_end = up_on_end,
+    .on_drain = up_on_drain,
+    .on_reset = up_on_reset,
+};
+
+/* Tunnels. */
+
+static void exchange_on_relay_end(struct relay_owner *owner, enum relay_end end, int error UNUSED,
+                                  uint64_t bytes_ab, uint64_t bytes_ba)
+{
+    struct exchange *ex = container_of(owner, struct exchange, relay_owner);
+    ex->relay = NULL;
+    ex->bytes_in = bytes_ab;
+    ex->bytes_out = bytes_ba;
+    switch (end) {
+    case RELAY_END_DONE:
+        break;
+    case RELAY_END_A_RESET:
+        ex->outcome = OUTCOME_CLIENT_GONE;
+        break;
+    case RELAY_END_B_RESET:
+        ex->outcome = OUTCOME_UPSTREAM_TRUNCATED;
+        break;
+    case RELAY_END_IDLE:
+        ex->outcome = OUTCOME_STREAM_IDLE;
+        break;
+    case RELAY_END_DEADLINE:
+        ex->outcome = OUTCOME_DRAINED;
+        break;
+    }
+    exchange_goto(ex, EXCHANGE_STEP_FINISH);
+    exchange_run(ex);
+}
+
+bool exchange_tunnel(struct exchange *ex)
+{
+    struct conn *down = http_stream_take_conn(ex->down);
+    struct conn *up = http_stream_take_conn(ex->up);
+
+    ex->down = ex->up = NULL;
+    ex->upstream = NULL;
+    ex->tunnel = true;
+    ex->relay_owner.on_end = exchange_on_relay_end;
+    ex->relay = relay_start(down, up, ex->worker->settings->stream_idle_timeout, &ex->relay_owner);
+    if (ex->relay != NULL) {
+        dlist_push_back(&ex->worker->tunnel_list, &ex->tunnel_link);
+        return true;
+    }
+    conn_abort(down);
+    conn_abort(up);
+    return false;
+}
+
+void exchange_stop_tunnels(struct worker *worker, uint64_t deadline_ns)
+{
+    dlist_foreach(it, next, &worker->tunnel_list)
+    {
+        struct exchange *ex = dlist_entry(it, struct exchange, tunnel_link);
+        relay_stop_at(ex->relay, deadline_ns);
+    }
+}

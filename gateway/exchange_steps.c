@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "gateway/exchange_int.h"
+#include "gateway/forwarded.h"
+#include "gateway/local_reply.h"
+
+static enum exchange_verdict fail(struct exchange *ex, enum outcome outcome)
+{
+    exchange_fail(ex, outcome);
+    return EXCHANGE_NEXT; /* the driver sees FINISH */
+}
+
+static enum exchange_verdict next(struct exchange *ex, enum exchange_step step)
+{
+    ex->step = step;
+    return EXCHANGE_NEXT;
+}
+
+enum exchange_verdict exchange_step_admit(struct exchange *ex)
+{
+    ex->port = worker_listener_port(ex->downstream->listener);
+    if (ex->port == NULL || ex->port->routes == NULL)
+        return fail(ex, OUTCOME_NO_ROUTE); /* the listener left the configuration */
+    if (ex->request->method == HTTP_METHOD_CONNECT || ex->request->method == HTTP_METHOD_TRACE) {
+        ex->outcome = OUTCOME_BAD_REQUEST;
+        ex->step = EXCHANGE_STEP_FINISH;
+        local_reply(ex, 405);
+        return EXCHANGE_NEXT;
+    }
+    forwarded_decide_client(ex);
+    return next(ex, EXCHANGE_STEP_ROUTE);
+}
+
+static unsigned query_header(const void *user, struct span name, struct span *values, unsigned max)
+{
+    const struct http_head *head = user;
+    unsigned count = 0;
+    for (unsigned i = 0; i < head->fields_count && count < max; i++)
+        if (!head->fields[i].removed && span_equal_fold(head->fields[i].name, name))
+            values[count++] = head->fields[i].value;
+    return count;
+}
+
+enum exchange_verdict exchange_step_route(struct exchange *ex)
+{
+    const struct tls_info *tls = ex->downstream->tls;
+    struct route_query query = {
+        .method = ex->request->method_text,
+        .host = ex->request->host,
+        .path = ex->request->path,
+        .query = ex->request->query,
+        .header = query_header,
+        .user = ex->request,
+    };
+    if (tls != NULL)
+        query.connection_listener = route_table_listener(ex->port->routes, tls->server_name);
+    int rc = route_table_find(ex->port->routes, &query, &ex->match);
+    if (rc == -EXDEV)
+        return fail(ex, OUTCOME_MISDIRECTED);
+    if (rc != 0)
+        return fail(ex, OUTCOME_NO_ROUTE);
+    ex->rule_index = ex->match.rule->id;
+    ex->rule = &ex->port->rules[ex->rule_index];
+    if (ex->rule->request_timeout_ns != 0)
+        ex->total_deadline_ns = ex->start_ns + ex->rule->request_timeout_ns;
+    return next(ex, EXCHANGE_STEP_LIMIT);
+}
+
+static bool limit_header(const void *user, struct span name, struct span *ret)
+{
+    struct http_field *field = http_head_find(user, name);
+    if (field != NULL)
+        *ret = field->value;
+    return field != NULL;
+}
+
+static void exchange_on_limit(struct limit_check *check)
+{
+    struct exchange *ex = container_of(check, struct exchange, limit);
+    ex->limit_pending = false;
+    ex->limit_done = true;
+    exchange_run(ex);
+}
+
+enum exchange_verdict exchange_step_limit(struct exchange *ex)
+{
+    const struct model_rule *conf = ex->rule->route_rule->conf;
+    const struct tls_info *tls = ex->downstream->tls;
+
+    if (conf->limits_count == 0)
+        return next(ex, EXCHANGE_STEP_FILTER_REQUEST);
+    if (ex->limit_pending)
+        return EXCHANGE_WAIT;
+    if (!ex->limit_done) {
+        struct limit_query query = {
+            .client = &ex->client,
+            .path = ex->request->path,
+            .spiffe_id = tls != NULL ? tls->peer_spiffe_id : SPAN_NONE,
+            .header = limit_header,
+            .user = ex->request,
+        };
+        ex->limit.on_done = exchange_on_limit;
+        if (!limit_check_start(ex->worker->limiter, &ex->limit, conf->limits, conf->limits_count,
+                               &query)) {
+            ex->limit_pending = true;
+            return EXCHANGE_WAIT;
+        }
+        ex->limit_done = true;
+    }
+    if (ex->limit.result == LIMIT_RESULT_OK || ex->limit.result == LIMIT_RESULT_SHADOW)
+        return next(ex, EXCHANGE_STEP_FILTER_REQUEST);
+    ex->outcome = ex->limit.result == LIMIT_RESULT_LIMITED ? OUTCOME_LIMITED : OUTCOME_LIMIT_STORE;
+    ex->step = EXCHANGE_STEP_FINISH;
+    local_reply_limited(ex);
+    return EXCHANGE_NEXT;
+}
+
+/* Location as HTTPRequestRedirectFilter says: what is not given comes from the request, the port
+ * from the scheme when that is given, else from the listener; default ports are left out. */
+static enum exchange_verdict redirect(struct exchange *ex, const struct url_program *url)
+{
+    const struct http_head *request = ex->request;
+    struct span scheme = url->scheme.len > 0 ? url->scheme : request->scheme;
+    struct span host = url->hostname.len > 0 ? url->hostname : request->host;
+    bool https = span_equal_str(scheme, "https");
+    unsigned port = url->port;
+    char port_text[8] = "";
+
+    if (port == 0)
+        port = url->scheme.len > 0 ? (https ? 443 : 80) : ex->port->listener->port;
+    if (port != (https ? 443u : 80u))
+        snprintf(port_text, sizeof(port_text), ":%u", port);
+    struct span path = rule_url_path(url, &ex->arena, request->path, ex->match.prefix_len);
+    struct span location = arena_printf(&ex->arena, "%.*s://%.*s%s%.*s%s%.*s", SPAN_ARG(scheme),
+                                        SPAN_ARG(host), port_text, SPAN_ARG(path),
+                                        request->has_query ? "?" : "", SPAN_ARG(request->query));
+    if (!arena_ok(&ex->arena))
+        return fail(ex, OUTCOME_OVERLOAD);
+    ex->outcome = OUTCOME_REDIRECTED;
+    ex->step = EXCHANGE_STEP_FINISH;
+    local_reply_redirect(ex, url->status, location);
+    return EXCHANGE_NEXT;
+}
+
+static bool rewrite(struct exchange *ex, const struct url_program *url)
+{
+    if (!url->present)
+        return true;
+    if (url->hostname.len > 0)
+        ex->request->authority = url->hostname;
+    ex->request->path = rule_url_path(url, &ex->arena, ex->request->path, ex->match.prefix_len);
+    return arena_ok(&ex->arena);
+}
+
+enum exchange_verdict exchange_step_filter_request(struct exchange *ex)
+{
+    const struct filter_program *filters = &ex->rule->filters;
+
+    if (filters->redirect.present)
+        return redirect(ex, &filters->redirect);
+    http_head_remove_hop_by_hop(ex->request);
+    if (!forwarded_write(ex) || !rule_headers_apply(&filters->request, ex->request) ||
+        !rewrite(ex, &filters->rewrite))
+        return fail(ex, OUTCOME_OVERLOAD);
+    return next(ex, EXCHANGE_STEP_PICK);
+}
+
+enum exchange_verdict exchange_step_pick(struct exchange *ex)
+{
+    const struct model_rule *conf = ex->rule->route_rule->conf;
+    struct worker *worker = ex->worker;
+    struct loop *loop = worker->loop;
+
+    if (ex->backend == NULL) {
+        unsigned port_index = (unsigned)(ex->port - ex->view->snapshot->ports);
+        int i = backend_set_pick(conf->backends, conf->backends_count,
+                                 &ex->view->cursors[port_index][ex->rule_index], &loop->rand);
+        if (i < 0 || conf->backends[i].cluster < 0)
+            return fail(ex, OUTCOME_NO_BACKEND);
+        ex->backend = &conf->backends[i];
+        ex->backend_index = (unsigned)i;
+        if (ex->rule->backend_filters != NULL) {
+            ex->backend_filters = &ex->rule->backend_filters[i];
+            if (!rule_headers_apply(&ex->backend_filters->request, ex->request) ||
+                !rewrite(ex, &ex->backend_filters->rewrite))
+                return fail(ex, OUTCOME_OVERLOAD);
+        }
+    }
+    const struct model_cluster *spec = &ex->view->snapshot->model->clusters[ex->backend->cluster];
+    ex->cluster = ex->view == worker->view
+                      ? cluster_at(worker->clusters, (unsigned)ex->backend->cluster)
+                      : cluster_find(worker->clusters, spec->id);
+    if (ex->cluster == NULL)
+        return fail(ex, OUTCOME_NO_ENDPOINT);
+    if (ex->view->snapshot->clusters[ex->backend->cluster].tls_invalid)
+        return fail(ex, OUTCOME_TLS_INVALID);
+    ex->endpoint = cluster_pick(ex->cluster, ex->tried, loop->clock.mono_ns, &loop->rand);
+    if (ex->endpoint == NULL || ex->endpoint->user == NULL)
+        return fail(ex, OUTCOME_NO_ENDPOINT);
+    ex->attempts++;
+    ex->attempt_deadline_ns =
+        ex->rule->backend_timeout_ns != 0 ? loop->clock.mono_ns + ex->rule->backend_timeout_ns : 0;
+    ex->upstream_addr = *upstream_host_addr(ex->endpoint->user);
+    return next(ex, EXCHANGE_STEP_CONNECT);
+}
+
+static void exchange_on_upstream(struct upstream_waiter *waiter, struct upstream *upstream)
+{
+    struct exchange *ex = container_of(waiter, struct exchange, waiter);
+    ex->upstream = upstream;
+    ex->dialling = false;
+    ex->connected = true;
+    exchange_run(ex);
+}
+
+static void exchange_on_upstream_failed(struct upstream_waiter *waiter, int error, const char *text)
+{
+    struct exchange *ex = container_of(waiter, struct exchange, waiter);
+    ex->upstream = NULL;
+    ex->dialling = false;
+    ex->connect_error = error;
+    ex->upstream_text = text[0] != '\0' ? text : "connection refused or not reachable";
+    exchange_run(ex);
+}
+
+static enum exchange_verdict connect_failed(struct exchange *ex)
+{
+    bool tls = ex->connect_error == -EPROTO;
+    bool shortage = ex->connect_error == -ENOMEM || ex->connect_error == -EMFILE;
+
+    ex->connect_error = 0;
+    exchange_release_endpoint(ex, shortage ? CLUSTER_RESULT_OK : CLUSTER_RESULT_CONNECT_FAILED);
+    /* Nothing was sent: another endpoint may be tried once, whatever the method. */
+    if (!tls && !shortage && exchange_retry(ex))
+        return EXCHANGE_NEXT;
+    if (shortage)
+        return fail(ex, OUTCOME_OVERLOAD);
+    return fail(ex, tls ? OUTCOME_TLS_FAILED : OUTCOME_CONNECT_FAILED);
+}
+
+enum exchange_verdict exchange_step_connect(struct exchange *ex)
+{
+    if (ex->connected)
+        return next(ex, EXCHANGE_STEP_SEND);
+    if (ex->connect_error != 0)
+        return connect_failed(ex);
+    if (ex->dialling)
+        return EXCHANGE_WAIT;
+    struct upstream_host *host = ex->endpoint->user;
+    /* A retry wants a fresh connection: the idle ones may be as dead as the last. */
+    ex->upstream = ex->attempts == 1 ? upstream_take_idle(host) : NULL;
+    ex->reused = ex->upstream != NULL;
+    ex->connected = ex->reused;
+    if (ex->connected)
+        return next(ex, EXCHANGE_STEP_SEND);
+    ex->waiter = (struct upstream_waiter){exchange_on_upstream, exchange_on_upstream_failed};
+    int error = 0;
+    ex->upstream = upstream_dial(host, ex->view->snapshot->clusters[ex->backend->cluster].tls,
+                                 &ex->waiter, &error);
+    if (ex->upstream == NULL) {
+        ex->connect_error = error;
+        return connect_failed(ex);
+    }
+    ex->dialling = true;
+    exchange_arm(ex);
+    return EXCHANGE_WAIT;
+}
+
+enum exchange_verdict exchange_step_send(struct exchange *ex)
+{
+    const struct settings *settings = ex->worker->settings;
+    uint64_t now = ex->worker->loop->clock.mono_ns;
+    bool end = !ex->request->has_body;
+
+    ex->upstream_start_ns = now;
+    ex->activity_ns = now;
+    if (ex->total_deadline_ns == 0 && ex->attempt_deadline_ns == 0 && settings->route_timeout != 0)
+        ex->head_deadline_ns = now + settings->route_timeout;
+    ex->request_sent = end;
+    ex->up = h1_client_request(upstream_client(ex->upstream), ex->request, &ex->arena, &ex->up_user,
+                               end);
+    if (ex->up == NULL) { /* the session broke just now */
+        ex->upstream = NULL;
+        ex->upstream_text = "connection closed before the request";
+        exchange_release_endpoint(ex, CLUSTER_RESULT_OK);
+        if (exchange_retry(ex))
+            return EXCHANGE_NEXT;
+        return fail(ex, OUTCOME_UPSTREAM_RESET);
+    }
+    ex->step = EXCHANGE_STEP_HEAD_BACK;
+    exchange_arm(ex);
+    if (!end)
+        http_stream_grant(ex->down, HTTP_STREAM_WINDOW);
+    return EXCHANGE_NEXT;
+}
+
+/* 1xx other than 101 pass through; the final head is still to come (RFC 9110 15.2). */
+static enum exchange_verdict interim(struct exchange *ex)
+{
+    ex->head_ready = false;
+    if (ex->request->version_minor == 0)
+        return EXCHANGE_WAIT;
+    http_head_remove_hop_by_hop(ex->response);
+    if (http_stream_send_head(ex->down, ex->response, false) != 0)
+        return EXCHANGE_WAIT; /* on_reset follows */
+    return EXCHANGE_WAIT;
+}
+
+static enum exchange_verdict switch_protocols(struct exchange *ex)
+{
+    ex->response_begun = true;
+    ex->status = 101;
+    loop_disarm(ex->worker->loop, &ex->timer);
+    ex->total_deadline_ns = ex->attempt_deadline_ns = ex->head_deadline_ns = 0;
+    exchange_release_endpoint(ex, CLUSTER_RESULT_OK);
+    if (http_stream_send_head(ex->down, ex->response, false) != 0)
+        return EXCHANGE_WAIT;
+    ex->step = EXCHANGE_STEP_RELAY;
+    if (!exchange_tunnel(ex))
+        return fail(ex, OUTCOME_OVERLOAD);
+    return EXCHANGE_WAIT;
+}
+
+enum exchange_verdict exchange_step_head_back(struct exchange *ex)
+{
+    struct http_head *response = ex->response;
+
+    if (!ex->head_ready || ex->down == NULL)
+        return EXCHANGE_WAIT;
+    if (response->status < 200 && response->status != 101)
+        return interim(ex);
+    ex->upstream_head_ns = ex->worker->loop->clock.mono_ns;
+    if (response->status == 101)
+        return switch_protocols(ex);
+    http_head_remove_hop_by_hop(response);
+    if ((ex->backend_filters != NULL &&
+         !rule_headers_apply(&ex->backend_filters->response, response)) ||
+        !rule_headers_apply(&ex->rule->filters.response, response))
+        return fail(ex, OUTCOME_OVERLOAD);
+    ex->head_deadline_ns = 0;
+    ex->response_begun = true;
+    ex->status = response->status;
+    ex->step = EXCHANGE_STEP_RELAY;
+    bool end = !response->has_body;
+    if (http_stream_send_head(ex->down, response, end) != 0)
+        return EXCHANGE_WAIT; /* on_reset follows */
+    ex->response_sent = end;
+    if (end && ex->request_ended)
+        ex->down = NULL; /* both directions have ended: the stream is gone */
+    if (!end)
+        exchange_arm(ex);
+    return EXCHANGE_NEXT;
+}
+
+enum exchange_verdict exchange_step_relay(struct exchange *ex)
+{
+    if (ex->tunnel || !ex->response_sent || !ex->response_ended)
+        return EXCHANGE_WAIT;
+    exchange_release_endpoint(ex, CLUSTER_RESULT_OK);
+    return next(ex, EXCHANGE_STEP_FINISH);
+}

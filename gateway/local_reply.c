@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "gateway/local_reply.h"
+
+#include <stdio.h>
+
+#define LOCAL_REPLY_FIELDS 8
+
+static struct http_head *reply_head(struct exchange *ex, unsigned status, struct span type,
+                                    size_t length)
+{
+    struct http_head *head = http_head_new(&ex->arena, LOCAL_REPLY_FIELDS);
+    if (head == NULL)
+        return NULL;
+    head->is_response = true;
+    head->status = (uint16_t)status;
+    head->version_minor = 1;
+    head->keep_alive = true;
+    head->content_length = (int64_t)length;
+    head->has_body = length > 0;
+    if (length > 0 && !http_head_add_id(head, HTTP_HEADER_CONTENT_TYPE, type))
+        return NULL;
+    return head;
+}
+
+/* Sends and marks the exchange answered; a failure leaves the client's stream to FINISH, which
+ * resets it. */
+static void reply_send(struct exchange *ex, struct http_head *head, struct span body)
+{
+    bool no_body = body.len == 0 || ex->request->method == HTTP_METHOD_HEAD;
+
+    ex->local = true;
+    if (head == NULL)
+        return;
+    ex->response_begun = true;
+    ex->status = head->status;
+    if (http_stream_send_head(ex->down, head, no_body) != 0)
+        return;
+    if (!no_body) {
+        struct iovec iov = {(char *)(uintptr_t)body.ptr, body.len};
+        if (http_stream_send_body(ex->down, &iov, 1) != 0 || http_stream_end(ex->down, NULL) != 0)
+            return;
+        ex->bytes_out = body.len;
+    }
+    ex->response_sent = true;
+    if (ex->request_ended)
+        ex->down = NULL; /* both directions have ended: the stream is gone */
+}
+
+void local_reply(struct exchange *ex, unsigned status)
+{
+    if (status == 0)
+        return; /* no answer of its own: the stream is reset */
+    struct span body = arena_printf(&ex->arena, "%u %s: %s\n", status, http_status_text(status),
+                                    outcome_name(ex->outcome));
+    reply_send(ex, reply_head(ex, status, SPAN_LIT("text/plain; charset=utf-8"), body.len), body);
+}
+
+void local_reply_limited(struct exchange *ex)
+{
+    bool closed = ex->limit.result == LIMIT_RESULT_STORE_CLOSED;
+    unsigned status = closed ? 503 : 429;
+    const struct model_limit *limit = ex->limit.limit;
+    struct span policy = SPAN_NONE, value = SPAN_NONE;
+    uint32_t retry_s = 1;
+    char *buffer = arena_alloc(&ex->arena, 512);
+
+    bool headers =
+        buffer != NULL && limit_format_headers(&ex->limit, buffer, 512, &policy, &value, &retry_s);
+    struct span body = arena_printf(
+        &ex->arena,
+        "{\"type\":\"https://iana.org/assignments/http-problem-types#%s\",\"title\":\"%s\","
+        "\"status\":%u,\"violated-policies\":[\"%.*s\"]}\n",
+        closed ? "temporary-reduced-capacity" : "quota-exceeded",
+        closed ? "Rate limit store unavailable" : "Too many requests", status,
+        SPAN_ARG(limit != NULL ? limit->rule->name : SPAN_NONE));
+    struct http_head *head = reply_head(ex, status, SPAN_LIT("application/problem+json"), body.len);
+    struct span retry = arena_printf(&ex->arena, "%u", retry_s);
+    if (head != NULL &&
+        (!http_head_add_id(head, HTTP_HEADER_RETRY_AFTER, retry) ||
+         (headers && !http_head_add_id(head, HTTP_HEADER_RATELIMIT_POLICY, policy)) ||
+         (headers && !http_head_add_id(head, HTTP_HEADER_RATELIMIT, value))))
+        head = NULL;
+    reply_send(ex, head, body);
+}
+
+void local_reply_redirect(struct exchange *ex, unsigned status, struct span location)
+{
+    struct http_head *head = reply_head(ex, status, SPAN_NONE, 0);
+    if (head != NULL && !http_head_add_id(head, HTTP_HEADER_LOCATION, location))
+        head = NULL;
+    reply_send(ex, head, SPAN_NONE);
+}

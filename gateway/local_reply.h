@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_GATEWAY_LOCAL_REPLY_H
+#define RINGGATE_GATEWAY_LOCAL_REPLY_H
+
+/* Responses that the gateway makes itself: errors, redirects, limits. */
+
+#include "gateway/exchange_int.h"
+
+/* A short text/plain answer that names status and outcome. The client's stream must be there and
+ * unanswered; on failure to send the stream is reset. */
+void local_reply(struct exchange *ex, unsigned status);
+/* 429 or 503 of a rate limit: Retry-After, RateLimit fields, problem+json (RFC 9457). */
+void local_reply_limited(struct exchange *ex);
+/* 30x with Location. */
+void local_reply_redirect(struct exchange *ex, unsigned status, struct span location);
+
+#endif

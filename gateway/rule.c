@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "gateway/rule.h"
+
+#include <stdio.h>
+
+static struct header_op header_op_make(int type, struct span name, struct span value)
+{
+    return (struct header_op){type, http_header_find(name), name, value};
+}
+
+static void header_program_add(struct header_program *program, const struct conf_header_mod *mod,
+                               struct arena *arena)
+{
+    unsigned more = mod->set_count + mod->add_count + mod->remove_count;
+    struct header_op *ops = arena_array(arena, struct header_op, program->count + more);
+    if (ops == NULL)
+        return;
+    if (program->count > 0)
+        memcpy(ops, program->ops, program->count * sizeof(*ops));
+    program->ops = ops;
+    ops += program->count;
+    for (unsigned i = 0; i < mod->set_count; i++)
+        *ops++ = header_op_make(HEADER_OP_SET, mod->set[i].key, mod->set[i].value);
+    for (unsigned i = 0; i < mod->add_count; i++)
+        *ops++ = header_op_make(HEADER_OP_ADD, mod->add[i].key, mod->add[i].value);
+    for (unsigned i = 0; i < mod->remove_count; i++)
+        *ops++ = header_op_make(HEADER_OP_REMOVE, mod->remove[i], SPAN_NONE);
+    program->count += more;
+}
+
+static struct url_program url_program_make(const struct conf_filter *conf)
+{
+    return (struct url_program){
+        .present = true,
+        .scheme = conf->url.scheme,
+        .hostname = conf->url.hostname,
+        .path = conf->url.path,
+        .path_mod = conf->url.path_mod,
+        .port = conf->url.port,
+        .status = conf->url.status,
+    };
+}
+
+static void filter_program_compile(struct filter_program *program,
+                                   const struct model_filter *filters, unsigned count,
+                                   struct arena *arena)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const struct conf_filter *conf = filters[i].conf;
+        switch (filters[i].type) {
+        case MODEL_FILTER_REQUEST_HEADERS:
+            header_program_add(&program->request, &conf->headers, arena);
+            break;
+        case MODEL_FILTER_RESPONSE_HEADERS:
+            header_program_add(&program->response, &conf->headers, arena);
+            break;
+        case MODEL_FILTER_REDIRECT:
+            program->redirect = url_program_make(conf);
+            break;
+        case MODEL_FILTER_REWRITE:
+            program->rewrite = url_program_make(conf);
+            break;
+        }
+    }
+}
+
+void rule_compile(struct rule *rule, const struct route_rule *route_rule, struct arena *arena)
+{
+    const struct model_rule *conf = route_rule->conf;
+    bool any = false;
+
+    *rule = (struct rule){.route_rule = route_rule};
+    rule->request_timeout_ns = conf->request_timeout_ns;
+    rule->backend_timeout_ns = conf->backend_timeout_ns;
+    filter_program_compile(&rule->filters, conf->filters, conf->filters_count, arena);
+    for (unsigned i = 0; i < conf->backends_count; i++)
+        any |= conf->backends[i].filters_count > 0;
+    if (!any)
+        return;
+    rule->backend_filters = arena_array(arena, struct filter_program, conf->backends_count);
+    for (unsigned i = 0; rule->backend_filters != NULL && i < conf->backends_count; i++)
+        filter_program_compile(&rule->backend_filters[i], conf->backends[i].filters,
+                               conf->backends[i].filters_count, arena);
+}
+
+/* Spans of the model are followed by a NUL (arena_copy), but not those that
+ * are parts of a text: labels are copied to be sure. */
+static const char *rule_label(struct span s, char *out, size_t size)
+{
+    size_t len = MIN(s.len, size - 1);
+    if (len > 0)
+        memcpy(out, s.ptr, len);
+    out[len] = '\0';
+    return out;
+}
+
+static COLD struct metric_series *rule_series(const struct rule *rule, unsigned code_class)
+{
+    static const char *const classes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+    const struct route_rule *r = rule->route_rule;
+    char gateway[640], listener[260], ns[260], route[260], name[260], gateway_name[260];
+
+    rule_label(r->listener->gateway_ns, ns, sizeof(ns));
+    rule_label(r->listener->gateway, gateway_name, sizeof(gateway_name));
+    snprintf(gateway, sizeof(gateway), "%s/%s", ns, gateway_name);
+    const char *values[] = {
+        gateway,
+        rule_label(r->listener->name, listener, sizeof(listener)),
+        rule_label(r->route->ns, ns, sizeof(ns)),
+        rule_label(r->route->name, route, sizeof(route)),
+        rule_label(r->conf->name, name, sizeof(name)),
+        code_class < RULE_CODE_CLASSES ? classes[code_class] : NULL,
+    };
+    return metric_series_get(code_class < RULE_CODE_CLASSES ? METRIC_FAMILY_REQUESTS
+                                                            : METRIC_FAMILY_REQUEST_SECONDS,
+                             values);
+}
+
+/* Two workers may make the same series at once: metric_series_get gives both the same one. */
+static struct metric_series *rule_series_once(struct rule *rule, struct metric_series **slot,
+                                              unsigned code_class)
+{
+    struct metric_series *series = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+    if (UNLIKELY(series == NULL)) {
+        series = rule_series(rule, code_class);
+        __atomic_store_n(slot, series, __ATOMIC_RELEASE);
+    }
+    return series;
+}
+
+void rule_observe(struct rule *rule, unsigned status, uint64_t duration_ns)
+{
+    unsigned code_class = status / 100 < RULE_CODE_CLASSES ? status / 100 : 0;
+    metric_series_add(rule_series_once(rule, &rule->requests[code_class], code_class), 1);
+    metric_series_observe(rule_series_once(rule, &rule->seconds, RULE_CODE_CLASSES), duration_ns);
+}
+
+bool rule_headers_apply(const struct header_program *program, struct http_head *head)
+{
+    for (unsigned i = 0; i < program->count; i++) {
+        const struct header_op *op = &program->ops[i];
+        bool ok = true;
+        switch (op->type) {
+        case HEADER_OP_SET:
+            ok = http_head_set(head, op->name, op->value);
+            break;
+        case HEADER_OP_ADD:
+            ok = http_head_add(head, op->name, op->value);
+            break;
+        case HEADER_OP_REMOVE:
+            http_head_remove(head, op->name);
+            break;
+        }
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+struct span rule_url_path(const struct url_program *program, struct arena *arena, struct span path,
+                          uint32_t prefix_len)
+{
+    if (program->path_mod == CONF_PATH_KEEP)
+        return path;
+    if (program->path_mod == CONF_PATH_REPLACE_FULL)
+        return program->path.len > 0 ? program->path : SPAN_LIT("/");
+    /* Replacement and rest meet in exactly one slash (HTTPPathModifier.replacePrefixMatch). */
+    struct span rest = span_skip(path, MIN(prefix_len, path.len));
+    struct span with = program->path;
+    while (with.len > 0 && with.ptr[with.len - 1] == '/')
+        with.len--;
+    if (rest.len > 0 && rest.ptr[0] != '/')
+        return arena_printf(arena, "%.*s/%.*s", SPAN_ARG(with), SPAN_ARG(rest));
+    if (with.len == 0 && rest.len == 0)
+        return SPAN_LIT("/");
+    return arena_printf(arena, "%.*s%.*s", SPAN_ARG(with), SPAN_ARG(rest));
+}

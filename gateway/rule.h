@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_GATEWAY_RULE_H
+#define RINGGATE_GATEWAY_RULE_H
+
+/* A rule of a route compiled for the data path: its filters as programs with
+ * nothing left to look up, and its metric series. Part of a snapshot. */
+
+#include "base/metric.h"
+#include "conf/model.h"
+#include "http/message.h"
+#include "routing/route_table.h"
+
+/* One step of a header filter, in the order set, add, remove. */
+struct header_op {
+    enum { HEADER_OP_SET, HEADER_OP_ADD, HEADER_OP_REMOVE } type;
+    enum http_header_id id;
+    struct span name, value;
+};
+
+struct header_program {
+    struct header_op *ops;
+    unsigned count;
+};
+
+/* Redirect or rewrite of a URL. */
+struct url_program {
+    bool present;
+    struct span scheme, hostname, path; /* empty: keep */
+    enum conf_path_mod path_mod;
+    uint16_t port, status;
+};
+
+struct filter_program {
+    struct header_program request, response;
+    struct url_program redirect, rewrite;
+};
+
+#define RULE_CODE_CLASSES 6 /* 1xx .. 5xx by index 1-5; 0: no response */
+
+struct rule {
+    const struct route_rule *route_rule;
+    struct filter_program filters;
+    struct filter_program *backend_filters; /* by backend, NULL when no backend has any */
+    uint64_t request_timeout_ns, backend_timeout_ns; /* 0: none */
+    struct metric_series *requests[RULE_CODE_CLASSES],
+        *seconds; /* made at first use, relaxed atomics */
+};
+
+/* Compiles into the arena. */
+void rule_compile(struct rule *rule, const struct route_rule *route_rule, struct arena *arena);
+/* Counts one finished request. Any worker. */
+void rule_observe(struct rule *rule, unsigned status, uint64_t duration_ns);
+/* Applies header operations; false: out of arena or fields. */
+MUST_CHECK bool rule_headers_apply(const struct header_program *program, struct http_head *head);
+
+/* The new path (without query) of a url_program for a request path whose first prefix_len bytes
+ * were matched; SPAN_NONE: out of arena. */
+struct span rule_url_path(const struct url_program *program, struct arena *arena, struct span path,
+                          uint32_t prefix_len);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "gateway/view.h"
+
+#include <stdlib.h>
+
+#include "gateway/control.h"
+
+struct view *view_new(struct control *control, struct snapshot *snapshot)
+{
+    struct view *view = xcalloc(1, sizeof(*view));
+    view->snapshot = snapshot;
+    view->control = control;
+    view->pins = 1;
+    view->cursors = xcalloc(snapshot->ports_count + 1, sizeof(*view->cursors));
+    for (unsigned i = 0; i < snapshot->ports_count; i++) {
+        const struct snapshot_port *port = &snapshot->ports[i];
+        uint32_t count = port->routes != NULL ? route_table_rules_count(port->routes) : 1;
+        view->cursors[i] = xcalloc(count + 1, sizeof(**view->cursors));
+    }
+    return view;
+}
+
+struct view *view_pin(struct view *view)
+{
+    view->pins++;
+    return view;
+}
+
+static void view_free(struct view *view)
+{
+    for (unsigned i = 0; i < view->snapshot->ports_count; i++)
+        free(view->cursors[i]);
+    free(view->cursors);
+    view->cursors = NULL;
+}
+
+static void view_on_release(struct mail *mail)
+{
+    struct view *view = container_of(mail, struct view, release);
+    snapshot_free(view->snapshot);
+    free(view);
+}
+
+void view_unpin(struct view *view)
+{
+    ASSERT(view->pins > 0);
+    if (--view->pins > 0)
+        return;
+    view_free(view);
+    if (!snapshot_unref(view->snapshot)) {
+        free(view);
+        return;
+    }
+    view->release.on_mail = view_on_release;
+    control_send(view->control, &view->release);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_GATEWAY_WORKER_H
+#define RINGGATE_GATEWAY_WORKER_H
+
+/* One data-plane thread and all it owns: loop, sockets, sessions, upstream
+ * connections, exchanges. Nothing of it is touched by another thread; the control thread talks
+ * to it through its mailbox. */
+
+#include <pthread.h>
+
+#include "base/hmap.h"
+#include "base/pool.h"
+#include "conf/settings.h"
+#include "gateway/snapshot.h"
+#include "gateway/view.h"
+#include "http/h1_client.h"
+#include "http/h1_server.h"
+#include "io/acceptor.h"
+#include "io/mailbox.h"
+#include "ratelimit/limiter.h"
+#include "routing/cluster.h"
+
+struct access_log;
+struct control;
+
+/* A bound address of this worker. Lives while its socket or a connection accepted through it does.
+ */
+struct worker_listener {
+    struct hmap_node node; /* key: "addr:port" */
+    struct worker *worker;
+    struct acceptor *acceptor; /* NULL: closed */
+    unsigned port; /* index into snapshot->ports of the newest view; valid while acceptor is set */
+    unsigned refs; /* connections */
+    char key[ADDR_TEXT_SIZE];
+};
+
+struct worker {
+    struct loop *loop;
+    struct view *view; /* newest */
+    const struct settings *settings;
+    struct tls_worker *tls;
+    struct limiter *limiter;
+    struct cluster_set *clusters;
+    struct access_log *log; /* NULL: off */
+    struct pool exchanges, downstreams, upstreams, l4s;
+    struct h1_server_pool *servers;
+    struct h1_client_pool *clients;
+    struct dlist downstream_list, l4_list, tunnel_list, dial_list; /* all, for drain */
+    struct http_limits limits, upstream_limits;
+    struct addr_range *trusted; /* proxies whose X-Forwarded-For is believed; shared */
+    unsigned trusted_count;
+    bool draining;
+    uint64_t drain_deadline_ns;
+
+    unsigned index;
+    enum loop_engine engine;
+    struct hmap listeners; /* struct worker_listener */
+    struct mailbox *mailbox;
+    struct control *control;
+    struct local_limit *local_limit; /* shared */
+    pthread_t thread;
+    struct timer housekeeping;
+};
+
+/* What control hands to a worker with a new snapshot: listening sockets of new addresses, already
+ * bound. */
+struct worker_publish {
+    struct mail mail;
+    struct worker *worker;
+    struct snapshot *snapshot; /* a reference comes with it */
+    struct {
+        char key[ADDR_TEXT_SIZE];
+        int fd; /* -1: keep the socket there is */
+        unsigned port;
+    } * listeners;
+    unsigned listeners_count;
+};
+
+/* Starts the thread; returns when its loop is ready. 0; -errno with reterr. worker is filled in
+ * (index, engine, settings, control, log, local_limit) by the caller and outlives the thread. */
+MUST_CHECK int worker_start(struct worker *worker, struct err *reterr);
+/* Takes the publish; any thread. */
+void worker_send_publish(struct worker *worker, struct worker_publish *publish);
+/* Stops accepting; idle connections close, busy ones get `Connection: close`; at drain_ns all are
+ * cut and the thread ends. Any thread. */
+void worker_send_drain(struct worker *worker, uint64_t drain_ns);
+void worker_join(struct worker *worker);
+
+/* For the data path. */
+void worker_listener_unref(struct worker_listener *listener);
+/* The port a connection's listener has in the newest view; NULL: it is gone. */
+const struct snapshot_port *worker_listener_port(const struct worker_listener *listener);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "gateway/rule.h"
+
+struct path_case {
+    enum conf_path_mod mod;
+    const char *with, *path;
+    uint32_t prefix_len; /* as route_match gives it: without a trailing slash */
+    const char *expected;
+};
+
+/* The table of HTTPPathModifier.replacePrefixMatch in the Gateway API, and the other modes. */
+static const struct path_case path_cases[] = {
+    {CONF_PATH_KEEP, "", "/a/b", 2, "/a/b"},
+    {CONF_PATH_REPLACE_FULL, "/x", "/a/b", 2, "/x"},
+    {CONF_PATH_REPLACE_FULL, "", "/a/b", 2, "/"},
+    {CONF_PATH_REPLACE_PREFIX, "/xyz", "/foo/bar", 4, "/xyz/bar"},
+    {CONF_PATH_REPLACE_PREFIX, "/xyz/", "/foo/bar", 4, "/xyz/bar"},
+    {CONF_PATH_REPLACE_PREFIX, "/xyz", "/foo", 4, "/xyz"},
+    {CONF_PATH_REPLACE_PREFIX, "/xyz", "/foo/", 4, "/xyz/"},
+    {CONF_PATH_REPLACE_PREFIX, "", "/foo/bar", 4, "/bar"},
+    {CONF_PATH_REPLACE_PREFIX, "", "/foo/", 4, "/"},
+    {CONF_PATH_REPLACE_PREFIX, "", "/foo", 4, "/"},
+    {CONF_PATH_REPLACE_PREFIX, "/", "/foo/", 4, "/"},
+    {CONF_PATH_REPLACE_PREFIX, "/", "/foo", 4, "/"},
+    {CONF_PATH_REPLACE_PREFIX, "/", "/foo/bar", 4, "/bar"},
+    {CONF_PATH_REPLACE_PREFIX, "/xyz", "/any", 0, "/xyz/any"},
+    {CONF_PATH_REPLACE_PREFIX, "/xyz", "/", 0, "/xyz/"},
+};
+
+static void replaces_paths(void **state UNUSED)
+{
+    struct arena arena;
+    arena_init(&arena, 4096, 0, NULL);
+    for (unsigned i = 0; i < ARRAY_COUNT(path_cases); i++) {
+        const struct path_case *c = &path_cases[i];
+        struct url_program url = {.present = true, .path_mod = c->mod, .path = span_str(c->with)};
+        struct span got = rule_url_path(&url, &arena, span_str(c->path), c->prefix_len);
+        if (!span_equal_str(got, c->expected))
+            fail_msg("%s in place of %u of %s: %.*s, expected %s", c->with, c->prefix_len, c->path,
+                     SPAN_ARG(got), c->expected);
+    }
+    arena_fini(&arena);
+}
+
+static void applies_headers(void **state UNUSED)
+{
+    struct header_op ops[] = {
+        {HEADER_OP_SET, HTTP_HEADER_OTHER, SPAN_LIT("X-Set"), SPAN_LIT("new")},
+        {HEADER_OP_ADD, HTTP_HEADER_OTHER, SPAN_LIT("X-Add"), SPAN_LIT("more")},
+        {HEADER_OP_REMOVE, HTTP_HEADER_OTHER, SPAN_LIT("x-gone"), SPAN_NONE},
+    };
+    struct header_program program = {ops, ARRAY_COUNT(ops)};
+    struct arena arena;
+
+    arena_init(&arena, 4096, 0, NULL);
+    struct http_head *head = http_head_new(&arena, 4);
+    assert_true(http_head_add(head, SPAN_LIT("x-set"), SPAN_LIT("old")));
+    assert_true(http_head_add(head, SPAN_LIT("x-add"), SPAN_LIT("first")));
+    assert_true(http_head_add(head, SPAN_LIT("X-Gone"), SPAN_LIT("1")));
+    assert_true(rule_headers_apply(&program, head));
+    assert_true(span_equal_str(http_head_find(head, SPAN_LIT("x-set"))->value, "new"));
+    assert_true(span_equal_str(http_head_find(head, SPAN_LIT("x-add"))->value, "first"));
+    assert_null(http_head_find(head, SPAN_LIT("x-gone")));
+    assert_int_equal(http_head_remove(head, SPAN_LIT("X-ADD")), 2);
+    arena_fini(&arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(replaces_paths),
+        cmocka_unit_test(applies_headers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
