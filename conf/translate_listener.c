@@ -165,6 +165,19 @@ static void check_certs(struct translation *tr, struct tr_listener *listener)
         (struct tr_unresolved){"InvalidCertificateRef", translate_message(tr, diag)};
 }
 
+/* Options are for implementations to define; we define none yet. */
+static void warn_options(struct translation *tr, const struct tr_listener *listener)
+{
+    const struct conf_listener *conf = listener->conf;
+    for (unsigned i = 0; i < conf->tls.options_count; i++) {
+        struct diag *diag = translate_diag(tr, DIAG_LISTENER_TLS_OPTION, listener->gateway->object,
+                                           conf->tls.pos, SPAN_NONE);
+        diag_field(diag, "spec.listeners[%u].tls.options", index_of(listener));
+        diag_message(diag, "option \"%.*s\" is not known and has no effect",
+                     SPAN_ARG(conf->tls.options[i].key));
+    }
+}
+
 /* A perPort entry replaces the default wholly, also when it is empty (GEP-91). */
 static void check_frontend(struct translation *tr, struct tr_listener *listener)
 {
@@ -236,6 +249,7 @@ void translate_listeners(struct translation *tr, struct tr_gateway *gateway)
         struct tr_listener *listener = &gateway->listeners[i];
         check_protocol(tr, listener);
         check_certs(tr, listener);
+        warn_options(tr, listener);
         check_frontend(tr, listener);
         check_kinds(tr, listener);
     }
