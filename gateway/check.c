@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "gateway/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/hmap.h"
+#include "base/panic.h"
+#include "conf/provider_file.h"
+#include "conf/translate.h"
+#include "routing/pattern.h"
+#include "tls/cert.h"
+
+#define OUTPUT_SIZE_MAX (256u << 20)
+
+static const char usage[] =
+    "Usage: ringgate check [--output text|json] [--strict] [--dump] PATH...\n"
+    "\n"
+    "Tells everything that is wrong with Gateway API files or directories.\n"
+    "  --output text|json   for people (default) or for programs\n"
+    "  --strict             warnings fail too\n"
+    "  --dump               print what would be served, too (text only)\n"
+    "Exit status: 0 good, 1 warnings with --strict, 78 errors, 2 wrong usage.\n";
+
+struct options {
+    bool json, strict, dump, help;
+    const char **paths; /* heap */
+    unsigned paths_count;
+};
+
+/* False, with a message on standard error: wrong usage. */
+static bool parse_options(struct options *options, int argc, char **argv)
+{
+    options->paths = xcalloc((size_t)argc + 1, sizeof(*options->paths));
+    bool only_paths = false;
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i], *value = NULL;
+        if (only_paths || word[0] != '-' || word[1] == '\0') {
+            options->paths[options->paths_count++] = word;
+        } else if (strcmp(word, "--") == 0) {
+            only_paths = true;
+        } else if (strcmp(word, "--strict") == 0) {
+            options->strict = true;
+        } else if (strcmp(word, "--dump") == 0) {
+            options->dump = true;
+        } else if (strcmp(word, "--help") == 0) {
+            options->help = true;
+        } else if (strncmp(word, "--output", 8) == 0 && (word[8] == '=' || word[8] == '\0')) {
+            value = word[8] == '=' ? word + 9 : i + 1 < argc ? argv[++i] : "";
+            options->json = strcmp(value, "json") == 0;
+            if (!options->json && strcmp(value, "text") != 0) {
+                fprintf(stderr, "ringgate check: --output is \"%s\", it must be text or json\n",
+                        value);
+                return false;
+            }
+        } else {
+            fprintf(stderr, "ringgate check: unknown option \"%s\"\n", word);
+            return false;
+        }
+    }
+    if (options->paths_count == 0 && !options->help)
+        fprintf(stderr, "ringgate check: no file or directory is named\n");
+    return options->paths_count > 0 || options->help;
+}
+
+/* --- certificates --- */
+
+struct checking {
+    const struct model *model;
+    struct diags *diags;
+    int64_t now_s;
+    struct hmap seen; /* PEM texts that were looked at, by address */
+    struct arena arena;
+};
+
+struct seen {
+    struct hmap_node node;
+    const char *text;
+};
+
+static bool is_seen(struct checking *checking, struct span pem)
+{
+    struct seen *seen = arena_new(&checking->arena, struct seen);
+    ASSERT(seen);
+    seen->text = pem.ptr;
+    struct span key = span_make(&seen->text, sizeof(seen->text));
+    if (hmap_find(&checking->seen, key))
+        return true;
+    hmap_insert(&checking->seen, &seen->node, key);
+    return false;
+}
+
+/* The object one of whose values is this very text, or NULL. */
+static const struct conf_object *find_owner(const struct model *model, enum conf_kind kind,
+                                            struct span pem)
+{
+    unsigned count;
+    const struct conf_object *const *list = objects_list(model->objects, kind, &count);
+    for (unsigned i = 0; i < count; i++) {
+        bool is_secret = kind == CONF_KIND_SECRET;
+        const struct conf_pair *data =
+            is_secret ? list[i]->secret->data : list[i]->config_map->data;
+        unsigned data_count =
+            is_secret ? list[i]->secret->data_count : list[i]->config_map->data_count;
+        for (unsigned j = 0; j < data_count; j++) {
+            if (data[j].value.ptr == pem.ptr)
+                return list[i];
+        }
+    }
+    return NULL;
+}
+
+static void check_pair(struct checking *checking, const struct model_cert *cert, const char *reason,
+                       const char *consequence)
+{
+    const struct conf_pos nowhere = {0, 0};
+    struct cert_info info;
+    struct err err;
+    if (is_seen(checking, cert->cert_pem))
+        return;
+    const struct conf_object *owner = find_owner(checking->model, CONF_KIND_SECRET, cert->cert_pem);
+    if (cert_check_pair(cert->cert_pem, cert->key_pem, &info, &err) < 0) {
+        struct diag *diag = diags_add(checking->diags, DIAG_KEY_MISMATCH, owner, nowhere);
+        diag_field(diag, "data");
+        diag_message(diag, "%s", err.text);
+        diag_condition(diag, "ResolvedRefs=False, %s", reason);
+        diag_consequence(diag, "%s", consequence);
+    } else if (info.not_after < checking->now_s) {
+        struct diag *diag = diags_add(checking->diags, DIAG_CERTIFICATE_EXPIRED, owner, nowhere);
+        char when[CLOCK_ISO_SIZE];
+        clock_iso(info.not_after > 0 ? (uint64_t)info.not_after * NS_PER_S : 0, when);
+        diag_field(diag, "data[tls.crt]");
+        diag_message(diag, "the certificate expired on %.10s", when);
+        diag_consequence(diag, "it is served, but peers refuse it");
+    }
+}
+
+static void check_authority(struct checking *checking, struct span pem, const char *consequence)
+{
+    struct err err;
+    if (pem.len == 0 || is_seen(checking, pem) || cert_check_ca(pem, &err) == 0)
+        return;
+    const struct conf_object *owner = find_owner(checking->model, CONF_KIND_CONFIG_MAP, pem);
+    if (!owner)
+        owner = find_owner(checking->model, CONF_KIND_SECRET, pem);
+    struct diag *diag = diags_add(checking->diags, DIAG_CA_INVALID, owner, (struct conf_pos){0, 0});
+    diag_field(diag, "data[ca.crt]");
+    diag_message(diag, "%s", err.text);
+    diag_condition(diag, "ResolvedRefs=False, InvalidCACertificateRef");
+    diag_consequence(diag, "%s", consequence);
+}
+
+static void check_certificates(struct checking *checking)
+{
+    const struct model *model = checking->model;
+    for (unsigned i = 0; i < model->listeners_count; i++) {
+        const struct model_listener *listener = &model->listeners[i];
+        for (unsigned j = 0; j < listener->certs_count; j++)
+            check_pair(checking, &listener->certs[j], "InvalidCertificateRef",
+                       "listeners do without this certificate");
+        check_authority(checking, listener->frontend.ca_pem, "no client is trusted");
+    }
+    for (unsigned i = 0; i < model->clusters_count; i++) {
+        const struct model_backend_tls *tls = &model->clusters[i].tls;
+        check_authority(checking, tls->ca_pem, "backends of it answer 503");
+        if (tls->has_client_cert)
+            check_pair(checking, &tls->client_cert, "InvalidClientCertificateRef",
+                       "backends that are reached with it answer 503");
+    }
+    for (unsigned i = 0; i < model->stores_count; i++) {
+        const struct model_store *store = &model->stores[i];
+        check_authority(checking, store->ca_pem, "the store is not reached");
+        if (store->has_client_cert)
+            check_pair(checking, &store->client_cert, "InvalidClientCertificateRef",
+                       "the store is not reached");
+    }
+}
+
+/* --- regular expressions --- */
+
+struct place {
+    const struct conf_object *object;
+    unsigned rule, match;
+};
+
+static void check_pattern(struct checking *checking, const struct place *place, struct conf_pos pos,
+                          struct span source, const char *member)
+{
+    struct pattern *pattern;
+    struct err err;
+    if (pattern_compile(source, &pattern, &err) == 0) {
+        pattern_free(pattern);
+        return;
+    }
+    struct diag *diag = diags_add(checking->diags, DIAG_REGEX_INVALID, place->object, pos);
+    diag->length = (unsigned)MIN(source.len, (size_t)200);
+    diag_field(diag, "spec.rules[%u].matches[%u].%s", place->rule, place->match, member);
+    diag_message(diag, "%s", err.text);
+    diag_condition(diag, "PartiallyInvalid=True, UnsupportedValue");
+    diag_consequence(diag, "this rule would not be served, others are unaffected");
+}
+
+static void check_match(struct checking *checking, const struct place *place,
+                        const struct conf_http_match *match)
+{
+    char member[64];
+    if (match->path_type == CONF_MATCH_REGEX)
+        check_pattern(checking, place, match->path_pos, match->path, "path.value");
+    for (unsigned i = 0; i < match->headers_count; i++) {
+        snprintf(member, sizeof(member), "headers[%u].value", i);
+        if (match->headers[i].type == CONF_MATCH_REGEX)
+            check_pattern(checking, place, match->headers[i].pos, match->headers[i].value, member);
+    }
+    for (unsigned i = 0; i < match->queries_count; i++) {
+        snprintf(member, sizeof(member), "queryParams[%u].value", i);
+        if (match->queries[i].type == CONF_MATCH_REGEX)
+            check_pattern(checking, place, match->queries[i].pos, match->queries[i].value, member);
+    }
+}
+
+static void check_patterns(struct checking *checking)
+{
+    unsigned count;
+    const struct conf_object *const *list =
+        objects_list(checking->model->objects, CONF_KIND_HTTP_ROUTE, &count);
+    for (unsigned i = 0; i < count; i++) {
+        const struct conf_http_route *route = list[i]->http_route;
+        struct place place = {.object = list[i]};
+        for (place.rule = 0; place.rule < route->rules_count; place.rule++) {
+            const struct conf_http_rule *rule = &route->rules[place.rule];
+            for (place.match = 0; place.match < rule->matches_count; place.match++)
+                check_match(checking, &place, &rule->matches[place.match]);
+        }
+    }
+}
+
+void check_model(const struct model *model, int64_t now_s, struct diags *diags)
+{
+    struct checking checking = {.model = model, .diags = diags, .now_s = now_s};
+    hmap_init(&checking.seen, 0);
+    arena_init(&checking.arena, 4096, 0, NULL);
+    check_certificates(&checking);
+    check_patterns(&checking);
+    arena_fini(&checking.arena);
+    hmap_fini(&checking.seen);
+}
+
+/* --- the command --- */
+
+static int print(const struct options *options, const struct model *model, struct diags *diags)
+{
+    struct buf out;
+    buf_init(&out, OUTPUT_SIZE_MAX);
+    diags_sort(diags);
+    if (options->json) {
+        struct json_out json;
+        json_out_init(&json, &out);
+        diags_json(diags, &json);
+        buf_add_char(&out, '\n');
+    } else {
+        if (options->dump)
+            model_dump(model, &out);
+        const char *no_color = getenv("NO_COLOR");
+        diags_print(diags, &out, isatty(STDOUT_FILENO) && (!no_color || !no_color[0]));
+    }
+    bool is_written = fwrite(buf_str(&out), 1, out.len, stdout) == out.len && fflush(stdout) == 0;
+    buf_fini(&out);
+    if (!is_written || diags->errors > 0)
+        return CHECK_EXIT_ERRORS;
+    return options->strict && diags->warnings > 0 ? CHECK_EXIT_WARNINGS : 0;
+}
+
+static int check_paths(const struct options *options)
+{
+    struct provider_file *provider;
+    struct objects *objects;
+    struct model *model;
+    struct statuses *statuses;
+    struct diags diags;
+    struct err err;
+    if (provider_file_new(&provider, options->paths, options->paths_count, &err) < 0) {
+        fprintf(stderr, "ringgate check: %s\n", err.text);
+        return CHECK_EXIT_ERRORS;
+    }
+    const struct translate_options translate_options = {.from_files = true, .generation = 1};
+    diags_init(&diags);
+    (void)provider_file_load(provider, &diags, &objects); /* the first load differs from nothing */
+    translate(objects, &translate_options, &diags, &model, &statuses);
+    check_model(model, (int64_t)(clock_wall_ns() / NS_PER_S), &diags);
+    int status = print(options, model, &diags);
+    diags_fini(&diags);
+    statuses_free(statuses);
+    model_free(model);
+    objects_unref(objects);
+    provider_file_free(provider);
+    return status;
+}
+
+int check_run(int argc, char **argv)
+{
+    struct options options = {0};
+    int status = CHECK_EXIT_USAGE;
+    if (!parse_options(&options, argc, argv))
+        fputs(usage, stderr);
+    else if (options.help)
+        status = fputs(usage, stdout) < 0 ? CHECK_EXIT_USAGE : 0;
+    else
+        status = check_paths(&options);
+    free(options.paths);
+    return status;
+}
