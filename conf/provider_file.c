@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "conf/provider_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "conf/provider_file_int.h"
+
+/* A load walks the roots, reads the files whose stamp changed, and puts a set
+ * together from all documents. An object gets into the set by the first of:
+ * its good document; the last set, when its document has errors or it is
+ * defined twice; a broken file that defined it before. */
+
+#define QUIET_NS (20 * NS_PER_MS)
+#define QUIET_MAX_NS (200 * NS_PER_MS)
+/* A file that changed this short before it was read may change again within one tick of the
+ * clock that stamps files. */
+#define SETTLE_NS (1 * NS_PER_S)
+
+static char *base_of(const char *root)
+{
+    struct stat info;
+    const char *slash = strrchr(root, '/');
+    bool is_directory = stat(root, &info) == 0 && S_ISDIR(info.st_mode);
+    bool is_conf_d = strcmp(slash != NULL ? slash + 1 : root, "conf.d") == 0;
+    if (is_directory && !is_conf_d)
+        return xstrdup(root);
+    if (slash == NULL)
+        return xstrdup(".");
+    return slash == root ? xstrdup("/") : xasprintf("%.*s", (int)(slash - root), root);
+}
+
+int provider_file_new(struct provider_file **ret, const char *const *paths, unsigned count,
+                      struct err *reterr)
+{
+    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (fd < 0)
+        return err_set(reterr, -errno, "cannot watch files: %s", strerror(errno));
+    struct provider_file *provider = xcalloc(1, sizeof(*provider));
+    provider->inotify_fd = fd;
+    provider->roots_count = count;
+    provider->roots = xcalloc(MAX(count, 1u), sizeof(provider->roots[0]));
+    provider->bases = xcalloc(MAX(count, 1u), sizeof(provider->bases[0]));
+    diags_init(&provider->scan_diags);
+    for (unsigned i = 0; i < count; i++) {
+        provider->roots[i] = xstrdup(paths[i]);
+        size_t len = strlen(provider->roots[i]);
+        while (len > 1 && provider->roots[i][len - 1] == '/')
+            provider->roots[i][--len] = '\0';
+    }
+    *ret = provider;
+    return 0;
+}
+
+static void source_free(struct provider_source *source)
+{
+    provider_file_drop_docs(source);
+    provider_file_drop_stale(source);
+    diags_fini(&source->diags);
+    conf_source_unref(source->source);
+    free(source->path);
+    free(source);
+}
+
+void provider_file_free(struct provider_file *provider)
+{
+    if (provider == NULL)
+        return;
+    for (unsigned i = 0; i < provider->sources_count; i++)
+        source_free(provider->sources[i]);
+    free(provider->sources);
+    for (unsigned i = 0; i < provider->roots_count; i++) {
+        free(provider->roots[i]);
+        free(provider->bases[i]);
+    }
+    free(provider->roots);
+    free(provider->bases);
+    diags_fini(&provider->scan_diags);
+    for (unsigned i = 0; i < provider->scan_sources_count; i++)
+        conf_source_unref(provider->scan_sources[i]);
+    free(provider->scan_sources);
+    free(provider->watches);
+    objects_unref(provider->set);
+    close(provider->inotify_fd);
+    free(provider);
+}
+
+int provider_file_fd(const struct provider_file *provider)
+{
+    return provider->inotify_fd;
+}
+
+bool provider_file_poll(struct provider_file *provider, uint64_t now_ns, uint64_t *ret_delay_ns)
+{
+    if (provider_file_drain(provider)) {
+        if (!provider->is_dirty)
+            provider->first_event_ns = now_ns;
+        provider->is_dirty = true;
+        provider->last_event_ns = now_ns;
+    }
+    if (!provider->is_dirty)
+        return false;
+    uint64_t at_ns =
+        MIN(provider->last_event_ns + QUIET_NS, provider->first_event_ns + QUIET_MAX_NS);
+    *ret_delay_ns = at_ns > now_ns ? at_ns - now_ns : 0;
+    return true;
+}
+
+/* --- reading --- */
+
+static struct provider_source *source_new(struct provider_found *found)
+{
+    struct provider_source *source = xcalloc(1, sizeof(*source));
+    source->path = found->path; /* taken over */
+    found->path = NULL;
+    source->is_pem_dir = found->is_pem_dir;
+    source->is_root = found->is_root;
+    source->source = conf_source_new(source->path, NULL, 0);
+    diags_init(&source->diags);
+    return source;
+}
+
+static bool has_findings(const struct provider_source *source)
+{
+    for (unsigned i = 0; i < source->docs_count; i++) {
+        if (source->docs[i]->diags.count > 0 || source->docs[i]->has_files)
+            return true;
+    }
+    return source->diags.count > 0;
+}
+
+static struct provider_stamp stamp_of(const struct stat *info)
+{
+    return (struct provider_stamp){.dev = info->st_dev,
+                                   .ino = info->st_ino,
+                                   .size = info->st_size,
+                                   .mtime = info->st_mtim,
+                                   .ctime = info->st_ctim};
+}
+
+static bool is_same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/* Nothing to read: the file is who it was, and no finding needs its text. */
+static bool is_unchanged(const struct provider_source *source, const struct stat *info)
+{
+    const struct provider_stamp *a = &source->stamp;
+    struct provider_stamp b = stamp_of(info);
+    return source->is_settled && a->dev == b.dev && a->ino == b.ino && a->size == b.size &&
+           is_same_time(a->mtime, b.mtime) && is_same_time(a->ctime, b.ctime) &&
+           !has_findings(source);
+}
+
+static void report_unreadable(struct provider_source *source, int r)
+{
+    enum diag_code code = r == -EFBIG ? DIAG_TOO_BIG : DIAG_FILE_UNREADABLE;
+    struct diag *diag = diags_add(&source->diags, code, NULL, (struct conf_pos){0, 0});
+    diag->source = source->source;
+    if (r == -EFBIG)
+        diag_message(diag, "is longer than %u MiB and was not read", DOC_FILE_SIZE_MAX >> 20);
+    else if (r == -EISDIR)
+        diag_message(diag, "is no regular file");
+    else
+        diag_message(diag, "cannot be read: %s", strerror(-r));
+    if (source->docs_count > 0)
+        diag_consequence(diag, "what it defined before stays in force");
+}
+
+static void source_gone(struct provider_source *source, int r)
+{
+    provider_file_drop_docs(source);
+    provider_file_drop_stale(source);
+    conf_source_set_text(source->source, NULL, 0);
+    /* Files of a directory come and go; one that was asked for by name is missed. */
+    if (source->is_root)
+        report_unreadable(source, r);
+}
+
+static void source_load(struct provider_file *provider, struct provider_source *source)
+{
+    struct stat info;
+    char *text;
+    size_t len;
+    if (source->is_pem_dir) {
+        provider_file_parse_pem(provider, source);
+        return;
+    }
+    int fd = open(source->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int r = fd < 0 ? -errno : 0;
+    if (r == 0 && fstat(fd, &info) == 0 && is_unchanged(source, &info)) {
+        close(fd);
+        return;
+    }
+    diags_fini(&source->diags);
+    uint64_t now_ns = clock_wall_ns();
+    if (r == 0)
+        r = provider_file_read(fd, DOC_FILE_SIZE_MAX, &text, &len, &info);
+    if (fd >= 0)
+        close(fd);
+    source->is_settled = false;
+    if (r == -ENOENT || r == -ENOTDIR) {
+        source_gone(source, r);
+        return;
+    }
+    if (r != 0) {
+        report_unreadable(source, r);
+        return;
+    }
+    uint64_t changed_ns = (uint64_t)info.st_ctim.tv_sec * NS_PER_S + (uint64_t)info.st_ctim.tv_nsec;
+    source->stamp = stamp_of(&info);
+    source->is_settled = changed_ns + SETTLE_NS < now_ns;
+    conf_source_set_text(source->source, text, len);
+    provider_file_parse(provider, source);
+}
+
+/* Both lists are sorted: files that stay keep their documents, others are made or freed. */
+static void merge_sources(struct provider_file *provider, struct provider_found *found,
+                          unsigned count)
+{
+    struct provider_source **sources = xcalloc(MAX(count, 1u), sizeof(sources[0]));
+    unsigned old = 0;
+    for (unsigned i = 0; i < count; i++) {
+        while (old < provider->sources_count &&
+               strcmp(provider->sources[old]->path, found[i].path) < 0)
+            source_free(provider->sources[old++]);
+        bool stays = old < provider->sources_count &&
+                     strcmp(provider->sources[old]->path, found[i].path) == 0 &&
+                     provider->sources[old]->is_pem_dir == found[i].is_pem_dir;
+        sources[i] = stays ? provider->sources[old++] : source_new(&found[i]);
+        sources[i]->base = found[i].base;
+        free(found[i].path);
+    }
+    while (old < provider->sources_count)
+        source_free(provider->sources[old++]);
+    free(found);
+    free(provider->sources);
+    provider->sources = sources;
+    provider->sources_count = count;
+}
+
+/* --- the set --- */
+
+struct building {
+    struct provider_file *provider;
+    struct objects *set;
+    struct objects *twice; /* one of each object that is defined more than once */
+    struct diags *diags;
+};
+
+static void report_twice(struct building *building, const struct conf_object *obj,
+                         const struct conf_object *other)
+{
+    struct diag *diag = diags_add(building->diags, DIAG_DUPLICATE_OBJECT, obj, obj->pos);
+    if (other->pos.line > 0)
+        diag_message(diag, "is also defined in %s, line %u: neither is used", other->source->path,
+                     other->pos.line);
+    else
+        diag_message(diag, "is also defined by %s: neither is used", other->source->path);
+    diag_hint(diag, "remove one of them, or give it another name");
+}
+
+static void add_good(struct building *building, struct conf_object *obj)
+{
+    struct conf_object *other;
+    if (building->twice != NULL &&
+        objects_find(building->twice, obj->kind, obj->ns, obj->name) != NULL)
+        return;
+    int r = objects_add(building->set, obj, &other);
+    ASSERT(r == 0); /* names have a bound and doubles were taken out */
+}
+
+/* Notes objects that are defined twice, with a finding for each place. */
+static void find_twice(struct building *building, struct conf_object *obj)
+{
+    struct conf_object *other = NULL;
+    int r = objects_add(building->set, obj, &other);
+    if (r != -EEXIST)
+        return;
+    if (building->twice == NULL)
+        building->twice = objects_new();
+    report_twice(building, obj, other);
+    if (objects_add(building->twice, other, NULL) == 0)
+        report_twice(building, other, obj);
+}
+
+static void each_good(struct building *building,
+                      void (*fn)(struct building *building, struct conf_object *obj))
+{
+    const struct provider_file *provider = building->provider;
+    for (unsigned i = 0; i < provider->sources_count; i++) {
+        const struct provider_source *source = provider->sources[i];
+        for (unsigned j = 0; j < source->docs_count; j++) {
+            const struct provider_doc *doc = source->docs[j];
+            for (unsigned k = 0; k < doc->items_count; k++) {
+                if (doc->items[k].is_good)
+                    fn(building, doc->items[k].object);
+            }
+        }
+    }
+}
+
+/* The last version of an object that is refused now stays. */
+static void add_last(struct building *building, const struct conf_object *refused)
+{
+    const struct objects *last_set = building->provider->set;
+    if (last_set == NULL ||
+        objects_find(building->set, refused->kind, refused->ns, refused->name) != NULL)
+        return;
+    const struct conf_object *last =
+        objects_find(last_set, refused->kind, refused->ns, refused->name);
+    if (last != NULL)
+        add_good(&(struct building){.set = building->set}, (struct conf_object *)(uintptr_t)last);
+}
+
+static void add_refused(struct building *building)
+{
+    const struct provider_file *provider = building->provider;
+    for (unsigned i = 0; i < provider->sources_count; i++) {
+        const struct provider_source *source = provider->sources[i];
+        for (unsigned j = 0; j < source->docs_count; j++) {
+            const struct provider_doc *doc = source->docs[j];
+            for (unsigned k = 0; k < doc->items_count; k++) {
+                if (!doc->items[k].is_good && doc->items[k].object->name.len > 0)
+                    add_last(building, doc->items[k].object);
+            }
+        }
+    }
+    if (building->twice == NULL)
+        return;
+    for (unsigned kind = 0; kind < CONF_KIND_COUNT; kind++) {
+        unsigned count;
+        const struct conf_object *const *list =
+            objects_list(building->twice, (enum conf_kind)kind, &count);
+        for (unsigned i = 0; i < count; i++)
+            add_last(building, list[i]);
+    }
+}
+
+static void add_stale(struct building *building)
+{
+    const struct provider_file *provider = building->provider;
+    for (unsigned i = 0; i < provider->sources_count; i++) {
+        struct provider_source *source = provider->sources[i];
+        unsigned kept = 0;
+        for (unsigned j = 0; j < source->stale_count; j++) {
+            struct conf_object *obj = source->stale[j];
+            if (objects_add(building->set, obj, NULL) == 0)
+                source->stale[kept++] = obj;
+            else
+                conf_object_unref(obj);
+        }
+        source->stale_count = kept;
+    }
+}
+
+static struct objects *build_set(struct provider_file *provider, struct diags *diags)
+{
+    struct building building = {.provider = provider, .set = objects_new(), .diags = diags};
+    each_good(&building, find_twice);
+    if (building.twice != NULL) {
+        objects_seal(building.twice);
+        objects_unref(building.set);
+        building.set = objects_new();
+        each_good(&building, add_good);
+    }
+    add_refused(&building);
+    add_stale(&building);
+    objects_unref(building.twice);
+    objects_seal(building.set);
+    return building.set;
+}
+
+static bool is_same_set(const struct objects *a, const struct objects *b)
+{
+    if (a == NULL || objects_count(a) != objects_count(b))
+        return false;
+    for (unsigned kind = 0; kind < CONF_KIND_COUNT; kind++) {
+        unsigned count;
+        const struct conf_object *const *list = objects_list(a, (enum conf_kind)kind, &count);
+        for (unsigned i = 0; i < count; i++) {
+            if (objects_find(b, list[i]->kind, list[i]->ns, list[i]->name) != list[i])
+                return false;
+        }
+    }
+    return true;
+}
+
+/* --- findings --- */
+
+/* Kinds that are ignored are named once in all files. */
+struct named {
+    struct hmap_node node;
+};
+
+static void tell(struct diags *diags, const struct diag *finding, const char *consequence,
+                 struct hmap *kinds)
+{
+    if (finding->code == DIAG_KIND_UNKNOWN) {
+        struct span message = span_str(finding->message);
+        if (hmap_find(kinds, message) != NULL)
+            return;
+        struct named *named = xcalloc(1, sizeof(*named));
+        hmap_insert(kinds, &named->node, message);
+    }
+    struct diag *diag = diags_add(diags, finding->code, NULL, finding->pos);
+    *diag = *finding;
+    if (consequence != NULL && diag_code_severity(finding->code) == DIAG_ERROR &&
+        diag->consequence[0] == '\0')
+        diag_consequence(diag, "%s", consequence);
+}
+
+static const char *consequence_of(const struct provider_doc *doc, const struct objects *set)
+{
+    for (unsigned i = 0; i < doc->items_count; i++) {
+        const struct conf_object *obj = doc->items[i].object;
+        if (doc->items[i].is_good)
+            continue;
+        if (obj->name.len > 0 && objects_find(set, obj->kind, obj->ns, obj->name) != NULL)
+            return "its last good version stays in force";
+        return "the object is left out; others are unaffected";
+    }
+    return NULL;
+}
+
+static void tell_all(struct provider_file *provider, const struct objects *set,
+                     struct diags *diags)
+{
+    struct hmap kinds;
+    hmap_init(&kinds, 0);
+    for (unsigned i = 0; i < provider->scan_diags.count; i++)
+        tell(diags, provider->scan_diags.items[i], NULL, &kinds);
+    for (unsigned i = 0; i < provider->sources_count; i++) {
+        const struct provider_source *source = provider->sources[i];
+        for (unsigned j = 0; j < source->diags.count; j++)
+            tell(diags, source->diags.items[j], NULL, &kinds);
+        for (unsigned j = 0; j < source->docs_count; j++) {
+            const struct provider_doc *doc = source->docs[j];
+            for (unsigned k = 0; k < doc->diags.count; k++)
+                tell(diags, doc->diags.items[k], consequence_of(doc, set), &kinds);
+        }
+    }
+    struct hmap_node *node = hmap_next(&kinds, NULL);
+    while (node != NULL) {
+        struct hmap_node *next = hmap_next(&kinds, node);
+        hmap_remove(&kinds, node);
+        free(container_of(node, struct named, node));
+        node = next;
+    }
+    hmap_fini(&kinds);
+}
+
+bool provider_file_load(struct provider_file *provider, struct diags *diags, struct objects **ret)
+{
+    struct provider_found *found;
+    unsigned count;
+    /* What happened before the walk is seen by it; what happens from now on stays in the queue. */
+    (void)provider_file_drain(provider);
+    provider->is_dirty = false;
+    for (unsigned i = 0; i < provider->roots_count; i++) {
+        free(provider->bases[i]);
+        provider->bases[i] = base_of(provider->roots[i]);
+    }
+    provider_file_scan(provider, &found, &count);
+    merge_sources(provider, found, count);
+    for (unsigned i = 0; i < provider->sources_count; i++)
+        source_load(provider, provider->sources[i]);
+    provider_file_trim_watches(provider);
+
+    struct objects *set = build_set(provider, diags);
+    if (diags != NULL)
+        tell_all(provider, set, diags);
+    bool differs = !is_same_set(provider->set, set);
+    if (differs) {
+        objects_unref(provider->set);
+        provider->set = set;
+    } else {
+        objects_unref(set);
+    }
+    *ret = objects_ref(provider->set);
+    return differs;
+}
+
+void provider_file_forget_text(struct provider_file *provider)
+{
+    for (unsigned i = 0; i < provider->sources_count; i++)
+        conf_source_set_text(provider->sources[i]->source, NULL, 0);
+}

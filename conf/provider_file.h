@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_CONF_PROVIDER_FILE_H
+#define RINGGATE_CONF_PROVIDER_FILE_H
+
+/* Reads Kubernetes documents (YAML or JSON, multi-document, kind List) from
+ * files and directory trees and notices changes. Unchanged documents are not
+ * decoded again. What is wrong costs only itself: a file or document that
+ * cannot be parsed keeps its last good objects. Control thread; no event
+ * loop of its own: the caller watches provider_file_fd. */
+
+#include "base/err.h"
+#include "conf/diag.h"
+#include "conf/objects.h"
+
+struct provider_file;
+
+/* paths: files or directories, copied. They need not exist yet (a diagnostic says so). */
+MUST_CHECK int provider_file_new(struct provider_file **ret, const char *const *paths,
+                                 unsigned count, struct err *reterr);
+void provider_file_free(struct provider_file *provider);
+/* Readable when something may have changed (inotify). */
+int provider_file_fd(const struct provider_file *provider);
+/* Call when the descriptor is readable. True when a reload is wanted; the caller calls
+ * provider_file_load after *ret_delay_ns (20 ms since the last write, at most 200 ms since the
+ * first), or polls again when there is more to read, which moves the time. */
+bool provider_file_poll(struct provider_file *provider, uint64_t now_ns, uint64_t *ret_delay_ns);
+/* Reads what changed; also the answer to SIGHUP. *ret: a sealed set (new reference) with everything
+ * that is good. diags (may be NULL): all findings of all files, not only of the changed ones; they
+ * borrow from the provider until its next load. Returns whether the set differs from the last one.
+ *
+ * An object with an error, or one that is defined twice, stays as it was in the last set; so does
+ * what a document defined that cannot be parsed any more. Objects are immutable but for their
+ * positions, which move with the text before them.
+ *
+ * Data files (annotation ringgate.dev/files, passwordFile) are relative to the configuration
+ * directory: the root itself, its parent if it is named conf.d, the file's directory if the root is
+ * a file. There, tls/<namespace>/<name>/ with tls.crt and tls.key, or fullchain.pem and
+ * privkey.pem, is a Secret of type kubernetes.io/tls (roots that are directories only). */
+bool provider_file_load(struct provider_file *provider, struct diags *diags,
+                        struct objects **ret);
+/* Frees the texts of all files once their excerpts were printed. */
+void provider_file_forget_text(struct provider_file *provider);
+
+#endif

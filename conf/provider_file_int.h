@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_CONF_PROVIDER_FILE_INT_H
+#define RINGGATE_CONF_PROVIDER_FILE_INT_H
+
+/* What the files of the file provider share. Only for conf/provider_file*.c. */
+
+#include <sys/stat.h>
+
+#include "conf/provider_file.h"
+#include "conf/schema.h"
+
+#define PROVIDER_DEPTH_MAX 8
+#define PROVIDER_FILES_MAX 10000
+#define PROVIDER_DATA_SIZE_MAX (1u << 20)
+
+/* One document of a file: what it gave and what is wrong with it. */
+struct provider_doc {
+    uint64_t digest;
+    uint32_t line; /* first line, for the shift when text before it changes */
+    bool is_broken; /* not parsed: what it defined is not known */
+    bool has_files;
+    unsigned items_count;
+    struct schema_output *items; /* several for kind List */
+    struct diags diags;
+};
+
+/* Who the file was when it was read. */
+struct provider_stamp {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec mtime, ctime;
+};
+
+/* A file, or a directory of PEM files that stands for a Secret. */
+struct provider_source {
+    char *path;
+    const char *base; /* directory for data files; owned by the provider */
+    bool is_pem_dir, is_root;
+    bool is_settled; /* stamp can tell a change */
+    struct provider_stamp stamp;
+    struct conf_source *source;
+    struct provider_doc **docs;
+    unsigned docs_count;
+    /* Good objects of documents that are broken now; last resort of the set. */
+    struct conf_object **stale;
+    unsigned stale_count;
+    struct diags diags; /* of the file itself */
+};
+
+/* Which names of a watched directory matter; a higher one includes the lower. */
+enum provider_watch_scope {
+    PROVIDER_WATCH_FILES, /* *.yaml and so on, and ..data */
+    PROVIDER_WATCH_TREE, /* and directories */
+    PROVIDER_WATCH_ALL,
+};
+
+struct provider_watch {
+    int wd;
+    enum provider_watch_scope scope;
+    bool is_seen;
+};
+
+/* What a walk over the roots finds; sorted by path. */
+struct provider_found {
+    char *path;
+    const char *base;
+    bool is_pem_dir, is_root;
+};
+
+struct provider_file {
+    char **roots, **bases;
+    unsigned roots_count;
+    int inotify_fd;
+    struct provider_watch *watches;
+    unsigned watches_count, watches_cap;
+    struct provider_source **sources; /* sorted by path */
+    unsigned sources_count;
+    struct objects *set; /* of the last load; NULL before */
+    struct diags scan_diags; /* of directories */
+    struct conf_source **scan_sources; /* their paths */
+    unsigned scan_sources_count;
+    bool is_dirty;
+    uint64_t first_event_ns, last_event_ns;
+};
+
+/* --- provider_file_scan.c --- */
+
+/* Walks all roots, renews watches and findings of directories. *ret: on the heap, paths too. */
+void provider_file_scan(struct provider_file *provider, struct provider_found **ret,
+                        unsigned *ret_count);
+/* Drops the watches that the last walk and load did not ask for. */
+void provider_file_trim_watches(struct provider_file *provider);
+/* Watches all of the directory that symbolic links of path lead to; with_own: and the one it is in. */
+void provider_file_watch_target(struct provider_file *provider, const char *path, bool with_own);
+/* Takes what inotify has. True when something that matters changed. */
+bool provider_file_drain(struct provider_file *provider);
+/* The whole file on the heap, followed by a NUL. -EFBIG: over max; -EISDIR: no regular file; else -errno. */
+MUST_CHECK int provider_file_read(int fd, size_t max, char **ret, size_t *ret_len,
+                                  struct stat *ret_stat);
+
+/* --- provider_file_doc.c --- */
+
+/* Replaces the documents of a file by those of its new text, keeping what did not change. */
+void provider_file_parse(struct provider_file *provider, struct provider_source *source);
+/* The same for a directory of PEM files. */
+void provider_file_parse_pem(struct provider_file *provider, struct provider_source *source);
+void provider_file_drop_docs(struct provider_source *source);
+void provider_file_drop_stale(struct provider_source *source);
+
+#endif
