@@ -259,17 +259,40 @@ static void handshake(struct tls_layer *layer)
         finish(layer);
 }
 
+/* Room for the plaintext of a record. The worker's is in use when the plaintext is itself TLS, of
+ * a layer above or of a conn that is carried inside this one. NULL: no block. */
+static uint8_t *plain_take(struct tls_worker *worker)
+{
+    _Static_assert(BLOCK_SIZE >= TLS_RECORD_MAX, "a block holds a record");
+    if (worker->plain_busy)
+        return block_get(worker->loop->blocks);
+    worker->plain_busy = true;
+    return worker->plain;
+}
+
+static void plain_give(struct tls_worker *worker, uint8_t *plain)
+{
+    if (plain == worker->plain)
+        worker->plain_busy = false;
+    else
+        block_put(worker->loop->blocks, plain);
+}
+
 static void read_records(struct tls_layer *layer)
 {
     struct tls_worker *worker = layer->worker;
+    uint8_t *plain = plain_take(worker);
 
+    if (!plain) {
+        fail(layer, -ENOBUFS, "TLS: out of buffer memory");
+        return;
+    }
     while (layer->state == TLS_LAYER_OPEN && !layer->ended &&
            (layer->in.len > 0 || SSL_has_pending(layer->ssl))) {
         const char *text = NULL;
         size_t len = 0;
-        ASSERT(!worker->plain_busy);
         struct tls_layer *outer = enter(layer);
-        int ret = SSL_read_ex(layer->ssl, worker->plain, TLS_RECORD_MAX, &len);
+        int ret = SSL_read_ex(layer->ssl, plain, TLS_RECORD_MAX, &len);
         int error = ret == 1 ? SSL_ERROR_NONE : SSL_get_error(layer->ssl, ret);
         if (error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ &&
             error != SSL_ERROR_ZERO_RETURN)
@@ -285,13 +308,12 @@ static void read_records(struct tls_layer *layer)
             layer->ended = true;
             layer_up_end(&layer->layer);
         } else if (len > 0) {
-            worker->plain_busy = true;
-            layer_up_data(&layer->layer, span_make(worker->plain, len));
-            worker->plain_busy = false;
+            layer_up_data(&layer->layer, span_make(plain, len));
         } else {
             break;
         }
     }
+    plain_give(worker, plain);
 }
 
 static struct tls_layer *tls_layer_of(struct layer *layer)
@@ -324,7 +346,8 @@ static void on_data(struct layer *base, struct span data)
     layer->in = data;
     if (layer->state == TLS_LAYER_HANDSHAKE)
         handshake(layer);
-    read_records(layer);
+    if (layer->state == TLS_LAYER_OPEN)
+        read_records(layer);
     layer->in = SPAN_NONE;
 }
 

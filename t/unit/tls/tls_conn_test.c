@@ -16,14 +16,17 @@ struct world {
     struct acceptor *acceptor;
     struct addr addr;
     struct recorder server, client;
+    int depth; /* TLS layers on each side */
 };
 
 static void accept_tls(struct acceptor *acceptor, struct conn *conn, void *user)
 {
     struct world *world = user;
-    struct layer *layer = tls_server_layer_new(world->worker, world->server_spec);
-    assert_non_null(layer);
-    conn_push_layer(conn, layer);
+    for (int i = 0; i < world->depth; i++) {
+        struct layer *layer = tls_server_layer_new(world->worker, world->server_spec);
+        assert_non_null(layer);
+        conn_push_layer(conn, layer);
+    }
     recorder_accept(acceptor, conn, &world->server);
 }
 
@@ -41,6 +44,7 @@ static void world_begin(struct world *world, enum loop_engine engine, const char
     };
     const struct model_listener *listeners[] = {&listener};
     memset(world, 0, sizeof(*world));
+    world->depth = 1;
     world->loop = fixture_loop(engine);
     world->worker = tls_worker_new(world->loop, NULL);
     assert_non_null(world->worker);
@@ -58,13 +62,15 @@ static void world_dial(struct world *world, const struct model_backend_tls *tls)
     struct tls_client_spec *spec;
     int error = 0;
     assert_int_equal(tls_client_compile(tls, &spec, NULL), 0);
-    struct layer *layer = tls_client_layer_new(world->worker, spec, SPAN_LIT("http/1.1"));
-    assert_non_null(layer);
-    tls_client_spec_free(spec); /* not needed any more */
     world->client.conn =
         conn_dial(world->loop, &world->addr, 10 * NS_PER_S, &world->client.owner, &error);
     assert_non_null(world->client.conn);
-    conn_push_layer(world->client.conn, layer);
+    for (int i = 0; i < world->depth; i++) {
+        struct layer *layer = tls_client_layer_new(world->worker, spec, SPAN_LIT("http/1.1"));
+        assert_non_null(layer);
+        conn_push_layer(world->client.conn, layer);
+    }
+    tls_client_spec_free(spec); /* not needed any more */
 }
 
 static void world_end(struct world *world)
@@ -83,44 +89,50 @@ static struct model_backend_tls good_backend(void)
                                       .ca_pem = fix.ca.cert_pem};
 }
 
+#define ECHO_BYTES (1u << 20)
+
+static void echo(enum loop_engine engine, enum conn_rx_mode mode, int depth, const uint8_t *data)
+{
+    struct world world;
+    world_begin(&world, engine, "", false);
+    world.depth = depth;
+    world.server.echo = true;
+    struct model_backend_tls tls = good_backend();
+    world_dial(&world, &tls);
+    FIXTURE_UNTIL(world.loop, world.client.opens && world.server.opens);
+    conn_set_rx_mode(world.client.conn, mode);
+    conn_set_rx_mode(world.server.conn, mode);
+    assert_true(tls_info_of(world.client.conn)->peer_verified);
+    assert_false(conn_is_plain(world.client.conn));
+    for (size_t sent = 0; sent < ECHO_BYTES;) {
+        size_t len = MIN((size_t)40000, ECHO_BYTES - sent);
+        FIXTURE_UNTIL(world.loop, !conn_is_congested(world.client.conn));
+        assert_int_equal(conn_write_span(world.client.conn, span_make(data + sent, len)), 0);
+        sent += len;
+    }
+    FIXTURE_UNTIL(world.loop, world.client.len == ECHO_BYTES);
+    assert_memory_equal(world.client.data, data, ECHO_BYTES);
+
+    conn_shutdown(world.client.conn);
+    FIXTURE_UNTIL(world.loop, world.server.ends);
+    assert_false(tls_info_of(world.server.conn)->truncated);
+    conn_shutdown(world.server.conn);
+    FIXTURE_UNTIL(world.loop, world.client.ends);
+    assert_int_equal(world.client.closes + world.server.closes, 0);
+    world_end(&world);
+}
+
 static void test_echo(void **state)
 {
-    const size_t size = 1u << 20;
     (void)state;
-    uint8_t *data = xmalloc(size);
-    for (size_t i = 0; i < size; i++)
+    uint8_t *data = xmalloc(ECHO_BYTES);
+    for (size_t i = 0; i < ECHO_BYTES; i++)
         data[i] = (uint8_t)(i * 13 + (i >> 10));
     FIXTURE_EACH_ENGINE(engine)
     {
-        for (int mode = CONN_RX_INTERACTIVE; mode <= CONN_RX_BULK; mode++) {
-            struct world world;
-            world_begin(&world, engine, "", false);
-            world.server.echo = true;
-            struct model_backend_tls tls = good_backend();
-            world_dial(&world, &tls);
-            FIXTURE_UNTIL(world.loop, world.client.opens && world.server.opens);
-            conn_set_rx_mode(world.client.conn, (enum conn_rx_mode)mode);
-            conn_set_rx_mode(world.server.conn, (enum conn_rx_mode)mode);
-            assert_true(tls_info_of(world.client.conn)->peer_verified);
-            assert_false(conn_is_plain(world.client.conn));
-            for (size_t sent = 0; sent < size;) {
-                size_t len = MIN((size_t)40000, size - sent);
-                FIXTURE_UNTIL(world.loop, !conn_is_congested(world.client.conn));
-                assert_int_equal(
-                    conn_write_span(world.client.conn, span_make(data + sent, len)), 0);
-                sent += len;
-            }
-            FIXTURE_UNTIL(world.loop, world.client.len == size);
-            assert_memory_equal(world.client.data, data, size);
-
-            conn_shutdown(world.client.conn);
-            FIXTURE_UNTIL(world.loop, world.server.ends);
-            assert_false(tls_info_of(world.server.conn)->truncated);
-            conn_shutdown(world.server.conn);
-            FIXTURE_UNTIL(world.loop, world.client.ends);
-            assert_int_equal(world.client.closes + world.server.closes, 0);
-            world_end(&world);
-        }
+        echo(engine, CONN_RX_INTERACTIVE, 1, data);
+        echo(engine, CONN_RX_BULK, 1, data);
+        echo(engine, CONN_RX_BULK, 2, data); /* TLS inside TLS */
     }
     free(data);
 }

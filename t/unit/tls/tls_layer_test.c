@@ -3,6 +3,9 @@
 
 #include "tls_double.h"
 
+#include <malloc.h>
+#include <pthread.h>
+
 /* Bytes: how they are cut, spoiled, ended and refused. */
 
 static void test_handshake_and_data(void **state)
@@ -233,8 +236,122 @@ static void test_handshake_cut_short(void **state)
     tls_client_spec_free(client);
 }
 
+/* --- what an idle connection costs --- */
+
+static size_t heap_bytes;
+
+static void *count_malloc(size_t size, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    void *ptr = malloc(size);
+    __atomic_add_fetch(&heap_bytes, malloc_usable_size(ptr), __ATOMIC_RELAXED);
+    return ptr;
+}
+
+static void count_free(void *ptr, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    __atomic_sub_fetch(&heap_bytes, malloc_usable_size(ptr), __ATOMIC_RELAXED);
+    free(ptr);
+}
+
+static void *count_realloc(void *old, size_t size, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    __atomic_sub_fetch(&heap_bytes, malloc_usable_size(old), __ATOMIC_RELAXED);
+    void *ptr = realloc(old, size);
+    __atomic_add_fetch(&heap_bytes, malloc_usable_size(ptr), __ATOMIC_RELAXED);
+    return ptr;
+}
+
+/* OpenSSL 3.0 takes 13 KiB, more than half of it the SSL object itself. With record buffers
+ * that are kept it would be above 45 KiB. */
+#define IDLE_BYTES_MAX 16384u
+
+static void test_idle_conn_keeps_no_buffers(void **state)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    (void)state;
+    struct tls_server_spec *server = server_plain();
+    for (size_t i = 0; i < ARRAY_COUNT(versions); i++) {
+        struct conn conn;
+        struct raw raw;
+        raw_init(&raw, versions[i], NULL);
+        size_t before = heap_bytes;
+        conn_begin(&conn, tls_server_layer_new(worker, server));
+        assert_int_equal(heap_bytes, before); /* nothing before the first byte */
+        conn_end(&conn);
+        raw_dial(&raw, &conn, worker, server, "a.example");
+        assert_true(conn.open);
+        assert_int_equal(SSL_write(raw.ssl, "request", 7), 7);
+        raw_pump(&raw, &conn);
+        conn_say(&conn, "answer");
+        before = heap_bytes;
+        conn_end(&conn);
+        print_message("# TLS %zu: %zu bytes\n", i + 2, before - heap_bytes);
+        assert_in_range(before - heap_bytes, 1, IDLE_BYTES_MAX);
+        raw_fini(&raw);
+    }
+    tls_server_spec_free(server);
+}
+
+/* --- workers in threads share specs and ticket keys --- */
+
+#define THREADS 2
+#define THREAD_HANDSHAKES 20
+
+struct thread_run {
+    const struct tls_server_spec *server;
+    const struct tls_client_spec *client;
+    unsigned opened;
+};
+
+static void *run_worker(void *user)
+{
+    struct thread_run *run = user;
+    struct loop loop = {.conns_max = 16};
+    struct tls_worker *own = tls_worker_new(&loop, NULL);
+    for (unsigned i = 0; own && i < THREAD_HANDSHAKES; i++) {
+        struct pair pair;
+        conn_begin(&pair.server, tls_server_layer_new(own, run->server));
+        conn_begin(&pair.client, tls_client_layer_new(own, run->client, SPAN_LIT("http/1.1")));
+        conn_pump(&pair.client, &pair.server, 4096);
+        run->opened += pair.client.open && pair.server.open;
+        pair_end(&pair);
+    }
+    tls_worker_free(own);
+    return NULL;
+}
+
+static void test_workers_in_threads(void **state)
+{
+    struct thread_run runs[THREADS];
+    pthread_t threads[THREADS];
+    (void)state;
+    struct tls_server_spec *server = server_plain();
+    struct tls_client_spec *client = client_plain();
+    for (unsigned i = 0; i < THREADS; i++) {
+        runs[i] = (struct thread_run){.server = server, .client = client};
+        assert_int_equal(pthread_create(&threads[i], NULL, run_worker, &runs[i]), 0);
+    }
+    for (unsigned i = 0; i < 50; i++)
+        tls_ticket_rotate();
+    for (unsigned i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(runs[i].opened, THREAD_HANDSHAKES);
+    }
+    tls_server_spec_free(server);
+    tls_client_spec_free(client);
+}
+
 int main(void)
 {
+    /* Before anything else of OpenSSL. */
+    if (CRYPTO_set_mem_functions(count_malloc, count_realloc, count_free) != 1)
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handshake_and_data),
         cmocka_unit_test(test_large_transfer),
@@ -244,6 +361,8 @@ int main(void)
         cmocka_unit_test(test_key_updates_are_limited),
         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_handshake_cut_short),
+        cmocka_unit_test(test_idle_conn_keeps_no_buffers),
+        cmocka_unit_test(test_workers_in_threads),
     };
     return cmocka_run_group_tests(tests, double_setup, double_teardown);
 }
