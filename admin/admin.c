@@ -194,13 +194,13 @@ static void admin_on_accept(struct acceptor *acceptor UNUSED, struct conn *conn,
     c->admin = admin;
     arena_init(&c->arena, 4096, 256u << 10, NULL);
     buf_init(&c->body, ADMIN_BODY_MAX);
-    conn_start(conn);
     c->session = h1_server_start(admin->pool, conn, &options, &c->owner);
     if (c->session == NULL) {
         conn_abort(conn);
         free(c);
         return;
     }
+    conn_start(conn);
     admin->conns_count++;
     dlist_push_back(&admin->conns, &c->link);
 }
