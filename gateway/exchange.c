@@ -58,7 +58,7 @@ void exchange_release_endpoint(struct exchange *ex, enum cluster_result result)
     ex->endpoint = NULL;
     if (cluster_release(ex->cluster, endpoint, result, loop->clock.mono_ns, &loop->rand))
         log_event(LOG_LEVEL_WARN, "endpoint ejected: it refuses connections",
-                  LOG_SPAN("cluster", cluster_spec(ex->cluster)->id),
+                  LOG_SPAN("cluster", cluster_id(ex->cluster)),
                   LOG_STR("endpoint", endpoint->host), LOG_INT("port", endpoint->port));
 }
 
@@ -88,7 +88,10 @@ static void exchange_log(struct exchange *ex)
         .request_id = ex->request_id_span,
         .server_name = d->tls != NULL ? d->tls->server_name : SPAN_NONE,
         .spiffe_id = d->tls != NULL ? d->tls->peer_spiffe_id : SPAN_NONE,
-        .cluster = ex->cluster != NULL ? cluster_spec(ex->cluster)->id : SPAN_NONE,
+        /* From the view it began with: the newest model may have dropped the cluster. */
+        .cluster = ex->backend != NULL && ex->backend->cluster >= 0
+                       ? ex->view->snapshot->model->clusters[ex->backend->cluster].id
+                       : SPAN_NONE,
         .rule = ex->rule != NULL ? ex->rule->route_rule : NULL,
         .listener = d->listener->key,
         .detail = ex->upstream_text != NULL && ex->outcome != OUTCOME_OK

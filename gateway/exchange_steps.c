@@ -39,9 +39,13 @@ static unsigned query_header(const void *user, struct span name, struct span *va
 {
     const struct http_head *head = user;
     unsigned count = 0;
-    for (unsigned i = 0; i < head->fields_count && count < max; i++)
-        if (!head->fields[i].removed && span_equal_fold(head->fields[i].name, name))
-            values[count++] = head->fields[i].value;
+    for (unsigned i = 0; i < head->fields_count; i++) {
+        if (head->fields[i].removed || !span_equal_fold(head->fields[i].name, name))
+            continue;
+        if (count < max)
+            values[count] = head->fields[i].value;
+        count++;
+    }
     return count;
 }
 
@@ -56,8 +60,15 @@ enum exchange_verdict exchange_step_route(struct exchange *ex)
         .header = query_header,
         .user = ex->request,
     };
-    if (tls != NULL)
-        query.connection_listener = route_table_listener(ex->port->routes, tls->server_name);
+    if (tls != NULL) {
+        const struct route_listener *listener =
+            route_table_listener(ex->port->routes, tls->server_name);
+        /* A reload may have given the name to another listener, or to none. Only the one that shook
+         * hands may answer: others may ask clients for certificates. */
+        if (listener == NULL || !span_equal(route_listener_conf(listener)->id, tls->listener_id))
+            return fail(ex, OUTCOME_MISDIRECTED);
+        query.connection_listener = listener;
+    }
     int rc = route_table_find(ex->port->routes, &query, &ex->match);
     if (rc == -EXDEV)
         return fail(ex, OUTCOME_MISDIRECTED);

@@ -66,7 +66,10 @@ static void l4_end(struct l4 *l4, enum outcome outcome, const char *text, uint64
         .bytes_out = bytes_out,
         .listener = l4->listener->key,
         .listener_id = l4->port->listener->id,
-        .cluster = l4->cluster != NULL ? cluster_spec(l4->cluster)->id : SPAN_NONE,
+        /* From the view it began with: the newest model may have dropped the cluster. */
+        .cluster = l4->choice != NULL && l4->choice->cluster >= 0
+                       ? l4->view->snapshot->model->clusters[l4->choice->cluster].id
+                       : SPAN_NONE,
         .detail = text != NULL ? text : outcome_name(outcome),
         .attempts = l4->attempts,
     };
