@@ -324,12 +324,14 @@ static bool server_read_body(struct h1_server *s)
     return s->rx.conn != NULL;
 }
 
+/* A client that sends requests and does not read the answers is not given more of them: on_drain
+ * goes on from here. */
 static void server_pump(struct h1_server *s)
 {
     bool more = s->rx.conn != NULL;
     while (more) {
         if (s->read == SERVER_READ_HEAD)
-            more = server_read_head(s);
+            more = !conn_is_congested(s->rx.conn) && server_read_head(s);
         else if (s->read == SERVER_READ_BODY)
             more = server_read_body(s);
         else

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include <cmocka.h>
 
@@ -533,6 +534,43 @@ static void run_no_credit(void)
     app_stop(&app);
 }
 
+/* A client that pipelines and does not read: what waits for it is bounded. */
+static void run_deaf_client(void)
+{
+    enum { COUNT = 300, BODY = 3000 };
+    struct app app;
+    int small = 32768;
+    static char text[COUNT * (BODY + 100)];
+    size_t len = 0, sent = 0;
+    app_start(&app, NULL);
+    for (int i = 0; i < COUNT; i++) {
+        len += (size_t)snprintf(text + len, 100,
+                                "POST / HTTP/1.1\r\nHost: a\r\n"
+                                "Content-Length: %d\r\n\r\n",
+                                BODY);
+        memset(text + len, 'x', BODY);
+        len += BODY;
+    }
+    int fd = conn_fd(app.wire.conn);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+    assert_int_equal(setsockopt(app.wire.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+    for (int quiet = 0; quiet < 20 && sent < len;) {
+        ssize_t n = send(app.wire.fd, text + sent, len - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent += n > 0 ? (size_t)n : 0;
+        quiet = n > 0 ? 0 : quiet + 1;
+        loop_turn(app.wire.loop, NS_PER_MS);
+        assert_true(conn_queued(app.wire.conn) < CONN_HIGH_WATER + 2 * BODY);
+    }
+    assert_true(app.count < COUNT);
+    wire_send(&app.wire, text + sent, len - sent);
+    for (int i = 0; i < 20000 && app.wire.in.len < (size_t)COUNT * BODY; i++)
+        wire_turn(&app.wire);
+    wire_settle(&app.wire);
+    assert_int_equal(app.count, COUNT);
+    assert_int_equal(wire_count(&app.wire, "HTTP/1.1 200 OK"), COUNT);
+    app_stop(&app);
+}
+
 static void run_continue(void)
 {
     struct app app;
@@ -720,6 +758,7 @@ TEST(http10_keep_alive)
 TEST(early_response)
 TEST(back_pressure)
 TEST(no_credit)
+TEST(deaf_client)
 TEST(continue)
 TEST(upgrade)
 TEST(timeouts)
@@ -737,11 +776,11 @@ int main(void)
         cmocka_unit_test(test_vectors),        cmocka_unit_test(test_chunked_response),
         cmocka_unit_test(test_no_body),        cmocka_unit_test(test_http10_keep_alive),
         cmocka_unit_test(test_early_response), cmocka_unit_test(test_back_pressure),
-        cmocka_unit_test(test_no_credit),      cmocka_unit_test(test_continue),
-        cmocka_unit_test(test_upgrade),        cmocka_unit_test(test_timeouts),
-        cmocka_unit_test(test_requests_max),   cmocka_unit_test(test_drain),
-        cmocka_unit_test(test_ends),           cmocka_unit_test(test_resets),
-        cmocka_unit_test(test_abort),
+        cmocka_unit_test(test_no_credit),      cmocka_unit_test(test_deaf_client),
+        cmocka_unit_test(test_continue),       cmocka_unit_test(test_upgrade),
+        cmocka_unit_test(test_timeouts),       cmocka_unit_test(test_requests_max),
+        cmocka_unit_test(test_drain),          cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_resets),         cmocka_unit_test(test_abort),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
