@@ -36,6 +36,7 @@ void tls_server_spec_free(struct tls_server_spec *spec); /* no worker uses it an
 /* Per worker: library context, cached SSL_CTXs (by content, so an unchanged listener keeps its
  * context across snapshots), layer memory. */
 struct tls_worker *tls_worker_new(struct loop *loop, struct err *reterr);
+/* After loop_free: the loop's conns own the layers. NULL is ignored. */
 void tls_worker_free(struct tls_worker *worker);
 /* Drops cached contexts that none of the live specs uses; call after a snapshot swap. */
 void tls_worker_sweep(struct tls_worker *worker, const struct tls_server_spec *const *live,

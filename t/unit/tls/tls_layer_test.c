@@ -56,6 +56,30 @@ static void test_handshake_and_data(void **state)
     tls_client_spec_free(client);
 }
 
+/* The client's Finished, its first request and close_notify in one receive. */
+static void test_all_in_the_last_flight(void **state)
+{
+    (void)state;
+    struct tls_server_spec *server = server_plain();
+    struct tls_client_spec *client = client_plain();
+    struct pair pair;
+    pair_begin(&pair, worker, server, client);
+    conn_move(&pair.client, &pair.server, 1u << 20);
+    conn_move(&pair.server, &pair.client, 1u << 20);
+    assert_true(pair.client.open && !pair.server.open);
+    conn_say(&pair.client, "request");
+    pair.client.layer->ops->shutdown(pair.client.layer);
+    conn_move(&pair.client, &pair.server, 1u << 20);
+    assert_true(pair.server.open && pair.server.ended);
+    assert_string_equal(buf_str(&pair.server.in), "request");
+    conn_say(&pair.server, "answer");
+    conn_move(&pair.server, &pair.client, 1u << 20);
+    assert_string_equal(buf_str(&pair.client.in), "answer");
+    pair_end(&pair);
+    tls_server_spec_free(server);
+    tls_client_spec_free(client);
+}
+
 static void test_large_transfer(void **state)
 {
     const size_t size = 1u << 20;
@@ -354,6 +378,7 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handshake_and_data),
+        cmocka_unit_test(test_all_in_the_last_flight),
         cmocka_unit_test(test_large_transfer),
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_flipped_bits),
