@@ -13,6 +13,7 @@
 #define ENDS_MAX 64
 #define BUFFER_MAX 30000u /* what the network holds in one direction */
 #define CHUNK_MAX 4096u
+#define CAUGHT_MAX 6
 
 /* One end of a connection. */
 struct end {
@@ -24,8 +25,12 @@ struct end {
     bool fin, fin_sent, reset; /* the other side finished; we did; the connection is dead */
     unsigned stall; /* turns in which nothing is received */
     bool edge; /* something new since readiness was told */
-    uint8_t *caught; /* taken by the "kernel", delivered in a later turn whatever happens */
-    size_t caught_len;
+    struct {
+        uint8_t *data;
+        size_t len;
+    } caught[CAUGHT_MAX]; /* taken by the "kernel", delivered in later turns whatever happens */
+    unsigned caught_count;
+    bool caught_end; /* likewise, after them */
     /* The send under way: its bytes are the loop's memory. */
     struct iovec iov[ENGINE_IOV_MAX];
     int iov_count;
@@ -97,7 +102,8 @@ static void end_free(struct end *end)
     if (end->peer)
         end->peer->peer = NULL;
     free(end->data);
-    free(end->caught);
+    for (unsigned i = 0; i < end->caught_count; i++)
+        free(end->caught[i].data);
     *end = (struct end){.used = false};
 }
 
@@ -143,7 +149,7 @@ static void sim_rx_set(struct sock *sock, enum sock_rx rx)
     struct end *end = end_of_sock(sock);
     sock->rx_want = (uint8_t)rx;
     dlist_remove(&sock->link);
-    if (rx == SOCK_RX_READY && sock->readable && !end->caught)
+    if (rx == SOCK_RX_READY && sock->readable && end->caught_count == 0)
         engine_mark_readable(sock, false);
     if (rx == SOCK_RX_DATA)
         end->edge = true;
@@ -152,7 +158,7 @@ static void sim_rx_set(struct sock *sock, enum sock_rx rx)
 static ssize_t sim_recv(struct sock *sock, void *data, size_t size)
 {
     struct end *end = end_of_sock(sock);
-    ASSERT(!end->caught);
+    ASSERT(end->caught_count == 0);
     if (end->len > 0) {
         size_t n = MIN(size, end->len);
         if (chance(sim_of(sock->loop), 3))
@@ -252,7 +258,7 @@ static bool sim_close(struct sock *sock, bool reset)
         end->peer->reset = true; /* as TCP does when bytes were left unread */
     if (end->peer)
         end->peer->fin = end->peer->edge = true;
-    bool armed = sock->tx.armed || end->caught || chance(sim, 2);
+    bool armed = sock->tx.armed || end->caught_count > 0 || chance(sim, 2);
     sock->fd = -1;
     if (!armed) {
         end_free(end);
@@ -356,22 +362,43 @@ static void turn_send(struct sim *sim, struct end *end)
         send_done(end, (int)end->tx_done);
 }
 
-static void deliver_caught(struct end *end)
+static void catch_some(struct sim *sim, struct end *end)
 {
-    uint8_t *data = end->caught;
-    size_t len = end->caught_len;
-    end->caught = NULL;
-    if (!end->sock->rx_over)
-        end->sock->events->on_rx(end->sock, data, len);
+    while (end->len > 0 && end->caught_count < CAUGHT_MAX) {
+        size_t n = MIN(end->len, CHUNK_MAX);
+        n = chance(sim, 2) ? n : some(sim, n);
+        uint8_t *data = xmalloc(n);
+        end->caught[end->caught_count].data = data;
+        end->caught[end->caught_count++].len = take(end, data, n);
+        if (chance(sim, 3))
+            return;
+    }
+}
+
+/* The oldest; false: the socket was closed in the call. */
+static bool deliver_caught(struct end *end)
+{
+    struct sock *sock = end->sock;
+    uint8_t *data = end->caught[0].data;
+    size_t len = end->caught[0].len;
+    end->caught_count--;
+    memmove(&end->caught[0], &end->caught[1], end->caught_count * sizeof(end->caught[0]));
+    if (!sock->rx_over)
+        sock->events->on_rx(sock, data, len);
     free(data);
+    return !sock->closing;
 }
 
 static void turn_receive(struct sim *sim, struct end *end)
 {
     struct sock *sock = end->sock;
-    if (end->caught) {
-        if (!chance(sim, 3))
-            deliver_caught(end);
+    while (end->caught_count > 0) {
+        if (chance(sim, 3) || !deliver_caught(end))
+            return;
+    }
+    if (end->caught_end) {
+        end->caught_end = false;
+        engine_end_rx(sock, 0);
         return;
     }
     if (sock->rx_over)
@@ -383,12 +410,8 @@ static void turn_receive(struct sim *sim, struct end *end)
     if (chance(sim, 15))
         end->stall = rand_below(&sim->rand, 20);
     if (sock->rx_want == SOCK_RX_DATA && end->len > 0) {
-        size_t n = MIN(end->len, CHUNK_MAX);
-        n = chance(sim, 2) ? n : some(sim, n);
-        end->caught = xmalloc(n);
-        end->caught_len = take(end, end->caught, n);
-        if (!chance(sim, 3))
-            deliver_caught(end);
+        catch_some(sim, end);
+        end->caught_end = end->len == 0 && end->fin && !end->reset;
         return;
     }
     if (sock->rx_want == SOCK_RX_DATA && (end->reset || end->fin)) {

@@ -200,7 +200,7 @@ static void session_on_data(struct conn_owner *owner, struct conn *conn)
     if (n > 0 && conn_write_span(conn, span_make(in.ptr, n)) < 0)
         world->failures++;
     conn_consume(conn, n);
-    if (conn_is_congested(conn)) {
+    if (conn_is_congested(conn) || chance(world, 6)) {
         session->paused = true;
         conn_pause_input(conn);
     }
