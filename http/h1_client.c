@@ -336,6 +336,7 @@ static void client_on_close(struct conn_owner *owner, struct conn *conn, int err
     struct h1_client *c = client_of(owner);
     ASSERT(c->rx.conn == conn);
     client_enter(c);
+    c->stream.error_text = conn_error_text(conn);
     client_detach(c, c->error != HTTP_ERROR_NONE ? (enum http_error)c->error : h1_rx_error(error));
     client_reset_user(c, (enum http_error)c->error);
     client_leave(c);
@@ -492,7 +493,7 @@ struct http_stream *h1_client_request(struct h1_client *c, struct http_head *hea
     ASSERT(user != NULL && arena != NULL);
     if (c->rx.conn == NULL || c->read != CLIENT_READ_IDLE)
         return NULL;
-    if (c->peer_ended || conn_input(c->rx.conn).len > 0) {
+    if (c->peer_ended || conn_is_ended(c->rx.conn) || conn_input(c->rx.conn).len > 0) {
         client_close(c, HTTP_ERROR_CLOSED);
         return NULL;
     }
@@ -502,6 +503,7 @@ struct http_stream *h1_client_request(struct h1_client *c, struct http_head *hea
     h1_tx_begin(&c->tx, &plan);
     c->tell_idle = false;
     c->stream.user = user;
+    c->stream.error_text = NULL;
     c->rx.active = true;
     c->rx.arena = arena;
     c->rx.scan = (struct h1_scan){0};

@@ -39,8 +39,8 @@ struct h1_client *h1_client_start(struct h1_client_pool *pool, struct conn *conn
  * on_head(100) or 1 s. */
 struct http_stream *h1_client_request(struct h1_client *client, struct http_head *head,
                                       struct arena *arena, struct http_stream_user *user, bool end);
-/* Closes an idle session, or one whose request is to be abandoned. on_closed follows before it
- * returns. */
+/* Closes an idle session, or one whose request is to be abandoned (its stream gets on_reset(GONE)).
+ * on_closed follows before it returns; inside the session's own callbacks, after them. */
 void h1_client_close(struct h1_client *client);
 struct conn *h1_client_conn(const struct h1_client *client);
 /* True when no byte of a response has come for the current request: a retry elsewhere is safe for

@@ -234,10 +234,16 @@ static bool server_skip_crlf(struct h1_server *s, struct span *in)
     return in->len > 0;
 }
 
+/* The second: the end was told to an owner of the conn before us. */
+static bool server_is_ended(const struct h1_server *s)
+{
+    return s->peer_ended || conn_is_ended(s->rx.conn);
+}
+
 /* Nothing more of a head is here. */
 static void server_await_head(struct h1_server *s)
 {
-    if (s->peer_ended) {
+    if (server_is_ended(s)) {
         bool partial = conn_input(s->rx.conn).len > 0;
         server_close(s, false, partial ? HTTP_ERROR_TRUNCATED : HTTP_ERROR_NONE);
         return;
@@ -307,7 +313,7 @@ static bool server_read_body(struct h1_server *s)
     case H1_RX_WAIT:
         if (s->rx.paused)
             return false;
-        if (s->peer_ended)
+        if (server_is_ended(s))
             server_fail(s, HTTP_ERROR_TRUNCATED);
         else if (s->rx.credit > 0)
             server_deadline(s, s->rx.limits->body_timeout_ns);
@@ -470,13 +476,12 @@ static int server_send_head(struct http_stream *stream, struct http_head *head, 
         return server_send_interim(s, head);
     struct h1_plan plan = server_plan(s, head, end);
     int error = h1_write_response(s->rx.conn, head, &plan);
-    if (error < 0)
-        return error;
+    /* Also after a failure, so that a holder that goes on until on_reset comes does no harm. */
     h1_tx_begin(&s->tx, &plan);
     s->write = SERVER_WRITE_BODY;
-    if (end)
+    if (error == 0 && end)
         server_written(s);
-    return 0;
+    return error;
 }
 
 /* The holder broke its own announcement: the client must not take what it got for whole. */
@@ -588,6 +593,8 @@ struct h1_server *h1_server_start(struct h1_server_pool *pool, struct conn *conn
     dlist_init(&s->task.link);
     conn_set_owner(conn, &s->conn_owner);
     server_deadline(s, options->limits->idle_timeout_ns);
+    if (conn_is_ended(conn)) /* nothing will come: closed as idle by the next turn */
+        conn_set_deadline(conn, pool->loop->clock.mono_ns);
     if (conn_input(conn).len > 0) {
         conn_pause_input(conn);
         conn_resume_input(conn);

@@ -43,6 +43,7 @@
     X(RESET, 0, "connection reset")                                                                \
     X(WRITE_TIMEOUT, 0, "peer does not read")                                                      \
     X(NO_MEMORY, 503, "out of buffers")                                                            \
+    X(TLS, 0, "TLS failed")                                                                        \
     X(GONE, 0, "closed by us")
 
 enum http_error {
@@ -98,6 +99,7 @@ struct http_stream_ops {
 struct http_stream {
     const struct http_stream_ops *ops;
     struct http_stream_user *user; /* NULL until set by the taker */
+    const char *error_text; /* during on_reset: what the conn said of its failure (static), or NULL */
 };
 
 /* Server: a response head, or (status 1xx) an interim one. Client: used by http_client_request
