@@ -34,7 +34,7 @@ struct remote_call {
     struct dlist wait_link; /* while the deadline has not passed */
     struct remote_limit *remote;
     const struct remote_command *command;
-    uint64_t start_ns;
+    uint64_t start_ns, start_turn; /* clock; loop.turns */
     bool is_give, is_retried;
     char id[26];
 };

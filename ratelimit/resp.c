@@ -187,6 +187,7 @@ int resp_format(struct buf *out, const struct span *args, unsigned count)
     if (len < 0)
         return -ENOMEM;
     buf_add(out, text, (size_t)len);
+    explicit_bzero(text, (size_t)len); /* AUTH */
     redisFreeCommand(text);
     return buf_ok(out) ? 0 : -ENOMEM;
 }
