@@ -45,6 +45,7 @@ struct control {
     unsigned errors, warnings;
     int exit_code;
     bool ready, draining;
+    bool forced; /* SIGHUP: publish even when nothing changed, so that sockets are tried again */
 };
 
 struct control_mail {
@@ -159,7 +160,15 @@ static void control_load(struct control *c)
 
     notify_reloading();
     diags_init(&diags);
-    (void)provider_file_load(c->provider, &diags, &objects);
+    bool changed = provider_file_load(c->provider, &diags, &objects);
+    /* Findings may come and go without a change of objects: then all is told again. */
+    if (!changed && !c->forced && c->generation > 0 && diags.count + c->errors + c->warnings == 0) {
+        objects_unref(objects);
+        diags_fini(&diags);
+        notify_send("READY=1");
+        return;
+    }
+    c->forced = false;
     struct translate_options options = {.from_files = true, .generation = ++c->generation};
     translate(objects, &options, &diags, &model, &statuses);
     objects_unref(objects);
@@ -236,6 +245,7 @@ static void control_on_signal(struct watch *watch, unsigned revents UNUSED)
     while (read(watch->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         switch (info.ssi_signo) {
         case SIGHUP:
+            c->forced = true;
             loop_arm(c->loop, &c->reload_timer, 0);
             break;
         case SIGUSR1:

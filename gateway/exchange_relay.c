@@ -158,10 +158,13 @@ static enum outcome up_reset_outcome(const struct exchange *ex, enum http_error 
         return OUTCOME_UPSTREAM_PROTOCOL;
     if (error == HTTP_ERROR_NO_MEMORY)
         return OUTCOME_OVERLOAD;
+    /* TLS 1.3: a server refuses a client certificate only after the handshake is over for us. */
+    if (error == HTTP_ERROR_TLS && !ex->response_begun)
+        return OUTCOME_TLS_FAILED;
     return ex->response_begun ? OUTCOME_UPSTREAM_TRUNCATED : OUTCOME_UPSTREAM_RESET;
 }
 
-static void up_on_reset(struct http_stream_user *user, struct http_stream *stream UNUSED,
+static void up_on_reset(struct http_stream_user *user, struct http_stream *stream,
                         enum http_error error)
 {
     struct exchange *ex = exchange_of_up(user);
@@ -174,7 +177,9 @@ static void up_on_reset(struct http_stream_user *user, struct http_stream *strea
 
     ex->up = NULL;
     ex->upstream = NULL;
-    ex->upstream_text = http_error_text(error);
+    ex->upstream_text = stream->error_text != NULL && stream->error_text[0] != '\0'
+                            ? stream->error_text
+                            : http_error_text(error);
     exchange_release_endpoint(ex, ex->reused ? CLUSTER_RESULT_OK : CLUSTER_RESULT_RESET);
     if (safe)
         ex->tried = NULL; /* the endpoint is not to blame */

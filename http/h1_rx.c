@@ -211,6 +211,8 @@ enum http_error h1_rx_error(int error)
     switch (error) {
     case -ETIMEDOUT:
         return HTTP_ERROR_WRITE_TIMEOUT;
+    case -EPROTO:
+        return HTTP_ERROR_TLS;
     case -ENOBUFS:
     case -ENOMEM:
         return HTTP_ERROR_NO_MEMORY;

@@ -31,7 +31,8 @@ static const char *const stream_names[] = {
     "none",           "bad_request", "bad_host",        "bad_target",   "bad_framing",
     "bad_chunk",      "method",      "request_timeout", "uri_too_long", "expectation",
     "head_too_large", "coding",      "version",         "bad_response", "truncated",
-    "closed",         "reset",       "write_timeout",   "no_memory",    "gone",
+    "closed",         "reset",       "write_timeout",   "no_memory",    "tls",
+    "gone",
 };
 _Static_assert(ARRAY_COUNT(stream_names) == HTTP_ERROR_COUNT, "one name for each error");
 

@@ -99,15 +99,15 @@ struct http_stream_ops {
 struct http_stream {
     const struct http_stream_ops *ops;
     struct http_stream_user *user; /* NULL until set by the taker */
-    const char *error_text; /* during on_reset: what the conn said of its failure (static), or NULL */
+    /* During on_reset: what the conn said of its failure (static), or NULL. */
+    const char *error_text;
 };
 
 /* Server: a response head, or (status 1xx) an interim one. Client: used by http_client_request
  * only. The session chooses framing from head->content_length and writes Connection,
  * Content-Length, Transfer-Encoding and Date itself; hop-by-hop fields must be gone. end: no body
- * follows (also HEAD, 204, 304; a content_length
- * >= 0 is still announced for HEAD and 304). 0; -errno: the stream will be reset (on_reset
- * follows). */
+ * follows (also HEAD, 204, 304; a content_length of 0 or more is still announced for HEAD and
+ * 304). 0; -errno: the stream will be reset (on_reset follows). */
 static inline MUST_CHECK int http_stream_send_head(struct http_stream *s, struct http_head *head,
                                                    bool end)
 {
