@@ -212,6 +212,7 @@ static void server_request(struct h1_server *s, struct http_head *head)
     s->read = SERVER_READ_BODY;
     s->write = SERVER_WRITE_NONE;
     s->stream.user = NULL;
+    s->stream.error_text = NULL;
     s->rx.active = true;
     h1_rx_begin(&s->rx, head, 0);
     s->owner->ops->on_request(s->owner, &s->stream, head);
@@ -397,6 +398,7 @@ static void server_on_close(struct conn_owner *owner, struct conn *conn, int err
     enum http_error reason = h1_rx_error(error);
     ASSERT(s->rx.conn == conn);
     server_enter(s);
+    s->stream.error_text = conn_error_text(conn);
     server_detach(s, s->error != HTTP_ERROR_NONE ? (enum http_error)s->error : reason);
     server_reset_user(s, (enum http_error)s->error);
     server_leave(s);
