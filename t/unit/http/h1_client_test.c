@@ -95,6 +95,8 @@ static void call_on_reset(struct http_stream_user *user, struct http_stream *str
 {
     struct call *call = call_of(user);
     assert_true(call->alive && stream != NULL);
+    bool conn_failed = error == HTTP_ERROR_RESET;
+    assert_int_equal(stream->error_text != NULL, conn_failed);
     call->alive = false;
     call->reset = error;
     call->untouched = h1_client_is_untouched(app_of_call(call)->client);
