@@ -188,6 +188,7 @@ struct layer *conn_find_layer(const struct conn *conn, const struct layer_ops *o
 void conn_set_rx_mode(struct conn *conn, enum conn_rx_mode mode)
 {
     bool bulk = mode == CONN_RX_BULK;
+    conn->rx_chosen = true;
     if (conn->bulk == bulk)
         return;
     conn->bulk = bulk;

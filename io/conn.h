@@ -91,6 +91,7 @@ void conn_pause_input(struct conn *conn);
 void conn_resume_input(struct conn *conn);
 /* The peer has closed its side and nothing is left to read. */
 bool conn_is_ended(const struct conn *conn);
+/* Until the first call the mode follows the sizes of what arrives. */
 void conn_set_rx_mode(struct conn *conn, enum conn_rx_mode mode);
 
 /* Takes all bytes, borrowed for the call. 0; -EPIPE, -ENOBUFS (no block: the conn fails) ...:

@@ -211,6 +211,18 @@ static void input_pass_end(struct conn *conn)
         conn_up_end(conn);
 }
 
+/* Large receives in a row change to bulk mode, small ones back; conn_rx_update acts on it. */
+static void input_judge(struct conn *conn, size_t len)
+{
+    enum { TO_BULK = 16, TO_INTERACTIVE = 8 };
+    bool full = len >= CONN_RX_FULL;
+    conn->rx_streak = (uint8_t)(full != conn->bulk ? conn->rx_streak + 1 : 0);
+    if (conn->rx_streak >= (conn->bulk ? TO_INTERACTIVE : TO_BULK)) {
+        conn->bulk = !conn->bulk;
+        conn->rx_streak = 0;
+    }
+}
+
 void conn_receive(struct conn *conn, struct span data)
 {
     conn->bytes_in += data.len;
@@ -220,6 +232,8 @@ void conn_receive(struct conn *conn, struct span data)
     }
     if (conn->torn || conn->error)
         return;
+    if (!conn->rx_chosen)
+        input_judge(conn, data.len);
     if (conn->stash_len > 0 || input_blocked(conn)) {
         if (stash_add(conn, data) < 0)
             conn_fail(conn, -ENOBUFS, "out of buffer memory");

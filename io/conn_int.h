@@ -14,6 +14,7 @@
 
 #define CONN_SMALL_WRITE 4096u /* up to here output is gathered */
 #define CONN_INPUT_FULL 32768u /* kept bytes at which receiving stops */
+#define CONN_RX_FULL 4096u /* a receive of this size or more speaks for bulk */
 #define CONN_LINGER_BYTES 65536u
 #define CONN_LINGER_NS NS_PER_S
 #define CONN_WRITE_TIMEOUT_NS (30 * NS_PER_S)
@@ -50,6 +51,8 @@ struct conn {
     bool tx_shut, tx_shut_done; /* half-close asked for; done */
     bool closing, linger, lingering, torn;
     bool bulk; /* rx mode */
+    bool rx_chosen; /* by the owner; else it follows what arrives */
+    uint8_t rx_streak; /* receives in a row that speak for the other mode */
     bool reserved_tail; /* conn_reserve gave room in the last block */
 
     /* Input: the window that the owner sees, and raw bytes that came while it did not want any. */

@@ -24,7 +24,6 @@
 
 #define PIPE_SIZE (256 * 1024)
 #define FULL_RECEIVES 8u /* in a row: bulk mode */
-#define FULL_SIZE 4096u
 #define SPLICE_AFTER (256u * 1024)
 #define SPLICE_CHUNK (16u * 1024)
 #define SMALL_SPLICE 4096u
@@ -229,7 +228,7 @@ void relay_splice_consider(struct relay_flow *flow, size_t len)
 {
     struct conn *from = flow->from;
     if (!from->bulk) {
-        flow->full = (uint8_t)(len >= FULL_SIZE ? flow->full + 1 : 0);
+        flow->full = (uint8_t)(len >= CONN_RX_FULL ? flow->full + 1 : 0);
         if (flow->full < FULL_RECEIVES)
             return;
         flow->full = 0;

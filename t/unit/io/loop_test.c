@@ -4,10 +4,15 @@
 #include "io_fixture.h"
 
 #include <dirent.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "io/mailbox.h"
 
@@ -420,6 +425,52 @@ static void test_choose(void **state)
     assert_true(strncmp(reason, "epoll (", 7) == 0);
 }
 
+/* As in a container with the usual profile: io_uring_setup gives EPERM. */
+static int choose_without_ring(char *reason, size_t size)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = ARRAY_COUNT(code), .filter = code};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+        return 77;
+    enum loop_engine engine = LOOP_ENGINE_AUTO;
+    if (loop_engine_choose(LOOP_ENGINE_URING, &engine, reason, size) != -ENOTSUP)
+        return 1;
+    if (loop_engine_choose(LOOP_ENGINE_AUTO, &engine, reason, size) != 0)
+        return 2;
+    return engine == LOOP_ENGINE_EPOLL ? 0 : 3;
+}
+
+static void test_choose_under_seccomp(void **state)
+{
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        char reason[256] = "";
+        int rc = choose_without_ring(reason, sizeof(reason));
+        _exit(write(fds[1], reason, sizeof(reason)) == sizeof(reason) ? rc : 4);
+    }
+    int status;
+    char reason[256];
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        skip(); /* no seccomp here */
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(read(fds[0], reason, sizeof(reason)), sizeof(reason));
+    assert_non_null(strstr(reason, "epoll (io_uring_setup: EPERM"));
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
 /* The kernel's helper threads mean that an operation went the slow way. */
 static void test_no_helper_threads(void **state)
 {
@@ -444,6 +495,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choose),
+        cmocka_unit_test(test_choose_under_seccomp),
         cmocka_unit_test(test_tasks),
         cmocka_unit_test(test_run_and_stop),
         cmocka_unit_test(test_watch),
