@@ -4,6 +4,7 @@
 #include "base/metric.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/hmap.h"
@@ -158,10 +159,12 @@ static struct metric_series *series_new(const struct metric_info *info, const ch
     return series;
 }
 
-struct metric_series *metric_series_get(enum metric_family_id family,
+/* Making a series is rare (once a rule and class of status); finding one is not on any path. */
+static pthread_mutex_t series_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct metric_series *series_get(enum metric_family_id family,
                                         const char *const *label_values)
 {
-    ASSERT(family < METRIC_FAMILY_COUNT);
     const struct metric_info *info = &family_info[family];
     struct family_state *state = &families[family];
     if (state->series.buckets == NULL)
@@ -188,6 +191,16 @@ struct metric_series *metric_series_get(enum metric_family_id family,
         __atomic_store_n(&state->first, series, __ATOMIC_RELEASE);
     }
     buf_fini(&text);
+    return series;
+}
+
+struct metric_series *metric_series_get(enum metric_family_id family,
+                                        const char *const *label_values)
+{
+    ASSERT(family < METRIC_FAMILY_COUNT);
+    pthread_mutex_lock(&series_lock);
+    struct metric_series *series = series_get(family, label_values);
+    pthread_mutex_unlock(&series_lock);
     return series;
 }
 

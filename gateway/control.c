@@ -4,6 +4,7 @@
 #include "gateway/control.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -38,7 +39,7 @@ struct control {
     struct access_sink *sink;
     struct listener_set *listeners;
     struct snapshot *snapshot; /* newest; one reference is ours */
-    struct statuses *statuses;
+    struct statuses *statuses; /* of the newest, until every worker has it */
     struct addr_range *trusted;
     unsigned trusted_count;
     uint64_t generation;
@@ -81,9 +82,12 @@ static void control_on_ack(struct mail *mail)
     free(m);
     if (generation != c->generation || ++c->acks < c->workers_started)
         return;
-    if (c->options.status_dir != NULL && c->statuses != NULL &&
+    if (c->options.status_dir != NULL &&
         statuses_write(c->statuses, c->options.status_dir, &err) != 0)
         log_event(LOG_LEVEL_WARN, "cannot write status files", LOG_STR("reason", err.text));
+    statuses_free(c->statuses);
+    c->statuses = NULL;
+    malloc_trim(0); /* what reading and translating took, tens of megabytes for 10,000 routes */
     if (!c->ready && c->snapshot->ports_count > 0 && !c->draining) {
         c->ready = true;
         notify_send("READY=1\nSTATUS=serving");

@@ -76,8 +76,8 @@ enum exchange_verdict exchange_step_route(struct exchange *ex)
         return fail(ex, OUTCOME_NO_ROUTE);
     ex->rule_index = ex->match.rule->id;
     ex->rule = &ex->port->rules[ex->rule_index];
-    if (ex->rule->request_timeout_ns != 0)
-        ex->total_deadline_ns = ex->start_ns + ex->rule->request_timeout_ns;
+    if (ex->rule->route_rule->conf->request_timeout_ns != 0)
+        ex->total_deadline_ns = ex->start_ns + ex->rule->route_rule->conf->request_timeout_ns;
     return next(ex, EXCHANGE_STEP_LIMIT);
 }
 
@@ -169,7 +169,8 @@ static bool rewrite(struct exchange *ex, const struct url_program *url)
 
 enum exchange_verdict exchange_step_filter_request(struct exchange *ex)
 {
-    const struct filter_program *filters = &ex->rule->filters;
+    static const struct filter_program none;
+    const struct filter_program *filters = ex->rule->filters != NULL ? ex->rule->filters : &none;
 
     if (filters->redirect.present)
         return redirect(ex, &filters->redirect);
@@ -214,7 +215,7 @@ enum exchange_verdict exchange_step_pick(struct exchange *ex)
         return fail(ex, OUTCOME_NO_ENDPOINT);
     ex->attempts++;
     ex->attempt_deadline_ns =
-        ex->rule->backend_timeout_ns != 0 ? loop->clock.mono_ns + ex->rule->backend_timeout_ns : 0;
+        conf->backend_timeout_ns != 0 ? loop->clock.mono_ns + conf->backend_timeout_ns : 0;
     ex->upstream_addr = *upstream_host_addr(ex->endpoint->user);
     return next(ex, EXCHANGE_STEP_CONNECT);
 }
@@ -350,7 +351,7 @@ enum exchange_verdict exchange_step_head_back(struct exchange *ex)
     http_head_remove_hop_by_hop(response);
     if ((ex->backend_filters != NULL &&
          !rule_headers_apply(&ex->backend_filters->response, response)) ||
-        !rule_headers_apply(&ex->rule->filters.response, response))
+        (ex->rule->filters != NULL && !rule_headers_apply(&ex->rule->filters->response, response)))
         return fail(ex, OUTCOME_OVERLOAD);
     ex->head_deadline_ns = 0;
     ex->response_begun = true;

@@ -4,6 +4,7 @@
 #include "gateway/rule.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static struct header_op header_op_make(int type, struct span name, struct span value)
 {
@@ -72,17 +73,26 @@ void rule_compile(struct rule *rule, const struct route_rule *route_rule, struct
     bool any = false;
 
     *rule = (struct rule){.route_rule = route_rule};
-    rule->request_timeout_ns = conf->request_timeout_ns;
-    rule->backend_timeout_ns = conf->backend_timeout_ns;
-    filter_program_compile(&rule->filters, conf->filters, conf->filters_count, arena);
+    if (conf->filters_count > 0) {
+        struct filter_program *filters = arena_new(arena, struct filter_program);
+        if (filters != NULL)
+            filter_program_compile(filters, conf->filters, conf->filters_count, arena);
+        rule->filters = filters;
+    }
     for (unsigned i = 0; i < conf->backends_count; i++)
         any |= conf->backends[i].filters_count > 0;
     if (!any)
         return;
-    rule->backend_filters = arena_array(arena, struct filter_program, conf->backends_count);
-    for (unsigned i = 0; rule->backend_filters != NULL && i < conf->backends_count; i++)
-        filter_program_compile(&rule->backend_filters[i], conf->backends[i].filters,
-                               conf->backends[i].filters_count, arena);
+    struct filter_program *each = arena_array(arena, struct filter_program, conf->backends_count);
+    for (unsigned i = 0; each != NULL && i < conf->backends_count; i++)
+        filter_program_compile(&each[i], conf->backends[i].filters, conf->backends[i].filters_count,
+                               arena);
+    rule->backend_filters = each;
+}
+
+void rule_fini(struct rule *rule)
+{
+    free(rule->series);
 }
 
 /* Spans of the model are followed by a NUL (arena_copy), but not those that
@@ -119,7 +129,7 @@ static COLD struct metric_series *rule_series(const struct rule *rule, unsigned 
 }
 
 /* Two workers may make the same series at once: metric_series_get gives both the same one. */
-static struct metric_series *rule_series_once(struct rule *rule, struct metric_series **slot,
+static struct metric_series *rule_series_once(const struct rule *rule, struct metric_series **slot,
                                               unsigned code_class)
 {
     struct metric_series *series = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
@@ -130,11 +140,24 @@ static struct metric_series *rule_series_once(struct rule *rule, struct metric_s
     return series;
 }
 
+static COLD struct rule_series *rule_series_new(struct rule *rule)
+{
+    struct rule_series *fresh = xcalloc(1, sizeof(*fresh)), *old = NULL;
+    if (__atomic_compare_exchange_n(&rule->series, &old, fresh, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE))
+        return fresh;
+    free(fresh); /* another worker was first */
+    return old;
+}
+
 void rule_observe(struct rule *rule, unsigned status, uint64_t duration_ns)
 {
     unsigned code_class = status / 100 < RULE_CODE_CLASSES ? status / 100 : 0;
-    metric_series_add(rule_series_once(rule, &rule->requests[code_class], code_class), 1);
-    metric_series_observe(rule_series_once(rule, &rule->seconds, RULE_CODE_CLASSES), duration_ns);
+    struct rule_series *s = __atomic_load_n(&rule->series, __ATOMIC_ACQUIRE);
+    if (UNLIKELY(s == NULL))
+        s = rule_series_new(rule);
+    metric_series_add(rule_series_once(rule, &s->requests[code_class], code_class), 1);
+    metric_series_observe(rule_series_once(rule, &s->seconds, RULE_CODE_CLASSES), duration_ns);
 }
 
 bool rule_headers_apply(const struct header_program *program, struct http_head *head)

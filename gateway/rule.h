@@ -37,17 +37,21 @@ struct filter_program {
 
 #define RULE_CODE_CLASSES 6 /* 1xx .. 5xx by index 1-5; 0: no response */
 
+/* Made when the rule serves its first request: most rules of a large configuration never do. */
+struct rule_series {
+    struct metric_series *requests[RULE_CODE_CLASSES], *seconds; /* made at first use, atomic */
+};
+
 struct rule {
     const struct route_rule *route_rule;
-    struct filter_program filters;
-    struct filter_program *backend_filters; /* by backend, NULL when no backend has any */
-    uint64_t request_timeout_ns, backend_timeout_ns; /* 0: none */
-    struct metric_series *requests[RULE_CODE_CLASSES],
-        *seconds; /* made at first use, relaxed atomics */
+    const struct filter_program *filters; /* NULL: none */
+    const struct filter_program *backend_filters; /* by backend, NULL when no backend has any */
+    struct rule_series *series; /* atomic; NULL until first use */
 };
 
 /* Compiles into the arena. */
 void rule_compile(struct rule *rule, const struct route_rule *route_rule, struct arena *arena);
+void rule_fini(struct rule *rule);
 /* Counts one finished request. Any worker. */
 void rule_observe(struct rule *rule, unsigned status, uint64_t duration_ns);
 /* Applies header operations; false: out of arena or fields. */

@@ -185,6 +185,11 @@ void snapshot_free(struct snapshot *snapshot)
 {
     ASSERT(snapshot->refs == 0);
     for (unsigned i = 0; i < snapshot->ports_count; i++) {
+        uint32_t rules = snapshot->ports[i].routes != NULL
+                             ? route_table_rules_count(snapshot->ports[i].routes)
+                             : 0;
+        for (uint32_t j = 0; j < rules; j++)
+            rule_fini(&snapshot->ports[i].rules[j]);
         route_table_free(snapshot->ports[i].routes);
         tls_server_spec_free(snapshot->ports[i].tls);
     }

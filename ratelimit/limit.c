@@ -4,16 +4,11 @@
 #include "ratelimit/limit.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/metric.h"
 #include "base/panic.h"
 #include "io/addr.h"
-
-/* Series are made when a worker adopts a model, and metric.h wants one thread at a
- * time there. Nothing but this folder touches these families. */
-static pthread_mutex_t series_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static const char *const decision_names[LIMIT_DECISION_COUNT] = {
     [LIMIT_DECISION_OK] = "ok",
@@ -33,12 +28,10 @@ static void series_init(struct limit *limit)
 {
     char *policy = xasprintf("%.*s", SPAN_ARG(limit->model->policy));
     char *rule = xasprintf("%.*s", SPAN_ARG(limit->model->rule->name));
-    pthread_mutex_lock(&series_lock);
     for (unsigned i = 0; i < LIMIT_DECISION_COUNT; i++) {
         const char *labels[] = {policy, rule, decision_names[i]};
         limit->decisions[i] = metric_series_get(METRIC_FAMILY_RATELIMIT_DECISIONS, labels);
     }
-    pthread_mutex_unlock(&series_lock);
     free(rule);
     free(policy);
 }
