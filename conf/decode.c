@@ -176,8 +176,8 @@ static bool check_string(struct decode *decode, const struct decode_field *field
     if (wanted == NULL)
         return true;
     struct diag *diag = decode_report(decode, DIAG_FORMAT, node, NULL);
-    diag_message(diag, "\"%.*s\" must %s", (int)MIN(len, (size_t)100), len > 0 ? node->text.ptr : "",
-                 wanted);
+    diag_message(diag, "\"%.*s\" must %s", (int)MIN(len, (size_t)100),
+                 len > 0 ? node->text.ptr : "", wanted);
     return false;
 }
 
@@ -304,7 +304,8 @@ static void field_duration(struct decode *decode, const struct decode_field *fie
     if (decode_duration(node->text, &ns) != 0) {
         struct diag *diag = decode_report(decode, DIAG_FORMAT, node, NULL);
         diag_message(diag, "\"%.*s\" must be a duration: numbers with unit h, m, s or ms, as 1m30s",
-                     (int)MIN(node->text.len, (size_t)60), node->text.len > 0 ? node->text.ptr : "");
+                     (int)MIN(node->text.len, (size_t)60),
+                     node->text.len > 0 ? node->text.ptr : "");
         return;
     }
     if (ns < field->min || (field->max > 0 && ns > field->max)) {

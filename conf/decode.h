@@ -68,8 +68,8 @@ struct decode_table {
         .fields = (list), .count = ARRAY_COUNT(list), __VA_ARGS__                                  \
     }
 
-/* Reads the files that Secrets and ConfigMaps name. is_private: refuse what others may read. *ret lives
- * in the arena. 0 or -errno with reterr. */
+/* Reads the files that Secrets and ConfigMaps name. *ret lives in the arena. 0 or -errno with
+ * reterr; -EPERM: a private key that other users may read. */
 struct decode_files {
     int (*read)(const struct decode_files *files, struct span path, struct arena *arena,
                 struct span *ret, struct err *reterr);
@@ -102,7 +102,8 @@ void decode_table(struct decode *decode, const struct decode_table *table,
 void decode_field(struct decode *decode, const struct decode_field *field,
                   const struct doc_node *node, void *out);
 void decode_pos(struct decode *decode, struct conf_pos *slot, struct conf_pos pos);
-/* Reports a finding at node. name: a field below the current path, NULL: none. Returns the diag for a hint. */
+/* Reports a finding at node. name: a field below the current path, NULL: none. Returns the diag for
+ * message and hint. */
 struct diag *decode_report(struct decode *decode, enum diag_code code,
                            const struct doc_node *node, const char *name);
 /* Says that a string must be in quotes, a number must not, and so on. false: wrong type. */

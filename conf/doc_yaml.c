@@ -74,8 +74,8 @@ static int duplicate_error(const struct build *b, const struct doc_node *first,
                            const struct doc_node *second)
 {
     return err_set_at(b->reterr, -EEXIST, second->key_pos.line, second->key_pos.column,
-                      "key \"%.*s\" is here twice, first in line %u", (int)MIN(second->key.len, (size_t)80),
-                      second->key.ptr, first->key_pos.line);
+                      "key \"%.*s\" is here twice, first in line %u",
+                      (int)MIN(second->key.len, (size_t)80), second->key.ptr, first->key_pos.line);
 }
 
 /* Small maps are compared pair by pair; big ones are sorted, so that no text is quadratic. */

@@ -33,7 +33,7 @@ const struct conf_object *const *objects_slices(const struct objects *set, struc
 /* Objects in the set, of all kinds. */
 unsigned objects_count(const struct objects *set);
 
-/* Zeroed but for kind and refs (1). The caller calls arena_init before it allocates in obj->arena. */
+/* Zeroed but for kind and refs (1). The caller calls arena_init before it uses obj->arena. */
 struct conf_object *conf_object_new(enum conf_kind kind);
 struct conf_object *conf_object_ref(struct conf_object *obj);
 void conf_object_unref(struct conf_object *obj); /* NULL is ignored; also unrefs obj->source */

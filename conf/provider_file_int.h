@@ -91,11 +91,13 @@ void provider_file_scan(struct provider_file *provider, struct provider_found **
                         unsigned *ret_count);
 /* Drops the watches that the last walk and load did not ask for. */
 void provider_file_trim_watches(struct provider_file *provider);
-/* Watches all of the directory that symbolic links of path lead to; with_own: and the one it is in. */
+/* Watches all of the directory that symbolic links of path lead to; with_own: and the one that path
+ * is in. */
 void provider_file_watch_target(struct provider_file *provider, const char *path, bool with_own);
 /* Takes what inotify has. True when something that matters changed. */
 bool provider_file_drain(struct provider_file *provider);
-/* The whole file on the heap, followed by a NUL. -EFBIG: over max; -EISDIR: no regular file; else -errno. */
+/* The whole file on the heap, followed by a NUL. -EFBIG: over max; -EISDIR: no regular file; else
+ * -errno of the system. */
 MUST_CHECK int provider_file_read(int fd, size_t max, char **ret, size_t *ret_len,
                                   struct stat *ret_stat);
 

@@ -194,7 +194,8 @@ static void decode_again(const struct schema_input *input, const struct decode *
                          struct schema_output *ret)
 {
     struct conf_object *obj = ret->object;
-    size_t size = arena_bytes(first->arena) + sizeof(struct arena_chunk) + 16;
+    /* Alignment, and the red zone of the empty allocation below in sanitizer builds. */
+    size_t size = arena_bytes(first->arena) + sizeof(struct arena_chunk) + 48;
     arena_init(&obj->arena, MAX(size, (size_t)256), 0, NULL);
     /* The first allocation makes the chunk that positions are counted from. */
     if (arena_alloc(&obj->arena, 0) == NULL)

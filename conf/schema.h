@@ -26,10 +26,10 @@ struct schema_output {
     unsigned pos_count;
 };
 
-/* 0: see *ret; -ENOENT: kind is none of ours, nothing reported; -EINVAL: no Kubernetes object, reported.
- * Control thread. */
+/* 0: see *ret; -ENOENT: kind is none of ours, nothing reported; -EINVAL: no Kubernetes object,
+ * reported. Control thread. */
 MUST_CHECK int schema_decode(const struct schema_input *input, struct schema_output *ret);
-/* Moves every position of an object that schema_decode made. Control thread only, like its readers. */
+/* Moves every position of an object that schema_decode made. Control thread, like its readers. */
 void schema_shift(struct schema_output *output, int64_t lines);
 /* Frees pos_slots and the reference. */
 void schema_output_fini(struct schema_output *output);

@@ -95,8 +95,8 @@ const char *schema_is_label(struct span text)
 
 const char *schema_is_subdomain(struct span text)
 {
-    return is_subdomain(text) ? NULL : "be labels of a-z, 0-9 and - separated by dots, 253 bytes at "
-                                       "most";
+    return is_subdomain(text) ? NULL : "be labels of a-z, 0-9 and - separated by dots, "
+                                       "253 bytes at most";
 }
 
 const char *schema_is_group(struct span text)
@@ -206,7 +206,8 @@ static void ref_check(struct decode *decode, const struct doc_node *node, void *
     }
 #define REF_PORT                                                                                   \
     {                                                                                              \
-        .name = "port", .type = DECODE_INT, .at = DECODE_AT(conf_ref, port), .min = 1, .max = 65535 \
+        .name = "port", .type = DECODE_INT, .at = DECODE_AT(conf_ref, port), .min = 1,             \
+        .max = 65535                                                                               \
     }
 
 static const struct decode_field parent_fields[] = {

@@ -188,8 +188,8 @@ static void listener_check(struct decode *decode, const struct doc_node *node, v
     if (listener->tls.present && !listener->tls.passthrough &&
         listener->tls.certificate_refs_count == 0 && listener->tls.options_count == 0)
         schema_rule(decode, node, "tls", "needs certificateRefs when its mode is Terminate");
-    if (listener->from == CONF_FROM_SELECTOR && doc_find(doc_find(doc_find(node, "allowedRoutes"),
-                                                                  "namespaces"), "selector") == NULL)
+    const struct doc_node *namespaces = doc_find(doc_find(node, "allowedRoutes"), "namespaces");
+    if (listener->from == CONF_FROM_SELECTOR && doc_is_null(doc_find(namespaces, "selector")))
         schema_rule(decode, node, "allowedRoutes", "from: Selector needs a selector");
 }
 
@@ -301,7 +301,8 @@ static void listeners_check(struct decode *decode, const struct doc_node *node,
             if (a->name.len > 0 && span_equal(a->name, b->name))
                 schema_rule(decode, node, "listeners", "[%u] and [%u] have the same name \"%.*s\"",
                             j, i, SPAN_ARG(a->name));
-            else if (a->port != 0 && a->port == b->port && span_equal(a->protocol_text, b->protocol_text) &&
+            else if (a->port != 0 && a->port == b->port &&
+                     span_equal(a->protocol_text, b->protocol_text) &&
                      span_equal(a->hostname, b->hostname))
                 schema_rule(decode, node, "listeners",
                             "[%u] and [%u] have the same port, protocol and hostname", j, i);

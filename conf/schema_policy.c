@@ -216,19 +216,36 @@ static void precision_decode(struct decode *decode, const struct doc_node *node,
     if (index == 0)
         return;
     struct diag *diag = decode_report(decode, DIAG_PRECISION, node, NULL);
-    diag_message(diag, "%s is not served by this version: Strict is used, one round trip a decision",
+    diag_message(diag,
+                 "%s is not served by this version: Strict is used, one round trip a decision",
                  words[index]);
+}
+
+/* Without quotes Off is a boolean in YAML; everybody writes it so, and it can mean nothing else. */
+static bool is_off(const struct doc_node *node)
+{
+    return node->type == DOC_SCALAR && span_equal_fold(node->text, SPAN_LIT("off"));
 }
 
 static void standard_decode(struct decode *decode, const struct doc_node *node, void *out)
 {
     static const char *const words[] = {"Draft10", "Off", NULL};
-    ((struct conf_limit_rule *)out)->headers = schema_word(decode, node, words) == 0;
+    struct conf_limit_rule *rule = out;
+    rule->headers = !is_off(node) && schema_word(decode, node, words) == 0;
+}
+
+static void legacy_decode(struct decode *decode, const struct doc_node *node, void *out)
+{
+    (void)out;
+    if (is_off(node))
+        return;
+    struct diag *diag = decode_report(decode, DIAG_FIELD_UNSERVED, node, NULL);
+    diag_message(diag, "is not served by this version: only Off is, and it is the default");
 }
 
 static const struct decode_field headers_fields[] = {
     {.name = "standard", .type = DECODE_FN, .fn = standard_decode},
-    {.name = "legacy", .type = DECODE_UNSERVED},
+    {.name = "legacy", .type = DECODE_FN, .fn = legacy_decode},
 };
 static const struct decode_table headers_table = DECODE_TABLE(headers_fields);
 
