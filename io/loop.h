@@ -30,6 +30,8 @@ struct loop_options {
     uint64_t seed; /* of rand; 0: from the kernel */
     /* io_uring queue sizes, 0: 1024 and 8192; small ones for tests */
     unsigned ring_entries, cq_entries;
+    /* io_uring: receive by readiness, as on kernels where the better way is missing. */
+    bool rx_poll;
 };
 
 /* Work put off to the end of the current turn (or the next one when added by such work). */

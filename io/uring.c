@@ -391,8 +391,13 @@ static void watch_end(struct engine *engine, struct watch *watch)
 static void uring_free(struct engine *engine)
 {
     struct uring *uring = uring_of(engine);
-    if (uring->ring.ring_fd >= 0)
+    if (uring->ring.ring_fd >= 0) {
+        /* Descriptors whose closing was asked for in the last turn. */
+        unsigned submit = sq_flush(&uring->ring);
+        if (submit > 0)
+            (void)ring_enter(uring, submit, 0, 0); /* the exit that follows ends the rest */
         io_uring_queue_exit(&uring->ring);
+    }
     bufring_fini(&uring->bufring);
     free(uring->aside);
     free(uring->msgs);
@@ -487,8 +492,8 @@ int uring_new(struct loop *loop, const struct loop_options *options, struct engi
     }
     uring->reg_fd = io_uring_register_ring_fd(&uring->ring) == 1;
     unsigned buffers = options->rx_buffers ? options->rx_buffers : RX_BUFFERS;
-    uring->multishot =
-        kernel_is_fair() && bufring_init(&uring->bufring, uring->ring.ring_fd, buffers) == 0;
+    uring->multishot = !options->rx_poll && kernel_is_fair() &&
+                       bufring_init(&uring->bufring, uring->ring.ring_fd, buffers) == 0;
     *ret = &uring->engine;
     return 0;
 }

@@ -632,6 +632,7 @@ int main(void)
         cmocka_unit_test(test_close_is_seen),
         cmocka_unit_test(test_reserve_and_commit),
         cmocka_unit_test(test_out_of_blocks),
+        cmocka_unit_test(test_no_helper_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,25 +23,39 @@
 #include "io/conn.h"
 #include "io/loop.h"
 
-/* The engines a test runs on; io_uring is left out where it is refused. */
-static inline int fixture_engines(enum loop_engine engines[2])
+/* What a test runs on: both engines, and io_uring as on older kernels. */
+struct fixture_variant {
+    enum loop_engine engine;
+    bool rx_poll;
+};
+
+static bool fixture_rx_poll;
+
+/* io_uring is left out where it is refused. */
+static inline size_t fixture_variants(struct fixture_variant variants[3])
 {
     char reason[256];
     enum loop_engine chosen;
-    int count = 0;
-    engines[count++] = LOOP_ENGINE_EPOLL;
-    if (loop_engine_choose(LOOP_ENGINE_URING, &chosen, reason, sizeof(reason)) == 0)
-        engines[count++] = LOOP_ENGINE_URING;
-    else
+    size_t count = 0;
+    variants[count++] = (struct fixture_variant){.engine = LOOP_ENGINE_EPOLL};
+    if (loop_engine_choose(LOOP_ENGINE_URING, &chosen, reason, sizeof(reason)) == 0) {
+        variants[count++] = (struct fixture_variant){.engine = LOOP_ENGINE_URING};
+        variants[count++] =
+            (struct fixture_variant){.engine = LOOP_ENGINE_URING, .rx_poll = true};
+    } else {
         print_message("io_uring is not tested: %s\n", reason);
+    }
     return count;
 }
 
-#define FIXTURE_EACH_ENGINE(engine)                                                                \
-    enum loop_engine engines_[2];                                                                  \
-    int engine_count_ = fixture_engines(engines_);                                                 \
-    for (int at_ = 0; at_ < engine_count_; at_++)                                                  \
-        for (enum loop_engine engine = engines_[at_], *once_ = &engine; once_; once_ = NULL)
+#define FIXTURE_EACH_ENGINE(engine_name)                                                           \
+    struct fixture_variant variants_[3];                                                           \
+    size_t variant_count_ = fixture_variants(variants_);                                           \
+    for (size_t at_ = 0; at_ < variant_count_; at_++)                                              \
+        for (enum loop_engine engine_name = (fixture_rx_poll = variants_[at_].rx_poll,             \
+                                             variants_[at_].engine),                               \
+                              *once_ = &engine_name;                                               \
+             once_; once_ = NULL)
 
 static inline struct loop *fixture_loop_with(struct loop_options options)
 {
@@ -48,6 +63,7 @@ static inline struct loop *fixture_loop_with(struct loop_options options)
     struct err err = {0};
     if (options.conns_max == 0)
         options.conns_max = 4096;
+    options.rx_poll = fixture_rx_poll;
     int rc = loop_new(&loop, &options, &err);
     if (rc < 0)
         print_message("loop_new: %s\n", err.text);
@@ -213,6 +229,26 @@ static inline struct acceptor *fixture_pair(struct loop *loop, struct recorder *
     *client = fixture_connect(&addr);
     FIXTURE_UNTIL(loop, rec->conn);
     return acceptor;
+}
+
+/* The kernel's helper threads mean that an operation went the slow way. The last test of a file. */
+static inline void test_no_helper_threads(void **state)
+{
+    (void)state;
+    DIR *dir = opendir("/proc/self/task");
+    assert_non_null(dir);
+    struct dirent *entry;
+    while ((entry = readdir(dir))) {
+        char path[300], name[64] = "";
+        (void)snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
+        FILE *file = fopen(path, "re");
+        if (!file)
+            continue;
+        if (fgets(name, sizeof(name), file) && strncmp(name, "iou-wrk", 7) == 0)
+            fail_msg("helper thread %s", name);
+        (void)fclose(file);
+    }
+    (void)closedir(dir);
 }
 
 /* Nothing of the loop may be left behind: conns, blocks and memory are asserted by loop_free. */

@@ -182,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layer),
         cmocka_unit_test(test_layer_pushed_over_input),
+        cmocka_unit_test(test_no_helper_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

