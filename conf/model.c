@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
-#include "conf/translate.h"
+#include "conf/model.h"
 
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "conf/translate.h"
 
 void model_free(struct model *model)
 {

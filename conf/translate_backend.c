@@ -59,7 +59,8 @@ static int fail_grant(struct translation *tr, const struct conf_ref *ref,
     struct diag *diag = fail(tr, ref, site, DIAG_REF_NOT_PERMITTED, "RefNotPermitted");
     told(site, diag, "namespace");
     diag_message(diag,
-                 "no ReferenceGrant in namespace \"%.*s\" lets a %s of \"%.*s\" use %.*s \"%.*s\"",
+                 "no ReferenceGrant in namespace \"%.*s\" lets kind %s of \"%.*s\" use %.*s "
+                 "\"%.*s\"",
                  SPAN_ARG(ref->ns), conf_kind_name(site->object->kind), SPAN_ARG(site->object->ns),
                  SPAN_ARG(ref->kind), SPAN_ARG(ref->name));
     return fail_end(tr, diag, "RefNotPermitted", unresolved);

@@ -58,7 +58,7 @@ static const struct conf_object *find(struct translation *tr, const struct tr_ce
     } else if (!refs_is_permitted(&tr->refs, &from, &to, ref->name)) {
         diag = fail(tr, request, index, "RefNotPermitted", unresolved);
         diag_message(diag,
-                     "no ReferenceGrant in namespace \"%.*s\" lets a %s of \"%.*s\" use %s "
+                     "no ReferenceGrant in namespace \"%.*s\" lets kind %s of \"%.*s\" use %s "
                      "\"%.*s\"",
                      SPAN_ARG(ns), conf_kind_name(request->from->kind), SPAN_ARG(from.ns),
                      conf_kind_name(wanted), SPAN_ARG(ref->name));

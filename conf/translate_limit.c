@@ -49,7 +49,7 @@ static const struct conf_object *look_up(struct translation *tr, const struct lo
         translate_suggest(tr, diag, lookup->kind, ns, ref->name);
     } else {
         diag_message(diag,
-                     "no ReferenceGrant in namespace \"%.*s\" lets a %s of \"%.*s\" use %s "
+                     "no ReferenceGrant in namespace \"%.*s\" lets kind %s of \"%.*s\" use %s "
                      "\"%.*s\"",
                      SPAN_ARG(ns), conf_kind_name(lookup->from->kind), SPAN_ARG(from.ns),
                      conf_kind_name(lookup->kind), SPAN_ARG(ref->name));
