@@ -346,7 +346,7 @@ static void test_symlink_swap(void **state)
 
 #define SECRET_FILES                                                                               \
     "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata:\n  name: s\n"                \
-    "  annotations:\n"                                                                              \
+    "  annotations:\n"                                                                             \
     "    ringgate.dev/files: '{\"tls.crt\": \"pem/c.pem\", \"tls.key\": \"pem/k.pem\"}'\n"
 #define KEY "-----BEGIN PRIVATE KEY-----\n"
 
