@@ -25,7 +25,6 @@
 #define SQ_ENTRIES 1024u
 #define CQ_ENTRIES 8192u
 #define RX_BUFFERS 256u
-#define BATCH 128u
 
 _Static_assert(OP_BUFFER == IORING_CQE_F_BUFFER && OP_MORE == IORING_CQE_F_MORE,
                "op.h passes these on as they are");
@@ -89,7 +88,7 @@ static void put_aside(struct uring *uring)
     struct io_uring_cqe *cqe;
     while (io_uring_peek_cqe(&uring->ring, &cqe) == 0 && cqe) {
         if (uring->aside_count == uring->aside_max) {
-            uring->aside_max = MAX(uring->aside_max * 2, BATCH);
+            uring->aside_max = MAX(uring->aside_max * 2, URING_BATCH);
             uring->aside = xrealloc(uring->aside, uring->aside_max * sizeof(*uring->aside));
         }
         uring->aside[uring->aside_count++] = *cqe;
@@ -146,24 +145,26 @@ static void dispatch_one(const struct io_uring_cqe *cqe)
 static void dispatch(struct engine *engine)
 {
     struct uring *uring = uring_of(engine);
-    struct io_uring_cqe batch[BATCH], *cqes[BATCH];
-    /* Only what is here now: callbacks cannot add completions, but submitting for want of room
-     * can. */
+    struct io_uring_cqe *cqes[URING_BATCH];
+    /* Only what is here now: callbacks cannot add completions, but submitting for want of room can. */
     unsigned left = io_uring_cq_ready(&uring->ring);
     for (unsigned i = 0; i < uring->aside_count; i++) {
         struct io_uring_cqe cqe = uring->aside[i]; /* the array may move */
+        uring->aside[i].user_data = 0;
         dispatch_one(&cqe);
     }
     uring->aside_count = 0;
     while (left > 0) {
-        unsigned n = io_uring_peek_batch_cqe(&uring->ring, cqes, MIN(left, BATCH));
+        unsigned n = io_uring_peek_batch_cqe(&uring->ring, cqes, MIN(left, URING_BATCH));
         if (n == 0)
             break;
         for (unsigned i = 0; i < n; i++)
-            batch[i] = *cqes[i];
+            uring->batch[i] = *cqes[i];
         io_uring_cq_advance(&uring->ring, n);
-        for (unsigned i = 0; i < n; i++)
-            dispatch_one(&batch[i]);
+        uring->batch_count = n;
+        for (uring->batch_at = 0; uring->batch_at < n;)
+            dispatch_one(&uring->batch[uring->batch_at++]);
+        uring->batch_at = uring->batch_count = 0;
         left -= n;
     }
     if (uring->multishot)
@@ -326,13 +327,30 @@ static void accept_start(struct listener *listener)
     io_uring_sqe_set_data(sqe, &listener->op);
 }
 
+static void collect_accepted(struct listener *listener, struct io_uring_cqe *cqe)
+{
+    if (cqe->user_data != (uint64_t)(uintptr_t)&listener->op || cqe->res < 0)
+        return;
+    int fd = cqe->res;
+    cqe->res = -ECANCELED; /* dispatched as usual, it has nothing more to say */
+    listener->on_accept(listener, fd);
+}
+
 static bool accept_close(struct listener *listener)
 {
+    struct uring *uring = uring_of(listener->loop->engine);
+    /* Connections that the kernel accepted and dispatch has not come to. */
+    put_aside(uring);
+    for (unsigned i = uring->batch_at; i < uring->batch_count; i++)
+        collect_accepted(listener, &uring->batch[i]);
+    for (unsigned i = 0; i < uring->aside_count; i++)
+        collect_accepted(listener, &uring->aside[i]);
+    /* And those of the backlog. */
     int flags = fcntl(listener->fd, F_GETFL);
     (void)fcntl(listener->fd, F_SETFL, flags | O_NONBLOCK);
     (void)engine_sys_accept(listener, 65536); /* its end is the aim, whichever error it is */
     listener->closing = true;
-    submit_close(uring_of(listener->loop->engine), listener->fd, listener->op.armed);
+    submit_close(uring, listener->fd, listener->op.armed);
     listener->fd = -1;
     return !listener->op.armed;
 }

@@ -14,6 +14,8 @@
 
 struct uring_watch;
 
+#define URING_BATCH 128u
+
 struct uring {
     struct engine engine; /* first */
     struct io_uring ring;
@@ -22,7 +24,6 @@ struct uring {
     bool multishot; /* receive with provided buffers works here */
     bool reg_fd; /* the ring's descriptor is registered */
     bool no_iowait;
-    bool draining; /* dispatching: completions are being handled */
     unsigned sq_entries;
     struct msghdr *msgs; /* by submission slot: live until it is submitted */
     struct iovec (*iovs)[ENGINE_IOV_MAX];
@@ -30,6 +31,9 @@ struct uring {
      * queue. */
     struct io_uring_cqe *aside;
     unsigned aside_count, aside_max;
+    /* Completions being dispatched: copies, so that the ring has room meanwhile. */
+    struct io_uring_cqe batch[URING_BATCH];
+    unsigned batch_at, batch_count;
 };
 
 static inline struct uring *uring_of(struct engine *engine)

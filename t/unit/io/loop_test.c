@@ -182,6 +182,50 @@ static void test_stop_takes_the_backlog(void **state)
     }
 }
 
+struct stopper {
+    struct watch watch;
+    struct acceptor *acceptor; /* NULL: stopped */
+};
+
+static void stop_acceptor(struct watch *watch, unsigned revents)
+{
+    (void)revents;
+    struct stopper *stopper = container_of(watch, struct stopper, watch);
+    watch_stop(watch);
+    acceptor_stop(stopper->acceptor);
+    stopper->acceptor = NULL;
+}
+
+/* Stopped by an event that came just before connections of the same turn. */
+static void test_stop_before_accepted_ones(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct crowd crowd;
+        crowd_init(&crowd, 4);
+        struct addr addr;
+        int fd = fixture_listen(&addr), event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        struct stopper stopper = {.acceptor = acceptor_start(loop, fd, crowd_accept, &crowd)};
+        assert_int_equal(watch_start(&stopper.watch, loop, event, POLLIN, stop_acceptor), 0);
+        loop_turn(loop, 0);
+        uint64_t one = 1;
+        assert_int_equal(write(event, &one, 8), 8);
+        int clients[4];
+        for (int i = 0; i < 4; i++)
+            clients[i] = fixture_connect(&addr);
+        FIXTURE_UNTIL(loop, !stopper.acceptor);
+        assert_int_equal(crowd.count, 4);
+        FIXTURE_UNTIL(loop, loop->holds == 0);
+        for (int i = 0; i < 4; i++)
+            (void)close(clients[i]);
+        FIXTURE_UNTIL(loop, loop->conns == 0);
+        (void)close(event);
+        crowd_fini(&crowd);
+        fixture_end(loop, NULL);
+    }
+}
+
 /* Two receive buffers and a completion queue of 16 for 200 conns: all bytes arrive. */
 static void test_tiny_queues(void **state)
 {
@@ -515,6 +559,7 @@ int main(void)
         cmocka_unit_test(test_cap_refuses),
         cmocka_unit_test(test_accept_without_descriptors),
         cmocka_unit_test(test_stop_takes_the_backlog),
+        cmocka_unit_test(test_stop_before_accepted_ones),
         cmocka_unit_test(test_tiny_queues),
         cmocka_unit_test(test_thousand_connects),
         cmocka_unit_test(test_no_helper_threads),
