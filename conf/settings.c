@@ -79,7 +79,9 @@ static int parse_units(struct span text, const struct setting_unit *units, unsig
             factor = 1;
         if (factor == 0)
             return -EINVAL;
-        sum += number * factor;
+        if (__builtin_mul_overflow(number, factor, &number) ||
+            __builtin_add_overflow(sum, number, &sum))
+            return -EINVAL;
         text = span_skip(text, letters);
     }
     *ret = sum;

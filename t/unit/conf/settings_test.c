@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "conf/settings.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void test_values(void **state)
+{
+    static const struct {
+        const char *name, *value;
+        int result;
+    } cases[] = {
+        {"head_bytes_max", "1024", 0},
+        {"head_bytes_max", "64k", 0},
+        {"head_bytes_max", "1023", -ERANGE},
+        {"head_bytes_max", "65537", -ERANGE},
+        {"head_bytes_max", "0", -ERANGE},
+        {"head_bytes_max", "", -EINVAL},
+        {"head_bytes_max", "-1", -EINVAL},
+        {"header_timeout", "0", 0},
+        {"header_timeout", "1h", 0},
+        {"header_timeout", "1h1ms", -ERANGE},
+        {"header_timeout", "10", -EINVAL},
+        {"header_timeout", "10 s", -EINVAL},
+        {"header_timeout", "4294967295h", -EINVAL}, /* more than 64 bits of nanoseconds */
+        {"header_timeout", "", -EINVAL},
+        {"trusted_hops", "16", 0},
+        {"trusted_hops", "17", -ERANGE},
+        {"trusted_hops", "x", -EINVAL},
+        {"allow_underscores", "true", 0},
+        {"allow_underscores", "yes", -EINVAL},
+        {"tcp_congestion", "reno", 0},
+        {"tcp_congestion", "a-name-that-is-too-long", -ERANGE},
+        {"no_such_setting", "1", -EINVAL},
+    };
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct settings settings;
+        struct err err = {0};
+        settings_init(&settings);
+        int r = settings_set(&settings, cases[i].name, cases[i].value, &err);
+        if (r != cases[i].result)
+            fail_msg("%s=%s: %d %s", cases[i].name, cases[i].value, r, err.text);
+        if (r != 0)
+            assert_non_null(strstr(err.text, cases[i].name));
+        settings_fini(&settings);
+    }
+}
+
+static void test_sources(void **state)
+{
+    struct settings settings;
+    struct err err = {0};
+    (void)state;
+    settings_init(&settings);
+    assert_int_equal(settings.head_bytes_max, 32768);
+    assert_int_equal(settings.header_timeout, 10 * NS_PER_S);
+    assert_int_equal(setenv("RINGGATE_HEADER_TIMEOUT", "1m30s", 1), 0);
+    assert_int_equal(settings_load_environment(&settings, &err), 0);
+    assert_int_equal(settings.header_timeout, 90 * NS_PER_S);
+    assert_int_equal(settings_set_pair(&settings, "header_timeout=500ms", &err), 0);
+    assert_int_equal(settings.header_timeout, 500 * NS_PER_MS);
+    assert_int_equal(settings_set_pair(&settings, "header_timeout", &err), -EINVAL);
+    assert_int_equal(setenv("RINGGATE_HEADER_TIMEOUT", "soon", 1), 0);
+    assert_int_equal(settings_load_environment(&settings, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "header_timeout"));
+    assert_int_equal(unsetenv("RINGGATE_HEADER_TIMEOUT"), 0);
+    settings_fini(&settings);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_sources),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
