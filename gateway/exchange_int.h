@@ -38,6 +38,7 @@ struct exchange {
     struct http_stream *down, *up; /* NULL: gone */
     struct http_stream_user down_user, up_user;
     struct http_head *request, *response;
+    struct http_head *request_trailers; /* came after its body; NULL: none, or not yet */
 
     const struct snapshot_port *port;
     struct rule *rule;
@@ -106,6 +107,8 @@ enum exchange_verdict exchange_step_relay(struct exchange *ex);
 /* exchange_relay.c */
 extern const struct http_stream_user_ops exchange_down_ops, exchange_up_ops;
 bool exchange_tunnel(struct exchange *ex);
+/* The request is complete: tells the backend's stream, which must be there and not have ended. */
+void exchange_end_request(struct exchange *ex);
 
 /* The endpoint is no longer used by this attempt. */
 void exchange_release_endpoint(struct exchange *ex, enum cluster_result result);

@@ -56,13 +56,19 @@ static void down_on_end(struct http_stream_user *user, struct http_stream *strea
 {
     struct exchange *ex = exchange_of_down(user);
     ex->request_ended = true;
+    ex->request_trailers = trailers;
     if (ex->response_sent)
         ex->down = NULL; /* both directions have ended: the stream is gone */
     if (ex->up == NULL || ex->request_sent)
-        return;
+        return; /* before the backend is connected: an empty chunked body, ended by SEND */
+    exchange_end_request(ex);
+}
+
+void exchange_end_request(struct exchange *ex)
+{
     ex->request_sent = true;
-    if (http_stream_end(ex->up, trailers) != 0)
-        return;
+    if (http_stream_end(ex->up, ex->request_trailers) != 0)
+        return; /* up_on_reset follows */
     if (ex->response_ended)
         ex->up = NULL;
 }

@@ -305,7 +305,9 @@ enum exchange_verdict exchange_step_send(struct exchange *ex)
     }
     ex->step = EXCHANGE_STEP_HEAD_BACK;
     exchange_arm(ex);
-    if (!end)
+    if (!end && ex->request_ended)
+        exchange_end_request(ex);
+    else if (!end)
         http_stream_grant(ex->down, HTTP_STREAM_WINDOW);
     return EXCHANGE_NEXT;
 }
