@@ -4,7 +4,6 @@
 #include "io/uring.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -83,7 +82,7 @@ static void wait_for_events(struct engine *engine, uint64_t wait_ns)
     }
 }
 
-static void put_aside(struct uring *uring)
+void uring_put_aside(struct uring *uring)
 {
     struct io_uring_cqe *cqe;
     while (io_uring_peek_cqe(&uring->ring, &cqe) == 0 && cqe) {
@@ -101,7 +100,7 @@ void uring_sq_reserve(struct uring *uring, unsigned n)
     while (io_uring_sq_space_left(&uring->ring) < n) {
         int rc = ring_enter(uring, sq_flush(&uring->ring), 0, 0);
         if (rc == -EBUSY || rc == -EAGAIN)
-            put_aside(uring);
+            uring_put_aside(uring);
         else
             ASSERT(rc >= 0 || rc == -EINTR);
     }
@@ -146,7 +145,7 @@ static void dispatch(struct engine *engine)
 {
     struct uring *uring = uring_of(engine);
     struct io_uring_cqe *cqes[URING_BATCH];
-    /* Only what is here now: callbacks cannot add completions, but submitting for want of room can. */
+    /* Only what is here now: submitting for want of room may add completions meanwhile. */
     unsigned left = io_uring_cq_ready(&uring->ring);
     for (unsigned i = 0; i < uring->aside_count; i++) {
         struct io_uring_cqe cqe = uring->aside[i]; /* the array may move */
@@ -262,9 +261,7 @@ static void connect_to(struct sock *sock, const struct addr *addr)
     io_uring_sqe_set_data(sqe, &sock->tx);
 }
 
-/* Cancels whatever the kernel has of fd and closes it, in one submission: an armed operation
- * would keep the file open and the peer would see no end. */
-static void submit_close(struct uring *uring, int fd, bool cancel)
+void uring_close_fd(struct uring *uring, int fd, bool cancel)
 {
     uring_sq_reserve(uring, 2);
     struct io_uring_sqe *sqe;
@@ -288,122 +285,10 @@ static bool close_sock(struct sock *sock, bool reset)
     if (reset)
         engine_sys_reset(sock);
     bool armed = sock->rx.armed || sock->tx.armed;
-    submit_close(uring_of(sock->loop->engine), sock->fd, armed);
+    uring_close_fd(uring_of(sock->loop->engine), sock->fd, armed);
     sock->fd = -1;
     sock->released = !armed;
     return sock->released;
-}
-
-static bool accept_is_over(int error)
-{
-    return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
-}
-
-static void accept_start(struct listener *listener);
-
-static void on_accept(struct op *op, int res, uint32_t flags)
-{
-    struct listener *listener = container_of(op, struct listener, op);
-    if (listener->closing) {
-        if (res >= 0)
-            listener->on_accept(listener, res);
-        if (!(flags & OP_MORE))
-            listener->on_released(listener);
-        return;
-    }
-    if (res >= 0 || accept_is_over(res))
-        listener->on_accept(listener, res);
-    if (!(flags & OP_MORE) && !listener->closing && !accept_is_over(res))
-        accept_start(listener);
-}
-
-static void accept_start(struct listener *listener)
-{
-    if (listener->op.armed)
-        return;
-    listener->op.on_done = on_accept;
-    struct io_uring_sqe *sqe = uring_sqe(uring_of(listener->loop->engine), &listener->op);
-    io_uring_prep_multishot_accept(sqe, listener->fd, NULL, NULL, SOCK_CLOEXEC);
-    io_uring_sqe_set_data(sqe, &listener->op);
-}
-
-static void collect_accepted(struct listener *listener, struct io_uring_cqe *cqe)
-{
-    if (cqe->user_data != (uint64_t)(uintptr_t)&listener->op || cqe->res < 0)
-        return;
-    int fd = cqe->res;
-    cqe->res = -ECANCELED; /* dispatched as usual, it has nothing more to say */
-    listener->on_accept(listener, fd);
-}
-
-static bool accept_close(struct listener *listener)
-{
-    struct uring *uring = uring_of(listener->loop->engine);
-    /* Connections that the kernel accepted and dispatch has not come to. */
-    put_aside(uring);
-    for (unsigned i = uring->batch_at; i < uring->batch_count; i++)
-        collect_accepted(listener, &uring->batch[i]);
-    for (unsigned i = 0; i < uring->aside_count; i++)
-        collect_accepted(listener, &uring->aside[i]);
-    /* And those of the backlog. */
-    int flags = fcntl(listener->fd, F_GETFL);
-    (void)fcntl(listener->fd, F_SETFL, flags | O_NONBLOCK);
-    (void)engine_sys_accept(listener, 65536); /* its end is the aim, whichever error it is */
-    listener->closing = true;
-    submit_close(uring, listener->fd, listener->op.armed);
-    listener->fd = -1;
-    return !listener->op.armed;
-}
-
-/* A watch's operation outlives the watch when it is stopped while armed. */
-struct uring_watch {
-    struct op op;
-    struct uring *uring;
-    struct watch *watch; /* NULL: stopped */
-};
-
-static void watch_arm(struct uring_watch *state)
-{
-    struct io_uring_sqe *sqe = uring_sqe(state->uring, &state->op);
-    /* One shot, armed anew after each call: arming looks at the level. */
-    io_uring_prep_poll_add(sqe, state->watch->fd, state->watch->events);
-    io_uring_sqe_set_data(sqe, &state->op);
-}
-
-static void on_watch(struct op *op, int res, uint32_t flags)
-{
-    (void)flags;
-    struct uring_watch *state = container_of(op, struct uring_watch, op);
-    struct watch *watch = state->watch;
-    if (watch && res != -ECANCELED)
-        watch->on_ready(watch, res < 0 ? POLLERR : (unsigned)res);
-    if (state->watch) {
-        watch_arm(state);
-        return;
-    }
-    state->uring->engine.loop->holds--;
-    free(state);
-}
-
-static int watch_begin(struct engine *engine, struct watch *watch)
-{
-    struct uring_watch *state = calloc(1, sizeof(*state));
-    if (!state)
-        return -ENOMEM;
-    *state = (struct uring_watch){
-        .op = {.on_done = on_watch}, .uring = uring_of(engine), .watch = watch};
-    watch->engine_state = state;
-    engine->loop->holds++;
-    watch_arm(state);
-    return 0;
-}
-
-static void watch_end(struct engine *engine, struct watch *watch)
-{
-    struct uring_watch *state = watch->engine_state;
-    state->watch = NULL;
-    /* Not armed: it is being stopped from its own callback, which frees it. */
-    uring_cancel(uring_of(engine), &state->op);
 }
 
 static void uring_free(struct engine *engine)
@@ -439,10 +324,10 @@ static const struct engine_ops uring_ops = {
     .open = open_socket,
     .connect = connect_to,
     .close = close_sock,
-    .accept_start = accept_start,
-    .accept_close = accept_close,
-    .watch_start = watch_begin,
-    .watch_stop = watch_end,
+    .accept_start = uring_accept_start,
+    .accept_close = uring_accept_close,
+    .watch_start = uring_watch_start,
+    .watch_stop = uring_watch_stop,
 };
 
 int uring_ring_init(struct io_uring *ring, unsigned sq_entries, unsigned cq_entries)

@@ -52,6 +52,18 @@ void uring_cancel(struct uring *uring, struct op *op);
 /* Called when a sock's op had its last completion. */
 void uring_sock_idle(struct sock *sock);
 
+/* Cancels whatever the kernel has of fd, when there may be anything, and closes it, in one
+ * submission: an armed operation would keep the file open and the peer would see no end. */
+void uring_close_fd(struct uring *uring, int fd, bool cancel);
+/* Moves what is in the completion queue to uring.aside, which is dispatched first. */
+void uring_put_aside(struct uring *uring);
+
+/* uring_accept.c and uring_watch.c: see engine_ops. */
+void uring_accept_start(struct listener *listener);
+bool uring_accept_close(struct listener *listener);
+int uring_watch_start(struct engine *engine, struct watch *watch);
+void uring_watch_stop(struct engine *engine, struct watch *watch);
+
 /* uring_rx.c */
 void uring_rx_set(struct sock *sock, enum sock_rx rx);
 void uring_rx_starved_run(struct uring *uring);
