@@ -151,13 +151,13 @@ struct conf_gateway {
     struct conf_gateway_address {
         struct span type, value; /* "IPAddress" by default */
         struct conf_pos pos;
-    } *addresses;
+    } * addresses;
     unsigned addresses_count;
     struct conf_frontend_validation frontend_default;
     struct conf_frontend_port {
         uint16_t port;
         struct conf_frontend_validation validation;
-    } *frontend_ports;
+    } * frontend_ports;
     unsigned frontend_ports_count;
     bool has_backend_client_cert; /* spec.tls.backend.clientCertificateRef */
     struct conf_ref backend_client_cert;
@@ -194,7 +194,8 @@ enum conf_filter_type {
     CONF_FILTER_RESPONSE_HEADERS,
     CONF_FILTER_REDIRECT,
     CONF_FILTER_REWRITE,
-    CONF_FILTER_UNSUPPORTED, /* a type of the API that is not served yet, or unknown: see type_text */
+    CONF_FILTER_UNSUPPORTED, /* a type of the API that is not served yet, or unknown: see type_text
+                              */
 };
 
 struct conf_filter {
@@ -238,7 +239,7 @@ struct conf_http_route {
     struct conf_hostname {
         struct span name;
         struct conf_pos pos;
-    } *hostnames;
+    } * hostnames;
     unsigned hostnames_count;
     struct conf_http_rule *rules;
     unsigned rules_count;
@@ -256,10 +257,10 @@ struct conf_tcp_route {
 struct conf_reference_grant {
     struct conf_grant_from {
         struct span group, kind, ns;
-    } *from;
+    } * from;
     struct conf_grant_to {
         struct span group, kind, name; /* name empty: all */
-    } *to;
+    } * to;
     unsigned from_count, to_count;
 };
 
@@ -274,7 +275,7 @@ struct conf_backend_tls_policy {
     struct conf_san {
         bool is_uri; /* else Hostname */
         struct span value;
-    } *sans;
+    } * sans;
     unsigned sans_count;
 };
 
@@ -282,7 +283,7 @@ struct conf_service {
     struct conf_service_port {
         struct span name, app_protocol, protocol; /* protocol "TCP" by default */
         uint16_t port;
-    } *ports;
+    } * ports;
     unsigned ports_count;
     struct span type; /* "ExternalName" is refused as a backend */
 };
@@ -293,7 +294,7 @@ struct conf_endpoint_slice {
     struct conf_slice_port {
         struct span name;
         uint16_t port;
-    } *ports;
+    } * ports;
     unsigned ports_count;
     struct conf_endpoint {
         struct span *addresses;
@@ -301,7 +302,7 @@ struct conf_endpoint_slice {
         bool ready, serving, terminating; /* absent: ready */
         struct span zone;
         struct conf_pos pos;
-    } *endpoints;
+    } * endpoints;
     unsigned endpoints_count;
 };
 
@@ -310,7 +311,7 @@ struct conf_xbackend { /* an external host by name or address */
         struct span host; /* DNS name or IP */
         uint16_t port;
         struct conf_pos pos;
-    } *endpoints;
+    } * endpoints;
     unsigned endpoints_count;
     struct span app_protocol;
 };
@@ -333,8 +334,16 @@ enum conf_limit_key_type {
     CONF_LIMIT_KEY_PATH,
     CONF_LIMIT_KEY_SPIFFE_ID,
 };
-enum conf_limit_missing { CONF_LIMIT_MISSING_SKIP, CONF_LIMIT_MISSING_EMPTY, CONF_LIMIT_MISSING_DENY };
-enum conf_limit_failure { CONF_LIMIT_FAILURE_LOCAL, CONF_LIMIT_FAILURE_OPEN, CONF_LIMIT_FAILURE_CLOSED };
+enum conf_limit_missing {
+    CONF_LIMIT_MISSING_SKIP,
+    CONF_LIMIT_MISSING_EMPTY,
+    CONF_LIMIT_MISSING_DENY
+};
+enum conf_limit_failure {
+    CONF_LIMIT_FAILURE_LOCAL,
+    CONF_LIMIT_FAILURE_OPEN,
+    CONF_LIMIT_FAILURE_CLOSED
+};
 
 struct conf_limit_key {
     enum conf_limit_key_type type;

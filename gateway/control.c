@@ -188,6 +188,7 @@ static void control_load(struct control *c)
         LOG_INT("listeners", model->listeners_count), LOG_INT("routes", model->http_routes_count),
         LOG_INT("backends", model->clusters_count), LOG_INT("errors", diags.errors),
         LOG_INT("warnings", diags.warnings), LOG_INT("ms", (clock_mono_ns() - begin) / NS_PER_MS));
+    provider_file_forget_text(c->provider); /* the texts hold keys */
     diags_fini(&diags);
 }
 

@@ -18,6 +18,9 @@ struct downstream {
     struct dlist link; /* worker->downstream_list */
     const struct tls_info *tls; /* NULL: plain */
     struct addr client; /* socket's peer, or the PROXY header's source */
+    struct span
+        client_text; /* its IP for X-Forwarded-For, in client_ip; made by the first request */
+    char client_ip[48];
     uint64_t start_ns;
     unsigned refs; /* the connection or session, and every exchange that came of it */
     bool proxy_pending;

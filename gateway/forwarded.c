@@ -22,6 +22,33 @@ static bool forwarded_is_trusted(const struct exchange *ex, const struct addr *a
     return false;
 }
 
+/* All X-Forwarded-For lines as one list, in order (RFC 9110 5.3). */
+static struct span forwarded_chain(struct exchange *ex)
+{
+    struct span chain = SPAN_NONE;
+    for (unsigned i = 0; i < ex->request->fields_count; i++) {
+        const struct http_field *field = &ex->request->fields[i];
+        if (field->removed || field->id != HTTP_HEADER_X_FORWARDED_FOR || field->value.len == 0)
+            continue;
+        chain = chain.len == 0 ? field->value
+                               : arena_printf(&ex->arena, "%.*s, %.*s", SPAN_ARG(chain),
+                                              SPAN_ARG(field->value));
+    }
+    return chain;
+}
+
+/* The same for every request of a connection. */
+static struct span forwarded_peer_text(struct downstream *d)
+{
+    if (d->client_text.len == 0) {
+        char text[ADDR_TEXT_SIZE];
+        size_t len = MIN(addr_format_ip(&d->client, text), sizeof(d->client_ip));
+        memcpy(d->client_ip, text, len);
+        d->client_text = span_make(d->client_ip, len);
+    }
+    return d->client_text;
+}
+
 /* Takes the last element off a comma-separated list. */
 static struct span list_pop(struct span *list)
 {
@@ -36,12 +63,11 @@ static struct span list_pop(struct span *list)
 void forwarded_decide_client(struct exchange *ex)
 {
     const struct settings *settings = ex->worker->settings;
-    struct http_field *field = http_head_find_id(ex->request, HTTP_HEADER_X_FORWARDED_FOR);
 
     ex->client = ex->downstream->client;
-    if (field == NULL || !forwarded_peer_trusted(ex))
+    if (!forwarded_peer_trusted(ex))
         return;
-    struct span list = field->value;
+    struct span list = forwarded_chain(ex);
     for (unsigned hop = 1; list.len > 0; hop++) {
         struct addr addr;
         if (addr_from_ip(list_pop(&list), 0, &addr) != 0)
@@ -95,22 +121,19 @@ static bool forwarded_client_cert(struct exchange *ex)
 bool forwarded_write(struct exchange *ex)
 {
     struct http_head *head = ex->request;
-    const struct downstream *d = ex->downstream;
     bool trusted = forwarded_peer_trusted(ex);
-    char peer[ADDR_TEXT_SIZE];
 
     for (unsigned i = 0; i < head->fields_count; i++) {
         struct http_field *field = &head->fields[i];
-        if (!(http_header_flags(field->id) & HTTP_HEADER_FORWARDED))
+        if (!(http_header_flags(field->id) & HTTP_HEADER_BY_PROXY))
             continue;
         if (!trusted || field->id == HTTP_HEADER_X_FORWARDED_CLIENT_CERT)
             field->removed = true;
     }
-    size_t len = addr_format_ip(&d->client, peer);
-    struct http_field *chain = http_head_find_id(head, HTTP_HEADER_X_FORWARDED_FOR);
-    struct span value = chain == NULL
-                            ? arena_copy(&ex->arena, span_make(peer, len))
-                            : arena_printf(&ex->arena, "%.*s, %s", SPAN_ARG(chain->value), peer);
+    struct span peer = forwarded_peer_text(ex->downstream), chain = forwarded_chain(ex);
+    struct span value =
+        chain.len == 0 ? peer
+                       : arena_printf(&ex->arena, "%.*s, %.*s", SPAN_ARG(chain), SPAN_ARG(peer));
     if (!arena_ok(&ex->arena) || !http_head_set_id(head, HTTP_HEADER_X_FORWARDED_FOR, value))
         return false;
     if (http_head_find_id(head, HTTP_HEADER_X_FORWARDED_PROTO) == NULL &&
