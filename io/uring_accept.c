@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 
-
 static bool accept_is_over(int error)
 {
     return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
