@@ -107,6 +107,8 @@ enum exchange_verdict exchange_step_relay(struct exchange *ex);
 /* exchange_relay.c */
 extern const struct http_stream_user_ops exchange_down_ops, exchange_up_ops;
 bool exchange_tunnel(struct exchange *ex);
+/* The whole request is sent: arms the deadline of the response's head. */
+void exchange_await_head(struct exchange *ex);
 /* The request is complete: tells the backend's stream, which must be there and not have ended. */
 void exchange_end_request(struct exchange *ex);
 

@@ -64,9 +64,21 @@ static void down_on_end(struct http_stream_user *user, struct http_stream *strea
     exchange_end_request(ex);
 }
 
+/* The time for a response begins when the whole request is on its way: an upload may take longer. A
+ * client that stalls is body_timeout's, a backend that does not read is write_timeout's. */
+void exchange_await_head(struct exchange *ex)
+{
+    uint64_t timeout_ns = ex->worker->settings->route_timeout;
+    if (timeout_ns != 0 && ex->total_deadline_ns == 0 && ex->attempt_deadline_ns == 0 &&
+        !ex->head_ready && !ex->response_begun)
+        ex->head_deadline_ns = ex->worker->loop->clock.mono_ns + timeout_ns;
+    exchange_arm(ex);
+}
+
 void exchange_end_request(struct exchange *ex)
 {
     ex->request_sent = true;
+    exchange_await_head(ex);
     if (http_stream_end(ex->up, ex->request_trailers) != 0)
         return; /* up_on_reset follows */
     if (ex->response_ended)

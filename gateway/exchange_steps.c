@@ -284,14 +284,11 @@ enum exchange_verdict exchange_step_connect(struct exchange *ex)
 
 enum exchange_verdict exchange_step_send(struct exchange *ex)
 {
-    const struct settings *settings = ex->worker->settings;
     uint64_t now = ex->worker->loop->clock.mono_ns;
     bool end = !ex->request->has_body;
 
     ex->upstream_start_ns = now;
     ex->activity_ns = now;
-    if (ex->total_deadline_ns == 0 && ex->attempt_deadline_ns == 0 && settings->route_timeout != 0)
-        ex->head_deadline_ns = now + settings->route_timeout;
     ex->request_sent = end;
     ex->up = h1_client_request(upstream_client(ex->upstream), ex->request, &ex->arena, &ex->up_user,
                                end);
@@ -304,11 +301,14 @@ enum exchange_verdict exchange_step_send(struct exchange *ex)
         return fail(ex, OUTCOME_UPSTREAM_RESET);
     }
     ex->step = EXCHANGE_STEP_HEAD_BACK;
-    exchange_arm(ex);
-    if (!end && ex->request_ended)
+    if (end) {
+        exchange_await_head(ex);
+    } else if (ex->request_ended) {
         exchange_end_request(ex);
-    else if (!end)
+    } else {
+        exchange_arm(ex);
         http_stream_grant(ex->down, HTTP_STREAM_WINDOW);
+    }
     return EXCHANGE_NEXT;
 }
 
