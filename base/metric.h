@@ -60,7 +60,8 @@ int64_t metric_get(enum metric_id id); /* sum over threads; for tests, admin */
 
 /* A labelled series. The handle lives until process end: at most METRIC_SERIES_MAX per family, then
  * all further ones share the series whose labels read "other". label_values: as many as the
- * family's labels, copied. Any thread, but it locks: keep the handle. Same values give the same handle. */
+ * family's labels, copied. Any thread, but it locks: keep the handle. Same values give the same
+ * handle. */
 #define METRIC_SERIES_MAX 4096
 struct metric_series;
 struct metric_series *metric_series_get(enum metric_family_id family,

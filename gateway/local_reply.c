@@ -62,12 +62,10 @@ void local_reply_limited(struct exchange *ex)
     bool closed = ex->limit.result == LIMIT_RESULT_STORE_CLOSED;
     unsigned status = closed ? 503 : 429;
     const struct model_limit *limit = ex->limit.limit;
-    struct span policy = SPAN_NONE, value = SPAN_NONE;
-    uint32_t retry_s = 1;
+    struct limit_headers fields = {0};
     char *buffer = arena_alloc(&ex->arena, 512);
 
-    bool headers =
-        buffer != NULL && limit_format_headers(&ex->limit, buffer, 512, &policy, &value, &retry_s);
+    bool headers = buffer != NULL && limit_format_headers(&ex->limit, buffer, 512, &fields);
     struct span body = arena_printf(
         &ex->arena,
         "{\"type\":\"https://iana.org/assignments/http-problem-types#%s\",\"title\":\"%s\","
@@ -76,11 +74,11 @@ void local_reply_limited(struct exchange *ex)
         closed ? "Rate limit store unavailable" : "Too many requests", status,
         SPAN_ARG(limit != NULL ? limit->rule->name : SPAN_NONE));
     struct http_head *head = reply_head(ex, status, SPAN_LIT("application/problem+json"), body.len);
-    struct span retry = arena_printf(&ex->arena, "%u", retry_s);
+    struct span retry = arena_printf(&ex->arena, "%u", MAX(fields.retry_after_s, 1u));
     if (head != NULL &&
         (!http_head_add_id(head, HTTP_HEADER_RETRY_AFTER, retry) ||
-         (headers && !http_head_add_id(head, HTTP_HEADER_RATELIMIT_POLICY, policy)) ||
-         (headers && !http_head_add_id(head, HTTP_HEADER_RATELIMIT, value))))
+         (headers && !http_head_add_id(head, HTTP_HEADER_RATELIMIT_POLICY, fields.policy)) ||
+         (headers && !http_head_add_id(head, HTTP_HEADER_RATELIMIT, fields.limit))))
         head = NULL;
     reply_send(ex, head, body);
 }

@@ -32,20 +32,18 @@ static uint64_t seconds_up(uint64_t ns)
 }
 
 bool limit_format_headers(const struct limit_check *check, char *buffer, size_t size,
-                          struct span *ret_policy, struct span *ret_limit,
-                          uint32_t *ret_retry_after_s)
+                          struct limit_headers *ret)
 {
     bool is_denied = check->result == LIMIT_RESULT_LIMITED;
     uint64_t reset_s = MAX(seconds_up(check->reset_ns), UINT64_C(1));
     char name[132];
 
-    *ret_policy = *ret_limit = SPAN_NONE;
-    *ret_retry_after_s = 0;
+    *ret = (struct limit_headers){0};
     if (is_denied || check->result == LIMIT_RESULT_STORE_CLOSED) {
         /* Up to a tenth more, so that those who were refused together do not come back
          * together; the wait itself is as good as random. */
         uint64_t salt = hash_fast(span_make(&check->reset_ns, sizeof(check->reset_ns)), 0);
-        *ret_retry_after_s =
+        ret->retry_after_s =
             (uint32_t)MIN(reset_s + salt % (reset_s / 10 + 1), UINT64_C(86400) * 366);
     }
     /* Nothing to tell of rules that do not count for this answer. */
@@ -62,7 +60,7 @@ bool limit_format_headers(const struct limit_check *check, char *buffer, size_t 
                              (unsigned long long)reset_s);
     if ((size_t)(policy_len + limit_len) >= size)
         return false;
-    *ret_policy = span_make(buffer, (size_t)policy_len);
-    *ret_limit = span_make(buffer + policy_len, (size_t)limit_len);
+    ret->policy = span_make(buffer, (size_t)policy_len);
+    ret->limit = span_make(buffer + policy_len, (size_t)limit_len);
     return true;
 }

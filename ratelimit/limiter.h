@@ -75,12 +75,17 @@ MUST_CHECK bool limit_check_start(struct limiter *limiter, struct limit_check *c
 /* The exchange ended: on_done will not be called. */
 void limit_check_cancel(struct limiter *limiter, struct limit_check *check);
 
-/* RateLimit and RateLimit-Policy values (draft-ietf-httpapi-ratelimit-headers-10) and Retry-After
- * seconds into a buffer of at least 256 bytes; what does not fit is left out whole. false: both
- * spans are empty (the rule says headers Off or Shadow, none applied, or the store was closed).
- * *ret_retry_after_s is set in any case: 0 unless denied; up to a tenth longer than the wait. */
+/* Values of fields that tell a client of its limit (draft-ietf-httpapi-ratelimit-headers-10). */
+struct limit_headers {
+    struct span policy,
+        limit; /* RateLimit-Policy and RateLimit, in the caller's buffer; or empty */
+    uint32_t retry_after_s; /* 0 unless denied; up to a tenth longer than the wait */
+};
+
+/* buffer: at least 256 bytes; what does not fit is left out whole. false: both spans are empty (the
+ * rule says headers Off or Shadow, none applied, or the store was closed); *ret is set in any case.
+ */
 bool limit_format_headers(const struct limit_check *check, char *buffer, size_t size,
-                          struct span *ret_policy, struct span *ret_limit,
-                          uint32_t *ret_retry_after_s);
+                          struct limit_headers *ret);
 
 #endif

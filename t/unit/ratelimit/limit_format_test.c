@@ -13,13 +13,11 @@
 static void check(const struct limit_check *check, const char *policy, const char *limit)
 {
     char buffer[256];
-    struct span got_policy, got_limit;
-    uint32_t retry_s;
-    bool is_shown =
-        limit_format_headers(check, buffer, sizeof(buffer), &got_policy, &got_limit, &retry_s);
+    struct limit_headers got;
+    bool is_shown = limit_format_headers(check, buffer, sizeof(buffer), &got);
     assert_int_equal(is_shown, policy != NULL);
-    assert_true(span_equal_str(got_policy, policy != NULL ? policy : ""));
-    assert_true(span_equal_str(got_limit, limit != NULL ? limit : ""));
+    assert_true(span_equal_str(got.policy, policy != NULL ? policy : ""));
+    assert_true(span_equal_str(got.limit, limit != NULL ? limit : ""));
 }
 
 static void test_headers(void **state)
@@ -68,12 +66,10 @@ static void test_retry_after(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct limit_check denied = {
             .result = cases[i].result, .reset_ns = cases[i].reset_ns, .limit = &model};
-        struct span policy, limit;
+        struct limit_headers got = {.retry_after_s = 77};
         char buffer[256];
-        uint32_t retry_s = 77;
-        assert_false(
-            limit_format_headers(&denied, buffer, sizeof(buffer), &policy, &limit, &retry_s));
-        assert_in_range(retry_s, cases[i].min_s, cases[i].max_s);
+        assert_false(limit_format_headers(&denied, buffer, sizeof(buffer), &got));
+        assert_in_range(got.retry_after_s, cases[i].min_s, cases[i].max_s);
     }
 }
 
@@ -84,16 +80,15 @@ static void test_longest(void **state)
         .requests = UINT64_MAX, .period_ns = UINT64_MAX, .headers = true};
     struct model_limit model = {.rule = &rule};
     struct limit_check ok = {.limit = &model, .remaining = UINT64_MAX, .reset_ns = UINT64_MAX};
-    struct span policy, limit;
-    uint32_t retry_s;
+    struct limit_headers got;
     (void)state;
     memset(name, 'n', sizeof(name));
     rule.name = span_make(name, sizeof(name));
-    assert_true(limit_format_headers(&ok, buffer, sizeof(buffer), &policy, &limit, &retry_s));
+    assert_true(limit_format_headers(&ok, buffer, sizeof(buffer), &got));
     memset(name, '"', sizeof(name));
     /* Too long for the buffer: left out whole, not cut. */
-    assert_false(limit_format_headers(&ok, buffer, sizeof(buffer), &policy, &limit, &retry_s));
-    assert_int_equal(policy.len + limit.len, 0);
+    assert_false(limit_format_headers(&ok, buffer, sizeof(buffer), &got));
+    assert_int_equal(got.policy.len + got.limit.len, 0);
 }
 
 int main(void)
