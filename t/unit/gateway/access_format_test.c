@@ -45,7 +45,7 @@ static void escapes_every_byte(void **state UNUSED)
     }
     size_t len = access_format_line(ACCESS_JSON, &record, line, sizeof(line));
     json_error_t error;
-    json_t *object = json_loadb(line, len, 0, &error);
+    json_t *object = json_loadb(line, len, JSON_ALLOW_NUL, &error);
     assert_non_null(object);
     assert_int_equal(json_integer_value(json_object_get(object, "response_code")), 404);
     assert_string_equal(json_string_value(json_object_get(object, "response_flags")), "NR");
