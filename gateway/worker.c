@@ -154,9 +154,11 @@ static void worker_on_drain_deadline(struct timer *timer)
     struct worker *worker = container_of(timer, struct worker, housekeeping);
     bool deadline = worker->loop->clock.mono_ns >= worker->drain_deadline_ns;
 
-    if (deadline)
+    if (deadline) {
         dlist_foreach(it, next, &worker->downstream_list)
             downstream_abort(dlist_entry(it, struct downstream, link));
+        l4_abort_pending(worker);
+    }
     if (dlist_is_empty(&worker->downstream_list) && dlist_is_empty(&worker->l4_list)) {
         loop_stop(worker->loop);
         return;
@@ -164,24 +166,29 @@ static void worker_on_drain_deadline(struct timer *timer)
     loop_arm(worker->loop, timer, 20 * NS_PER_MS);
 }
 
-static void worker_on_drain(struct mail *mail)
+static void worker_begin_drain(struct worker *worker)
 {
-    struct worker_drain *drain = container_of(mail, struct worker_drain, mail);
-    struct worker *worker = drain->worker;
-    uint64_t deadline = worker->loop->clock.mono_ns + drain->drain_ns;
-
-    free(drain);
-    worker->drain_deadline_ns = deadline;
-    if (worker->draining)
-        return;
     worker->draining = true;
     for (struct hmap_node *node; (node = hmap_next(&worker->listeners, NULL)) != NULL;)
         worker_close_listener(worker, container_of(node, struct worker_listener, node));
     dlist_foreach(it, next, &worker->downstream_list)
         downstream_drain(dlist_entry(it, struct downstream, link));
-    l4_stop_at(worker, deadline);
-    exchange_stop_tunnels(worker, deadline);
+    loop_disarm(worker->loop, &worker->housekeeping);
     timer_init(&worker->housekeeping, worker_on_drain_deadline);
+}
+
+/* A second one brings the deadline forward. */
+static void worker_on_drain(struct mail *mail)
+{
+    struct worker_drain *drain = container_of(mail, struct worker_drain, mail);
+    struct worker *worker = drain->worker;
+
+    worker->drain_deadline_ns = worker->loop->clock.mono_ns + drain->drain_ns;
+    free(drain);
+    if (!worker->draining)
+        worker_begin_drain(worker);
+    l4_stop_at(worker, worker->drain_deadline_ns);
+    exchange_stop_tunnels(worker, worker->drain_deadline_ns);
     loop_arm(worker->loop, &worker->housekeeping, 1);
 }
 
@@ -191,8 +198,11 @@ void worker_send_drain(struct worker *worker, uint64_t drain_ns)
     drain->worker = worker;
     drain->drain_ns = drain_ns;
     drain->mail.on_mail = worker_on_drain;
-    if (mailbox_send(worker->mailbox, &drain->mail) != 0)
-        free(drain); /* as many are waiting as were asked for */
+    pthread_mutex_lock(&worker->mailbox_lock);
+    /* Full: as many are waiting as were asked for. NULL: the worker has come to its end. */
+    if (worker->mailbox == NULL || mailbox_send(worker->mailbox, &drain->mail) != 0)
+        free(drain);
+    pthread_mutex_unlock(&worker->mailbox_lock);
 }
 
 /* Life. */
@@ -274,19 +284,29 @@ static int worker_init(struct worker *worker, struct err *reterr)
     return 0;
 }
 
+/* Other workers may end later, and a second signal goes to all. */
+static void worker_close_mailbox(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->mailbox_lock);
+    struct mailbox *mailbox = worker->mailbox;
+    worker->mailbox = NULL;
+    pthread_mutex_unlock(&worker->mailbox_lock);
+    mailbox_free(mailbox);
+}
+
 /* In reverse order of worker_init; the loop runs on until the kernel has let go of all. */
 static void worker_fini(struct worker *worker)
 {
     static const struct model none; /* every endpoint is gone */
     struct view *view = worker->view;
 
+    worker_close_mailbox(worker);
     loop_disarm(worker->loop, &worker->housekeeping);
     limiter_free(worker->limiter);
     if (cluster_set_apply(worker->clusters, &none, upstream_on_new, upstream_on_gone, worker) == 0)
         cluster_set_free(worker->clusters);
     upstream_abort_dials(worker);
     hmap_fini(&worker->listeners);
-    mailbox_free(worker->mailbox);
     for (int i = 0; i < 100 && worker->loop->conns > 0; i++)
         loop_turn(worker->loop, 10 * NS_PER_MS);
     h1_server_pool_free(worker->servers);
@@ -330,6 +350,7 @@ int worker_start(struct worker *worker, struct err *reterr)
     struct worker_boot boot = {.worker = worker};
 
     sem_init(&boot.ready, 0, 0);
+    pthread_mutex_init(&worker->mailbox_lock, NULL);
     int rc = pthread_create(&worker->thread, NULL, worker_main, &boot);
     if (rc != 0)
         return err_set(reterr, -rc, "cannot start a worker thread: error %d", rc);
@@ -347,4 +368,5 @@ int worker_start(struct worker *worker, struct err *reterr)
 void worker_join(struct worker *worker)
 {
     pthread_join(worker->thread, NULL);
+    pthread_mutex_destroy(&worker->mailbox_lock);
 }

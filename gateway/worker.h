@@ -55,7 +55,8 @@ struct worker {
     unsigned index;
     enum loop_engine engine;
     struct hmap listeners; /* struct worker_listener */
-    struct mailbox *mailbox;
+    struct mailbox *mailbox; /* NULL at the end; under the lock, for senders only */
+    pthread_mutex_t mailbox_lock;
     struct control *control;
     struct local_limit *local_limit; /* shared */
     pthread_t thread;
@@ -82,7 +83,7 @@ MUST_CHECK int worker_start(struct worker *worker, struct err *reterr);
 /* Takes the publish; any thread. */
 void worker_send_publish(struct worker *worker, struct worker_publish *publish);
 /* Stops accepting; idle connections close, busy ones get `Connection: close`; at drain_ns all are
- * cut and the thread ends. Any thread. */
+ * cut and the thread ends. Again: the new drain_ns counts. Any thread, until worker_join. */
 void worker_send_drain(struct worker *worker, uint64_t drain_ns);
 void worker_join(struct worker *worker);
 

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One test for each bug that reached a build: what must not come back."""
+import os
+import signal
+import time
+
+import manifests as m
+from origin import http_answer, read_request
+from wire import Stream, connect, request, wait_until
+
+
+def objects(gateway, origin):
+    return [m.gateway([m.listener("http", gateway.port)]), m.http_route("r", [m.rule("/", ["b"])]),
+            *m.service("b", origin.port)]
+
+
+def silent(sock, origin):
+    read_request(Stream(sock))
+    origin.stop.wait(30)
+
+
+def end_promptly(gateway):
+    """A second signal: all that is left is cut."""
+    begin = time.monotonic()
+    gateway.signal(signal.SIGTERM)
+    assert gateway.wait() == 0
+    assert time.monotonic() - begin < 15  # the drain time is 60 s
+
+
+def test_second_signal_after_a_worker_has_ended(gateways, origins):
+    gateway, origin = gateways({"drain_timeout": "60s"}), origins(silent)
+    gateway.write(objects(gateway, origin))
+    gateway.start()
+    threads = f"/proc/{gateway.process.pid}/task"
+
+    def workers():
+        return len(os.listdir(threads))
+
+    before = workers()
+    with connect(gateway.port) as s:
+        s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_until(lambda: origin.data, "the request at the origin")
+        gateway.signal(signal.SIGTERM)
+        wait_until(lambda: workers() < before, "the end of the worker without a request")
+        end_promptly(gateway)
+    assert gateway.log(path="/")["response_flags"] == "DD"
+
+
+def test_second_signal_cuts_tcp_connections(gateways, origins):
+    gateway, origin = gateways({"drain_timeout": "60s"}), origins(lambda s, o: o.stop.wait(30))
+    gateway.write([m.gateway([m.listener("tcp", gateway.port, "TCP")]),
+                   m.tcp_route("t", ["b"]), *m.service("b", origin.port)])
+    gateway.start()
+    with connect(gateway.port) as s:
+        wait_until(lambda: origin.sockets, "the connection at the origin")
+        gateway.signal(signal.SIGTERM)
+        wait_until(lambda: gateway.get("/healthz/ready")[0] == 503, "the drain")
+        end_promptly(gateway)
+        s.close()
+
+
+def test_body_is_not_lost_in_a_retry(gateways, origins):
+    """The first part of a request reached a pooled connection that died: the rest of the body may
+    not vanish on the way to a second one."""
+    state = {"connections": 0, "closed": False}
+
+    def once(sock, _origin):
+        stream = Stream(sock)
+        state["connections"] += 1
+        if state["connections"] > 1:
+            _, _, _, body, _ = read_request(stream)
+            http_answer(sock, body)
+            return
+        read_request(stream)
+        http_answer(sock, b"one")
+        stream.head()
+        sock.close()
+        state["closed"] = True
+
+    gateway, origin = gateways(workers=1), origins(once)
+    gateway.write(objects(gateway, origin))
+    gateway.start()
+    assert request(gateway.port, "/").body == b"one"
+    with connect(gateway.port) as s:
+        s.sendall(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+        wait_until(lambda: state["closed"], "the end of the pooled connection")
+        try:
+            s.sendall(b"hello")
+        except OSError:
+            pass  # answered and closed already
+        response = Stream(s).response()
+    assert response.status == 502 or response.body == b"hello"
