@@ -114,7 +114,7 @@ static void downstream_start_session(struct downstream *d)
         downstream_refuse(d, OUTCOME_OVERLOAD, "no memory for a session");
         return;
     }
-    if (worker->draining)
+    if (worker->draining || d->listener->acceptor == NULL)
         h1_server_drain(d->session);
 }
 
@@ -171,6 +171,7 @@ static void downstream_on_data(struct conn_owner *owner, struct conn *conn)
     d->proxy_pending = false;
     if (!header.local)
         d->client = header.source;
+    addr_unmap(&d->client);
     const struct snapshot_port *port = worker_listener_port(d->listener);
     if (port != NULL && port->protocol == MODEL_PROTOCOL_HTTPS)
         (void)downstream_start_tls(d); /* a failure has ended d */

@@ -107,6 +107,16 @@ static void exchange_log(struct exchange *ex)
     access_log_write(ex->worker->log, loop, &record);
 }
 
+/* What the end tells of the endpoint: a dial that was given up says nothing, unless it took too
+ * long. */
+static enum cluster_result exchange_endpoint_result(const struct exchange *ex)
+{
+    if (!ex->dialling)
+        return CLUSTER_RESULT_OK;
+    return ex->outcome == OUTCOME_UPSTREAM_TIMEOUT ? CLUSTER_RESULT_CONNECT_FAILED
+                                                   : CLUSTER_RESULT_RESET;
+}
+
 /* Lets go of everything in the order in which others may still point here: streams, dial, limiter,
  * endpoint, then memory. No callback can come afterwards. */
 static void exchange_finish(struct exchange *ex)
@@ -120,7 +130,7 @@ static void exchange_finish(struct exchange *ex)
         upstream_cancel(ex->upstream);
     if (ex->up != NULL)
         http_stream_reset(ex->up, HTTP_ERROR_GONE);
-    exchange_release_endpoint(ex, CLUSTER_RESULT_OK);
+    exchange_release_endpoint(ex, exchange_endpoint_result(ex));
     if (ex->request != NULL)
         exchange_log(ex);
     if (ex->down != NULL && !(ex->request_ended && ex->response_sent))
@@ -164,7 +174,7 @@ void exchange_fail(struct exchange *ex, enum outcome outcome)
 bool exchange_retry(struct exchange *ex)
 {
     /* Nothing of the body may be gone, nothing may have reached the client, and once is enough. */
-    if (ex->attempts >= 2 || ex->body_flowed || ex->response_begun || ex->down == NULL)
+    if (ex->attempts >= 2 || ex->body_asked || ex->response_begun || ex->down == NULL)
         return false;
     ex->dialling = ex->connected = false;
     ex->upstream = NULL;
@@ -202,7 +212,7 @@ static void exchange_on_timer(struct timer *timer)
         (ex->attempt_deadline_ns != 0 && now >= ex->attempt_deadline_ns) ||
         (ex->head_deadline_ns != 0 && now >= ex->head_deadline_ns)) {
         exchange_fail(ex, OUTCOME_UPSTREAM_TIMEOUT);
-    } else if (ex->step == EXCHANGE_STEP_RELAY &&
+    } else if (ex->step == EXCHANGE_STEP_RELAY && ex->worker->settings->stream_idle_timeout != 0 &&
                now >= ex->activity_ns + ex->worker->settings->stream_idle_timeout) {
         exchange_fail(ex, OUTCOME_STREAM_IDLE);
     } else {

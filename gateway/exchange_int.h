@@ -68,7 +68,7 @@ struct exchange {
     bool head_ready; /* response head waits for HEAD_BACK */
     bool local; /* we answer ourselves */
     bool tunnel; /* upgraded: relay owns both conns */
-    bool body_flowed; /* request bytes went to the backend: no retry */
+    bool body_asked; /* the client may send the body now, to one backend only: no retry */
     size_t request_debt, response_debt; /* body bytes not granted back yet */
 
     struct timer timer;

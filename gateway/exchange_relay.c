@@ -42,7 +42,6 @@ static void down_on_body(struct http_stream_user *user, struct http_stream *stre
         http_stream_grant(stream, data.len);
         return;
     }
-    ex->body_flowed = true;
     if (http_stream_send_body(ex->up, &iov, 1) != 0)
         return; /* up_on_reset follows */
     if (http_stream_is_congested(ex->up))
@@ -198,7 +197,7 @@ static void up_on_reset(struct http_stream_user *user, struct http_stream *strea
     ex->upstream_text = stream->error_text != NULL && stream->error_text[0] != '\0'
                             ? stream->error_text
                             : http_error_text(error);
-    exchange_release_endpoint(ex, ex->reused ? CLUSTER_RESULT_OK : CLUSTER_RESULT_RESET);
+    exchange_release_endpoint(ex, CLUSTER_RESULT_RESET);
     if (safe)
         ex->tried = NULL; /* the endpoint is not to blame */
     if (!safe || !exchange_retry(ex))
@@ -255,6 +254,8 @@ bool exchange_tunnel(struct exchange *ex)
     ex->relay = relay_start(down, up, ex->worker->settings->stream_idle_timeout, &ex->relay_owner);
     if (ex->relay != NULL) {
         dlist_push_back(&ex->worker->tunnel_list, &ex->tunnel_link);
+        if (ex->worker->draining)
+            relay_stop_at(ex->relay, ex->worker->drain_deadline_ns);
         return true;
     }
     conn_abort(down);

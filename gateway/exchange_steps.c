@@ -245,7 +245,7 @@ static enum exchange_verdict connect_failed(struct exchange *ex)
     bool shortage = ex->connect_error == -ENOMEM || ex->connect_error == -EMFILE;
 
     ex->connect_error = 0;
-    exchange_release_endpoint(ex, shortage ? CLUSTER_RESULT_OK : CLUSTER_RESULT_CONNECT_FAILED);
+    exchange_release_endpoint(ex, shortage ? CLUSTER_RESULT_RESET : CLUSTER_RESULT_CONNECT_FAILED);
     /* Nothing was sent: another endpoint may be tried once, whatever the method. */
     if (!tls && !shortage && exchange_retry(ex))
         return EXCHANGE_NEXT;
@@ -295,7 +295,7 @@ enum exchange_verdict exchange_step_send(struct exchange *ex)
     if (ex->up == NULL) { /* the session broke just now */
         ex->upstream = NULL;
         ex->upstream_text = "connection closed before the request";
-        exchange_release_endpoint(ex, CLUSTER_RESULT_OK);
+        exchange_release_endpoint(ex, CLUSTER_RESULT_RESET);
         if (exchange_retry(ex))
             return EXCHANGE_NEXT;
         return fail(ex, OUTCOME_UPSTREAM_RESET);
@@ -307,6 +307,7 @@ enum exchange_verdict exchange_step_send(struct exchange *ex)
         exchange_end_request(ex);
     } else {
         exchange_arm(ex);
+        ex->body_asked = true;
         http_stream_grant(ex->down, HTTP_STREAM_WINDOW);
     }
     return EXCHANGE_NEXT;

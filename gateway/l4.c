@@ -74,7 +74,7 @@ static void l4_end(struct l4 *l4, enum outcome outcome, const char *text, uint64
         .attempts = l4->attempts,
     };
     access_log_write(worker->log, loop, &record);
-    l4_release(l4, CLUSTER_RESULT_OK);
+    l4_release(l4, l4->relay != NULL ? CLUSTER_RESULT_OK : CLUSTER_RESULT_RESET);
     dlist_remove(&l4->link);
     worker_listener_unref(l4->listener);
     view_unpin(l4->view);
@@ -109,7 +109,7 @@ static void l4_dial_failed(struct l4 *l4, int error, const char *text)
     bool tls = error == -EPROTO, shortage = error == -ENOMEM || error == -EMFILE;
 
     l4->backend = NULL;
-    l4_release(l4, shortage ? CLUSTER_RESULT_OK : CLUSTER_RESULT_CONNECT_FAILED);
+    l4_release(l4, shortage ? CLUSTER_RESULT_RESET : CLUSTER_RESULT_CONNECT_FAILED);
     if (!tls && !shortage && l4->attempts < 2) {
         l4_dial(l4);
         return;
@@ -132,6 +132,8 @@ static void backend_on_open(struct conn_owner *owner, struct conn *conn)
         return;
     }
     l4->client = l4->backend = NULL;
+    if (l4->worker->draining)
+        relay_stop_at(l4->relay, l4->worker->drain_deadline_ns);
 }
 
 static void backend_on_close(struct conn_owner *owner, struct conn *conn, int error)
@@ -284,5 +286,18 @@ void l4_stop_at(struct worker *worker, uint64_t deadline_ns)
         struct l4 *l4 = dlist_entry(it, struct l4, link);
         if (l4->relay != NULL)
             relay_stop_at(l4->relay, deadline_ns);
+    }
+}
+
+void l4_abort_pending(struct worker *worker)
+{
+    dlist_foreach(it, next, &worker->l4_list)
+    {
+        struct l4 *l4 = dlist_entry(it, struct l4, link);
+        if (l4->relay != NULL)
+            continue;
+        if (l4->backend != NULL)
+            conn_abort(l4->backend);
+        l4_refuse(l4, OUTCOME_DRAINED, NULL);
     }
 }
