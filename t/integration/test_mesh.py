@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS with backends: BackendTLSPolicy, SPIFFE identities on both sides."""
+import json
+
+import pytest
+
+import manifests as m
+from origin import server_context
+from wire import request
+
+ECHO_ID = "spiffe://test/ns/app/sa/echo"
+GATEWAY_ID = "spiffe://test/ns/edge/sa/gateway"
+
+
+def demanding(identity):
+    """Answers only a client that presents this SPIFFE id, as a mesh sidecar does."""
+    from origin import http_handler, peer_uri
+
+    def handler(sock, origin):
+        if peer_uri(sock.sock) == identity:
+            http_handler(sock, origin)
+
+    return handler
+
+
+@pytest.fixture(scope="module")
+def gw(module_gateways, module_origins, certs):
+    gateway = module_gateways()
+    mtls = server_context(certs.echo, certs.ca)
+    o = {
+        "good": module_origins(demanding(GATEWAY_ID), mtls, "good"),
+        "wrong-san": module_origins(None, server_context(certs.echo, certs.ca)),
+        "wrong-host": module_origins(None, server_context(certs.echo, certs.ca)),
+        "by-host": module_origins(None, server_context(certs.echo)),
+        "other-ca": module_origins(None, server_context(certs.stranger)),
+        "distrusts-us": module_origins(None, server_context(certs.echo, certs.other_ca)),
+        "wants-other-id": module_origins(demanding("spiffe://test/other"), mtls),
+        "plain": module_origins(None),
+        "no-ca": module_origins(None, server_context(certs.echo)),
+    }
+    policy = {name: ("echo.test", "ca", [ECHO_ID]) for name in o}
+    policy["wrong-san"] = ("echo.test", "ca", ["spiffe://test/ns/app/sa/somebody-else"])
+    policy["wrong-host"] = ("else.test", "ca", [])
+    policy["by-host"] = ("echo.test", "ca", [])
+    policy["no-ca"] = ("echo.test", "absent", [])
+    objects = [
+        m.gateway([m.listener("http", gateway.port)],
+                  tls={"backend": {"clientCertificateRef": {"name": "identity"}}}),
+        m.http_route("all", [m.rule(f"/{name}", [name]) for name in o]),
+        m.secret("identity", certs.gateway), m.config_map("ca", certs.ca)]
+    for name, origin in o.items():
+        objects += m.service(name, origin.port)
+        objects.append(m.backend_tls(name, name, *policy[name]))
+    gateway.write(objects)
+    gateway.origin = o
+    return gateway.start()
+
+
+def test_mtls_with_spiffe_ids(gw):
+    for _ in range(3):
+        response = request(gw.port, "/good")
+        assert response.status == 200
+        assert json.loads(response.body)["peer"] == GATEWAY_ID
+    assert request(gw.port, "/by-host").status == 200
+
+
+@pytest.mark.parametrize("name, flag", [
+    ("wrong-san", "UF,TLS"), ("wrong-host", "UF,TLS"), ("other-ca", "UF,TLS"),
+    ("plain", "UF"), ("no-ca", "UF,POL")])
+def test_backend_that_cannot_be_trusted_is_503(gw, name, flag):
+    response = request(gw.port, f"/{name}")
+    assert response.status == 503
+    record = gw.log(path=f"/{name}")
+    # Plain text in place of a ServerHello may also end in a reset by the backend.
+    assert record["response_flags"] in ((flag, "UF,TLS") if flag == "UF" else (flag,))
+    assert record["response_code"] == 503
+    assert b"GET /" not in gw.origin[name].data  # never in clear, never to a stranger
+
+
+@pytest.mark.parametrize("name", ["distrusts-us", "wants-other-id"])
+def test_backend_that_refuses_us(gw, name):
+    """With TLS 1.3 the refusal comes after our side of the handshake is over."""
+    response = request(gw.port, f"/{name}")
+    assert response.status in (502, 503)
+    record = gw.log(path=f"/{name}")
+    assert record["response_flags"] in ("UF,TLS", "UC")
+
+
+def test_wrong_client_identity_is_503(gw):
+    response = request(gw.port, "/distrusts-us")
+    assert response.status == 503
+    assert "certificate" in gw.log(path="/distrusts-us")["response_code_details"] \
+        or gw.log(path="/distrusts-us")["response_flags"] == "UF,TLS"

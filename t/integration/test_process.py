@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process: start, health, drain, logs, demo."""
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+import manifests as m
+from origin import http_answer, read_request
+from process import RINGGATE
+from wire import Stream, connect, free_port, request, wait_until
+
+
+def objects(gateway, origin):
+    return [m.gateway([m.listener("http", gateway.port)]),
+            m.http_route("r", [m.rule("/", ["one"])]), *m.service("one", origin.port)]
+
+
+@pytest.fixture
+def served(gateways, origins):
+    gateway, origin = gateways(), origins()
+    gateway.write(objects(gateway, origin))
+    return gateway.start()
+
+
+def run(*arguments, **more):
+    return subprocess.run([RINGGATE, *arguments], capture_output=True, text=True, check=False,
+                          timeout=60, **more)
+
+
+@pytest.mark.parametrize("word", ["version", "--version"])
+def test_version(word):
+    result = run(word)
+    assert result.returncode == 0 and re.match(r"ringgate \d+\.\d+\.\d+\n", result.stdout)
+
+
+def test_help_and_usage():
+    assert run("--help").returncode == 0 and "--config" in run("--help").stdout
+    for arguments in ([], ["frobnicate"], ["run", "--workers", "0"], ["run", "--io", "kqueue"],
+                      ["run", "--set", "idle_timeout=soon"], ["run", "--set", "nonsense=1"],
+                      ["run", "--config"], ["run", "--what"], ["demo", "--port", "x"]):
+        result = run(*arguments)
+        assert result.returncode == 2 and result.stderr, arguments
+
+
+def test_health_and_metrics(served):
+    assert served.get("/healthz/live")[0] == 200 and served.get("/healthz/ready")[0] == 200
+    assert served.get("/nothing")[0] == 404
+    request(served.port, "/")
+    status, text = served.get("/metrics")
+    assert status == 200
+    names = set()
+    for line in text.splitlines():
+        assert re.match(r'# (HELP|TYPE) \w+ .|\w+(\{[^{}]*\})? \S+$', line), line
+        names.add(re.match(r"#? ?(?:HELP |TYPE )?(\w+)", line).group(1))
+    assert {"ringgate_build_info", "ringgate_downstream_connections_total",
+            "ringgate_http_requests_total", "ringgate_config_generation"} <= names
+
+
+def test_not_ready_before_a_configuration(gateways):
+    gateway = gateways()
+    gateway.start(ready=False)
+    wait_until(lambda: gateway.process.poll() is not None or gateway.admin.exists())
+    if gateway.process.poll() is None:
+        assert gateway.get("/healthz/live")[0] == 200
+        assert gateway.get("/healthz/ready")[0] == 503
+
+
+def test_drain_lets_requests_finish(gateways, origins):
+    release, begun = threading.Event(), threading.Event()
+
+    def slow(sock, _origin):
+        stream = Stream(sock)
+        while True:
+            read_request(stream)
+            begun.set()
+            release.wait(20)
+            http_answer(sock, b"late")
+
+    gateway = gateways(settings={"drain_timeout": "20s"}, workers=1)
+    origin = origins(slow)
+    gateway.write(objects(gateway, origin))
+    gateway.start()
+    with connect(gateway.port) as busy, connect(gateway.port) as idle:
+        busy.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert begun.wait(20)
+        gateway.signal(signal.SIGTERM)
+        assert idle.recv(1) == b""  # idle connections end at once
+        release.set()
+        response = Stream(busy).response()
+        assert response.body == b"late" and response.get("connection") == "close"
+    assert gateway.wait() == 0
+
+
+def test_drain_ends_in_time(gateways, origins):
+    def silent(sock, origin):
+        read_request(Stream(sock))
+        origin.stop.wait(30)
+
+    gateway, origin = gateways(settings={"drain_timeout": "300ms"}), origins(silent)
+    gateway.write(objects(gateway, origin))
+    gateway.start()
+    with connect(gateway.port) as s:
+        s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_until(lambda: origin.data, "the request at the origin")
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait() == 0
+    assert gateway.log(path="/")["response_flags"] == "DD"
+
+
+def test_second_signal_ends_at_once(gateways, origins):
+    gateway = gateways(settings={"drain_timeout": "60s", "drain_delay": "60s"})
+    gateway.write(objects(gateway, origins()))
+    gateway.start()
+    gateway.signal(signal.SIGTERM)
+    wait_until(lambda: gateway.get("/healthz/ready")[0] == 503, "not ready any more")
+    assert request(gateway.port, "/").status == 200  # still accepting during drain_delay
+    gateway.signal(signal.SIGTERM)
+    assert gateway.wait() == 0
+
+
+def test_log_file_is_reopened(served):
+    request(served.port, "/before")
+    served.log(path="/before")
+    moved = served.folder / "access.log.1"
+    served.log_path.rename(moved)
+    served.signal(signal.SIGUSR1)
+    wait_until(lambda: request(served.port, "/after") and served.log_path.exists(), "a new file")
+    served.log(path="/after")
+    assert "/before" in moved.read_text()
+
+
+def test_text_log_on_standard_output(gateways, origins):
+    gateway, origin = gateways(), origins()
+    gateway.write(objects(gateway, origin))
+    command = gateway.command()
+    at = command.index("--access-log")
+    command[at:at + 4] = ["--access-log", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        wait_until(gateway.is_ready, "readiness")
+        request(gateway.port, '/text"x', fields=[("User-Agent", 'evil"\x1b[2J')])
+        request(gateway.port, "/text")
+        process.send_signal(signal.SIGTERM)
+        out = process.communicate(timeout=20)[0].decode()
+        assert process.returncode == 0
+    assert '"GET /text HTTP/1.1" 200 -' in out
+    assert "\x1b" not in out and 'evil"' not in out
+
+
+def test_service_manager_is_told(gateways, origins):
+    gateway, origin = gateways(), origins()
+    gateway.write(objects(gateway, origin))
+    path = f"{gateway.folder}/notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(path)
+        s.settimeout(20)
+        gateway.environment = {"NOTIFY_SOCKET": path}
+        gateway.start()
+        told = ""
+        while "READY=1" not in told:
+            told += s.recv(4096).decode()
+        gateway.signal(signal.SIGTERM)
+        while "STOPPING=1" not in told:
+            told += s.recv(4096).decode()
+    gateway.stop()
+
+
+def test_port_in_use_is_told(gateways, origins):
+    gateway, origin = gateways(), origins()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen(1)
+        gateway.port = s.getsockname()[1]
+        gateway.write(objects(gateway, origin))
+        gateway.start(ready=False)
+        wait_until(lambda: "in use" in gateway.errors(), "a message about the address")
+    gateway.process.kill()
+    gateway.process.wait()
+    gateway.process = None
+
+
+def test_every_engine_is_the_one_asked_for(served):
+    info = [line for line in served.get("/metrics")[1].splitlines() if "build_info{" in line]
+    wanted = {"uring": "io_uring", "epoll": "epoll"}[served.engine]
+    assert f'io_engine="{wanted}"' in info[0]
+
+
+def test_demo(engine, certs, tmp_path):
+    """The three commands that the demo prints do what it says."""
+    process = subprocess.Popen(
+        [RINGGATE, "demo", "--io", engine, "--workers", "1", "--port", str(free_port())],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)})
+    try:
+        text = ""
+        while "/metrics\n" not in text.split("ready in")[-1] or "ready in" not in text:
+            line = process.stdout.readline()
+            assert line, text
+            text += line
+        assert "PathPrefix /hello" in text and "mTLS spiffe://demo.ringgate" in text
+        commands = re.findall(r"^  (curl .*|for .*)$", text, re.M)
+        assert len(commands) == 3
+        hello, mesh, limited = (subprocess.run(
+            ["bash", "-c", c], capture_output=True, text=True, check=False, timeout=60).stdout
+            for c in commands)
+        assert '"target":"/hello"' in hello
+        assert '"peer_spiffe_id":"spiffe://demo.ringgate/ns/demo/sa/gateway"' in mesh
+        assert limited.split() == ["200"] * 10 + ["429"] * 2
+    finally:
+        process.send_signal(signal.SIGINT)
+        out = process.communicate(timeout=30)[0]
+    assert process.returncode == 0, out
+    assert list(tmp_path.iterdir()) == []  # the directory with the keys is gone

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bytes on sockets: a client that says exactly what it is told to say, and a
+reader of responses that is strict about where they end."""
+import socket
+import ssl
+import time
+
+TIMEOUT_S = 20  # a test that waits as long has failed
+
+
+def wait_until(condition, what="the condition", timeout=TIMEOUT_S):
+    """The first true value of condition()."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true within {timeout} s")
+        time.sleep(0.01)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def connect(port, timeout=TIMEOUT_S):
+    s = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return s
+
+
+def connect_tls(port, name, ca, pair=None, **options):
+    """A verified TLS connection; pair: client certificate."""
+    context = client_context(ca, pair)
+    for key, value in options.items():
+        setattr(context, key, value)
+    return context.wrap_socket(connect(port), server_hostname=name)
+
+
+def client_context(ca, pair=None):
+    context = ssl.create_default_context(cafile=str(ca.cert))
+    if pair is not None:
+        context.load_cert_chain(pair.cert, pair.key)
+    return context
+
+
+def read_all(sock):
+    """Everything until the peer's end; a reset counts as an end."""
+    data = b""
+    try:
+        while True:
+            piece = sock.recv(65536)
+            if not piece:
+                return data
+            data += piece
+    except ConnectionResetError:
+        return data
+
+
+class Response:
+    def __init__(self, status, fields, body, trailers=()):
+        self.status, self.fields, self.body = status, fields, body
+        self.trailers = list(trailers)
+
+    def all(self, name):
+        return [v for n, v in self.fields if n.lower() == name.lower()]
+
+    def get(self, name):
+        values = self.all(name)
+        return values[0] if values else None
+
+
+class Stream:
+    """Reads HTTP messages from a socket."""
+
+    def __init__(self, sock):
+        self.sock, self.data = sock, b""
+
+    def more(self):
+        piece = self.sock.recv(65536)
+        if not piece:
+            raise EOFError(f"the connection ended after {self.data[-200:]!r}")
+        self.data += piece
+
+    def until(self, end):
+        while end not in self.data:
+            self.more()
+        head, self.data = self.data.split(end, 1)
+        return head
+
+    def exactly(self, count):
+        while len(self.data) < count:
+            self.more()
+        piece, self.data = self.data[:count], self.data[count:]
+        return piece
+
+    def head(self):
+        """(first line, fields)."""
+        lines = self.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        fields = [tuple(p.strip() for p in line.split(":", 1)) for line in lines[1:]]
+        return lines[0], fields
+
+    def chunked(self):
+        """(body, trailers)."""
+        body = b""
+        while True:
+            size = int(self.until(b"\r\n").split(b";")[0], 16)
+            if size == 0:
+                break
+            body += self.exactly(size)
+            assert self.exactly(2) == b"\r\n"
+        trailers = []
+        while True:
+            line = self.until(b"\r\n").decode("latin-1")
+            if not line:
+                return body, trailers
+            trailers.append(tuple(p.strip() for p in line.split(":", 1)))
+
+    def to_end(self):
+        data, self.data = self.data, b""
+        return data + read_all(self.sock)
+
+    def response(self, method="GET"):
+        first, fields = self.head()
+        version, status = first.split(" ")[:2]
+        assert version in ("HTTP/1.1", "HTTP/1.0"), first
+        status = int(status)
+        names = {n.lower(): v for n, v in fields}
+        if method == "HEAD" or status < 200 or status in (204, 304):
+            return Response(status, fields, b"")
+        if "transfer-encoding" in names:
+            assert names["transfer-encoding"] == "chunked" and "content-length" not in names
+            body, trailers = self.chunked()
+            return Response(status, fields, body, trailers)
+        if "content-length" in names:
+            return Response(status, fields, self.exactly(int(names["content-length"])))
+        return Response(status, fields, self.to_end())
+
+
+def request(port, target, method="GET", host="a.test", fields=(), body=None, sock=None):
+    """One request on a connection of its own (or on sock, which stays open)."""
+    own = sock is None
+    sock = connect(port) if own else sock
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
+    lines += [f"{n}: {v}" for n, v in fields]
+    if body is not None:
+        lines.append(f"Content-Length: {len(body)}")
+    if own:
+        lines.append("Connection: close")
+    try:
+        sock.sendall("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b""))
+        return Stream(sock).response(method)
+    finally:
+        if own:
+            sock.close()
+
+
+def talk(port, data, timeout=TIMEOUT_S):
+    """Sends data, closes the sending side, returns all that comes back."""
+    with connect(port, timeout) as s:
+        try:
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # refused early: the answer is what counts
+        return read_all(s)
