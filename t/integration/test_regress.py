@@ -2,6 +2,8 @@
 """One test for each bug that reached a build: what must not come back."""
 import os
 import signal
+import socket
+import threading
 import time
 
 import manifests as m
@@ -90,3 +92,86 @@ def test_body_is_not_lost_in_a_retry(gateways, origins):
             pass  # answered and closed already
         response = Stream(s).response()
     assert response.status == 502 or response.body == b"hello"
+
+
+def moved(gateway, origin, *addresses):
+    result = objects(gateway, origin)
+    result[0]["spec"]["addresses"] = [{"type": "IPAddress", "value": a} for a in addresses]
+    return result
+
+
+def test_listener_moves_from_the_wildcard_to_an_address(gateways, origins):
+    gateway, origin = gateways(), origins()
+    gateway.write(moved(gateway, origin, "0.0.0.0"))
+    gateway.start()
+    for addresses in (["127.0.0.1"], ["0.0.0.0"], ["127.0.0.1", "127.0.0.2"]):
+        gateway.apply(moved(gateway, origin, *addresses))
+        assert request(gateway.port, "/").status == 200
+    assert "in use" not in gateway.errors()
+
+
+def test_address_in_use_is_tried_again(gateways, origins):
+    gateway, origin = gateways(), origins()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen(1)
+        gateway.port = s.getsockname()[1]
+        gateway.write(objects(gateway, origin))
+        gateway.start(ready=False)
+        wait_until(lambda: "in use" in gateway.errors(), "a message about the address")
+        assert not gateway.is_ready()  # nothing is bound
+    wait_until(gateway.is_ready, "readiness after the address came free")
+    assert request(gateway.port, "/").status == 200
+
+
+def test_bad_first_configuration_is_never_ready(gateways):
+    gateway = gateways()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        name = f"{gateway.folder}/notify"
+        manager.bind(name)
+        manager.setblocking(False)
+        gateway.environment = {"NOTIFY_SOCKET": name}
+        gateway.write("kind: [\n")
+        gateway.start(ready=False)
+        assert gateway.wait() == 78
+        told = []
+        try:
+            while True:
+                told.append(manager.recv(4096))
+        except BlockingIOError:
+            pass
+    gateway.process = None
+    assert told and not any(line.startswith(b"READY=1") for line in told)
+
+
+def test_no_request_misses_a_backend_that_a_reload_drops(gateways, origins, redis):
+    """A request that waits for its limit goes on with the backends it began with."""
+    gateway, ports = gateways(), [origins().port, origins().port]
+
+    def version(number):
+        name = f"b{number % 2}"
+        return [m.gateway([m.listener("http", gateway.port)]),
+                m.http_route("r", [m.rule("/", [name])]), *m.service(name, ports[number % 2]),
+                m.limit("p", "r", 1000000, "1s", store="s"), m.store("s", redis.endpoint)]
+
+    gateway.write(version(0))
+    gateway.start()
+    stop, bad = threading.Event(), []
+
+    def load():
+        while not stop.is_set():
+            with connect(gateway.port) as s:
+                for _ in range(20):
+                    status = request(gateway.port, "/", sock=s).status
+                    if status != 200:
+                        bad.append(status)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(1, 60):
+        gateway.apply(version(number))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not bad
