@@ -184,8 +184,7 @@ enum exchange_verdict exchange_step_filter_request(struct exchange *ex)
 enum exchange_verdict exchange_step_pick(struct exchange *ex)
 {
     const struct model_rule *conf = ex->rule->route_rule->conf;
-    struct worker *worker = ex->worker;
-    struct loop *loop = worker->loop;
+    struct loop *loop = ex->worker->loop;
 
     if (ex->backend == NULL) {
         unsigned port_index = (unsigned)(ex->port - ex->view->snapshot->ports);
@@ -202,12 +201,7 @@ enum exchange_verdict exchange_step_pick(struct exchange *ex)
                 return fail(ex, OUTCOME_OVERLOAD);
         }
     }
-    const struct model_cluster *spec = &ex->view->snapshot->model->clusters[ex->backend->cluster];
-    ex->cluster = ex->view == worker->view
-                      ? cluster_at(worker->clusters, (unsigned)ex->backend->cluster)
-                      : cluster_find(worker->clusters, spec->id);
-    if (ex->cluster == NULL)
-        return fail(ex, OUTCOME_NO_ENDPOINT);
+    ex->cluster = ex->view->clusters[ex->backend->cluster];
     if (ex->view->snapshot->clusters[ex->backend->cluster].tls_invalid)
         return fail(ex, OUTCOME_TLS_INVALID);
     ex->endpoint = cluster_pick(ex->cluster, ex->tried, loop->clock.mono_ns, &loop->rand);

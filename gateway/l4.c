@@ -159,11 +159,9 @@ static void l4_dial(struct l4 *l4)
     struct worker *worker = l4->worker;
     struct loop *loop = worker->loop;
     const struct snapshot *snapshot = l4->view->snapshot;
-    const struct model_cluster *spec = &snapshot->model->clusters[l4->choice->cluster];
 
-    l4->cluster = cluster_find(worker->clusters, spec->id);
-    if (l4->cluster != NULL)
-        l4->endpoint = cluster_pick(l4->cluster, l4->tried, loop->clock.mono_ns, &loop->rand);
+    l4->cluster = l4->view->clusters[l4->choice->cluster];
+    l4->endpoint = cluster_pick(l4->cluster, l4->tried, loop->clock.mono_ns, &loop->rand);
     if (l4->endpoint == NULL || l4->endpoint->user == NULL) {
         l4_refuse(l4, OUTCOME_NO_ENDPOINT, NULL);
         return;

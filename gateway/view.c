@@ -22,6 +22,27 @@ struct view *view_new(struct control *control, struct snapshot *snapshot)
     return view;
 }
 
+void view_hold_clusters(struct view *view, const struct cluster_set *set)
+{
+    unsigned count = view->snapshot->model->clusters_count;
+    ASSERT(view->clusters == NULL);
+    view->clusters = xcalloc(count + 1, sizeof(struct cluster *));
+    for (unsigned i = 0; i < count; i++) {
+        view->clusters[i] = cluster_at(set, i);
+        cluster_ref(view->clusters[i]);
+    }
+}
+
+void view_drop_clusters(struct view *view)
+{
+    if (view->clusters == NULL)
+        return;
+    for (unsigned i = 0; i < view->snapshot->model->clusters_count; i++)
+        cluster_unref(view->clusters[i]);
+    free(view->clusters);
+    view->clusters = NULL;
+}
+
 struct view *view_pin(struct view *view)
 {
     view->pins++;
@@ -30,6 +51,7 @@ struct view *view_pin(struct view *view)
 
 static void view_free(struct view *view)
 {
+    view_drop_clusters(view);
     for (unsigned i = 0; i < view->snapshot->ports_count; i++)
         free(view->cursors[i]);
     free(view->cursors);

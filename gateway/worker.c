@@ -121,6 +121,7 @@ static void worker_on_publish(struct mail *mail)
     if (cluster_set_apply(worker->clusters, publish->snapshot->model, upstream_on_new,
                           upstream_on_gone, worker) != 0)
         panic(__FILE__, __LINE__, "no memory for clusters");
+    view_hold_clusters(worker->view, worker->clusters);
     limiter_apply(worker->limiter, publish->snapshot->model);
     if (!worker->draining)
         worker_apply_listeners(worker, publish);
@@ -303,6 +304,8 @@ static void worker_fini(struct worker *worker)
     worker_close_mailbox(worker);
     loop_disarm(worker->loop, &worker->housekeeping);
     limiter_free(worker->limiter);
+    if (view != NULL)
+        view_drop_clusters(view);
     if (cluster_set_apply(worker->clusters, &none, upstream_on_new, upstream_on_gone, worker) == 0)
         cluster_set_free(worker->clusters);
     upstream_abort_dials(worker);
