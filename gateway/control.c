@@ -24,6 +24,8 @@
 
 #define CONTROL_MAILBOX 65536u
 #define CONTROL_RETRY_NS (2 * NS_PER_MS)
+#define CONTROL_BIND_FIRST_NS (NS_PER_S / 2)
+#define CONTROL_BIND_MAX_NS (30 * NS_PER_S)
 #define CONTROL_EXIT_CONFIG 78 /* EX_CONFIG: the unit does not restart on it */
 
 struct control {
@@ -32,7 +34,8 @@ struct control {
     struct mailbox *mailbox;
     struct provider_file *provider;
     struct watch provider_watch, signal_watch;
-    struct timer reload_timer, ticket_timer, drain_timer;
+    struct timer reload_timer, ticket_timer, drain_timer, bind_timer;
+    uint64_t bind_retry_ns; /* until addresses that cannot be bound are tried again; 0: none */
     struct worker *workers;
     unsigned workers_started, workers_ended, acks;
     struct local_limit *local_limit;
@@ -88,11 +91,9 @@ static void control_on_ack(struct mail *mail)
     statuses_free(c->statuses);
     c->statuses = NULL;
     malloc_trim(0); /* what reading and translating took, tens of megabytes for 10,000 routes */
-    if (!c->ready && c->snapshot->ports_count > 0 && !c->draining) {
-        c->ready = true;
-        notify_send("READY=1\nSTATUS=serving");
-    } else {
-        notify_send("READY=1");
+    if (!c->draining) {
+        c->ready = c->ready || listener_set_count(c->listeners) > 0;
+        notify_send(c->ready ? "READY=1\nSTATUS=serving" : "READY=1\nSTATUS=nothing to serve yet");
     }
     if (c->options.on_published != NULL)
         c->options.on_published(c->options.user, c);
@@ -119,12 +120,33 @@ void control_worker_ended(struct control *control)
 
 /* Publishing. */
 
+/* Another process may hold the address for a while: an old gateway that still drains. */
+static void control_on_bind_timer(struct timer *timer)
+{
+    struct control *c = container_of(timer, struct control, bind_timer);
+    c->forced = true;
+    loop_arm(c->loop, &c->reload_timer, 0);
+}
+
+static void control_retry_bind(struct control *c, unsigned failed)
+{
+    loop_disarm(c->loop, &c->bind_timer);
+    if (failed == 0) {
+        c->bind_retry_ns = 0;
+        return;
+    }
+    c->bind_retry_ns = c->bind_retry_ns == 0 ? CONTROL_BIND_FIRST_NS
+                                             : MIN(2 * c->bind_retry_ns, CONTROL_BIND_MAX_NS);
+    loop_arm(c->loop, &c->bind_timer, c->bind_retry_ns);
+}
+
 static void control_publish(struct control *c, struct snapshot *snapshot, struct diags *diags,
                             struct statuses *statuses)
 {
     struct snapshot *old = c->snapshot;
 
-    listener_set_apply(c->listeners, snapshot, c->workers_started, diags, statuses);
+    control_retry_bind(
+        c, listener_set_apply(c->listeners, snapshot, c->workers_started, diags, statuses));
     c->snapshot = snapshot;
     c->acks = 0;
     for (unsigned i = 0; i < c->workers_started; i++) {
@@ -318,6 +340,7 @@ int control_new(struct control **ret, const struct control_options *options, str
     timer_init(&c->reload_timer, control_on_reload_timer);
     timer_init(&c->ticket_timer, control_on_ticket_timer);
     timer_init(&c->drain_timer, control_on_drain_timer);
+    timer_init(&c->bind_timer, control_on_bind_timer);
     metric_thread_init();
     tls_init();
     outcome_init();
@@ -437,6 +460,7 @@ void control_free(struct control *c)
     loop_disarm(c->loop, &c->reload_timer);
     loop_disarm(c->loop, &c->ticket_timer);
     loop_disarm(c->loop, &c->drain_timer);
+    loop_disarm(c->loop, &c->bind_timer);
     loop_free(c->loop);
     free(c->workers);
     free(c->trusted);

@@ -15,6 +15,7 @@
 struct listener {
     char key[ADDR_TEXT_SIZE];
     unsigned port; /* index into the newest snapshot's ports */
+    uint16_t tcp_port;
     bool wanted, fresh; /* in the newest snapshot; opened by the last apply */
     int *fds; /* one a worker while fresh; -1: taken */
     unsigned fds_count;
@@ -58,8 +59,17 @@ static struct listener *listener_find(const struct listener_set *set, const char
     return NULL;
 }
 
+static bool listener_has_port(const struct listener_set *set, uint16_t port)
+{
+    for (unsigned i = 0; i < set->count; i++)
+        if (set->items[i]->tcp_port == port)
+            return true;
+    return false;
+}
+
 /* SO_REUSEPORT would let us share a port with a stranger of the same user and
- * get half of the connections: a first socket without it finds that out. */
+ * get half of the connections: a first socket without it finds that out. Not where a
+ * socket of ours has the port, maybe by a wildcard: that one would be found. */
 static int listener_probe(const struct addr *addr, const struct acceptor_options *options,
                           struct err *reterr)
 {
@@ -73,20 +83,11 @@ static int listener_probe(const struct addr *addr, const struct acceptor_options
 }
 
 static int listener_open(struct listener *listener, const struct addr *addr, unsigned workers,
-                         const struct settings *settings, struct err *reterr)
+                         const struct acceptor_options *options, struct err *reterr)
 {
-    struct acceptor_options options = {
-        .reuse_port = true,
-        .v6_only = true,
-        .backlog = (int)settings->listen_backlog,
-        .congestion = settings->tcp_congestion[0] != '\0' ? settings->tcp_congestion : NULL,
-    };
-    int rc = listener_probe(addr, &options, reterr);
-    if (rc != 0)
-        return rc;
     listener->fds = xcalloc(workers, sizeof(int));
     for (unsigned i = 0; i < workers; i++) {
-        int fd = acceptor_listen(addr, &options, reterr);
+        int fd = acceptor_listen(addr, options, reterr);
         if (fd < 0)
             return fd;
         listener->fds[listener->fds_count++] = fd;
@@ -98,13 +99,15 @@ static int listener_open(struct listener *listener, const struct addr *addr, uns
 struct listener_report {
     struct diags *diags;
     struct statuses *statuses;
+    unsigned count;
 };
 
-static void listener_report(const struct listener_report *report, const struct snapshot_port *port,
+static void listener_report(struct listener_report *report, const struct snapshot_port *port,
                             const struct err *err)
 {
     const struct model_listener *conf = port->listener;
     struct diags *diags = report->diags;
+    report->count++;
     struct status_listener_id id = {conf->gateway_ns, conf->gateway, conf->name};
     statuses_set_listener_unbound(report->statuses, &id, span_str(err->text));
     struct diag *diag = diags_add(diags, DIAG_BIND_FAILED, NULL, (struct conf_pos){0});
@@ -117,8 +120,15 @@ static void listener_report(const struct listener_report *report, const struct s
 
 static void listener_set_want(struct listener_set *set, const struct snapshot_port *port,
                               const struct addr *addr, unsigned workers,
-                              const struct listener_report *report)
+                              struct listener_report *report)
 {
+    const struct settings *settings = set->settings;
+    struct acceptor_options options = {
+        .reuse_port = true,
+        .v6_only = true,
+        .backlog = (int)settings->listen_backlog,
+        .congestion = settings->tcp_congestion[0] != '\0' ? settings->tcp_congestion : NULL,
+    };
     char key[ADDR_TEXT_SIZE];
     struct err err = {0};
 
@@ -130,7 +140,12 @@ static void listener_set_want(struct listener_set *set, const struct snapshot_po
     }
     listener = xcalloc(1, sizeof(*listener));
     memcpy(listener->key, key, sizeof(key));
-    int rc = listener_open(listener, addr, workers, set->settings, &err);
+    listener->tcp_port = addr_port(addr);
+    int rc = 0;
+    if (!listener_has_port(set, listener->tcp_port))
+        rc = listener_probe(addr, &options, &err);
+    if (rc == 0)
+        rc = listener_open(listener, addr, workers, &options, &err);
     if (rc != 0) {
         listener_free(listener);
         /* No IPv6 on this host: the default "::" is not worth a word when IPv4 is bound. */
@@ -147,10 +162,10 @@ static void listener_set_want(struct listener_set *set, const struct snapshot_po
               LOG_SPAN("listener", port->listener->id));
 }
 
-void listener_set_apply(struct listener_set *set, const struct snapshot *snapshot, unsigned workers,
-                        struct diags *diags, struct statuses *statuses)
+unsigned listener_set_apply(struct listener_set *set, const struct snapshot *snapshot,
+                            unsigned workers, struct diags *diags, struct statuses *statuses)
 {
-    struct listener_report report = {diags, statuses};
+    struct listener_report report = {diags, statuses, 0};
     for (unsigned i = 0; i < set->count; i++)
         set->items[i]->wanted = set->items[i]->fresh = false;
     for (unsigned i = 0; i < snapshot->ports_count; i++) {
@@ -173,6 +188,12 @@ void listener_set_apply(struct listener_set *set, const struct snapshot *snapsho
                 set->items[i]); /* workers close their sockets when they adopt the snapshot */
     }
     set->count = kept;
+    return report.count;
+}
+
+unsigned listener_set_count(const struct listener_set *set)
+{
+    return set->count;
 }
 
 struct worker_publish *listener_set_publish(struct listener_set *set, struct snapshot *snapshot,

@@ -17,9 +17,12 @@ struct listener_set *listener_set_new(const struct settings *settings);
 void listener_set_free(struct listener_set *set); /* sockets that no worker took are closed */
 
 /* Binds what is new, one socket a worker, and forgets what is gone. An address that cannot be bound
- * is told to diags and statuses and left out; it is tried again at the next apply. */
-void listener_set_apply(struct listener_set *set, const struct snapshot *snapshot, unsigned workers,
-                        struct diags *diags, struct statuses *statuses);
+ * is told to diags and statuses and left out; it is tried again at the next apply. How many there
+ * are of those. */
+unsigned listener_set_apply(struct listener_set *set, const struct snapshot *snapshot,
+                            unsigned workers, struct diags *diags, struct statuses *statuses);
+/* Addresses that are bound. */
+unsigned listener_set_count(const struct listener_set *set);
 /* The message for one worker (each once per apply): keeps and new sockets, which become the
  * worker's. */
 struct worker_publish *listener_set_publish(struct listener_set *set, struct snapshot *snapshot,
