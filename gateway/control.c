@@ -17,6 +17,7 @@
 #include "conf/provider_file.h"
 #include "conf/translate.h"
 #include "gateway/access_log.h"
+#include "gateway/last_good.h"
 #include "gateway/listener.h"
 #include "gateway/notify.h"
 #include "gateway/outcome.h"
@@ -41,6 +42,7 @@ struct control {
     struct local_limit *local_limit;
     struct access_sink *sink;
     struct listener_set *listeners;
+    struct last_good *last_good;
     struct snapshot *snapshot; /* newest; one reference is ours */
     struct statuses *statuses; /* of the newest, until every worker has it */
     struct addr_range *trusted;
@@ -196,7 +198,9 @@ static void control_load(struct control *c)
     }
     c->forced = false;
     struct translate_options options = {.from_files = true, .generation = ++c->generation};
-    translate(objects, &options, &diags, &model, &statuses);
+    struct objects *good = last_good_apply(c->last_good, objects, &diags);
+    translate(good, &options, &diags, &model, &statuses);
+    objects_unref(good);
     objects_unref(objects);
     struct snapshot *snapshot = snapshot_build(model, &diags, statuses);
     control_publish(c, snapshot, &diags, statuses);
@@ -367,6 +371,7 @@ int control_new(struct control **ret, const struct control_options *options, str
         free(c); /* start-up failure: the process ends */
         return rc;
     }
+    c->last_good = last_good_new();
     c->listeners = listener_set_new(options->settings);
     c->local_limit = local_limit_new((size_t)options->settings->ratelimit_entries_max);
     *ret = c;
@@ -456,6 +461,7 @@ void control_free(struct control *c)
     statuses_free(c->statuses);
     provider_file_free(c->provider);
     listener_set_free(c->listeners);
+    last_good_free(c->last_good);
     local_limit_free(c->local_limit);
     loop_disarm(c->loop, &c->reload_timer);
     loop_disarm(c->loop, &c->ticket_timer);
