@@ -146,9 +146,13 @@ static enum exchange_verdict redirect(struct exchange *ex, const struct url_prog
     if (port != (https ? 443u : 80u))
         snprintf(port_text, sizeof(port_text), ":%u", port);
     struct span path = rule_url_path(url, &ex->arena, request->path, ex->match.prefix_len);
-    struct span location = arena_printf(&ex->arena, "%.*s://%.*s%s%.*s%s%.*s", SPAN_ARG(scheme),
-                                        SPAN_ARG(host), port_text, SPAN_ARG(path),
-                                        request->has_query ? "?" : "", SPAN_ARG(request->query));
+    /* Only HTTP/1.0 comes without a host: then the reference stays relative. */
+    struct span origin = host.len == 0 ? SPAN_NONE
+                                       : arena_printf(&ex->arena, "%.*s://%.*s%s", SPAN_ARG(scheme),
+                                                      SPAN_ARG(host), port_text);
+    struct span location =
+        arena_printf(&ex->arena, "%.*s%.*s%s%.*s", SPAN_ARG(origin), SPAN_ARG(path),
+                     request->has_query ? "?" : "", SPAN_ARG(request->query));
     if (!arena_ok(&ex->arena))
         return fail(ex, OUTCOME_OVERLOAD);
     ex->outcome = OUTCOME_REDIRECTED;
@@ -326,6 +330,7 @@ static enum exchange_verdict switch_protocols(struct exchange *ex)
     loop_disarm(ex->worker->loop, &ex->timer);
     ex->total_deadline_ns = ex->attempt_deadline_ns = ex->head_deadline_ns = 0;
     exchange_release_endpoint(ex, CLUSTER_RESULT_OK);
+    http_head_remove_hop_by_hop(ex->response); /* the session writes its own Upgrade */
     if (http_stream_send_head(ex->down, ex->response, false) != 0)
         return EXCHANGE_WAIT;
     ex->step = EXCHANGE_STEP_RELAY;

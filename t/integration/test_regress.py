@@ -6,9 +6,11 @@ import socket
 import threading
 import time
 
+import pytest
+
 import manifests as m
 from origin import http_answer, read_request
-from wire import Stream, connect, request, wait_until
+from wire import Stream, connect, request, talk, wait_until
 
 
 def objects(gateway, origin):
@@ -175,3 +177,44 @@ def test_no_request_misses_a_backend_that_a_reload_drops(gateways, origins, redi
     for thread in threads:
         thread.join()
     assert not bad
+
+
+@pytest.mark.parametrize("name", ["write_timeout", "tls_handshake_timeout"])
+def test_times_that_must_not_be_zero(gateways, name):
+    """0 means no limit elsewhere; here it cut every handshake, or failed an assertion."""
+    gateway = gateways({name: "0"})
+    gateway.start(ready=False)
+    assert gateway.wait() == 2
+    gateway.process = None
+    assert name in gateway.errors()
+
+
+def test_redirect_without_a_host(gateways, origins):
+    """HTTP/1.0 may leave Host out: no authority can be told then."""
+    gateway, origin = gateways(), origins()
+    result = objects(gateway, origin)
+    result[1]["spec"]["rules"] = [{"filters": [
+        {"type": "RequestRedirect", "requestRedirect": {"statusCode": 301}}]}]
+    gateway.write(result)
+    gateway.start()
+    assert b"\r\nlocation: /x?y=1\r\n" in talk(gateway.port, b"GET /x?y=1 HTTP/1.0\r\n\r\n")
+
+
+def test_connection_options_of_an_upgrade_stay_here(gateways, origins):
+    def upgrade(sock, _origin):
+        read_request(Stream(sock))
+        sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade, X-Hop\r\n"
+                     b"X-Hop: 1\r\nX-End: 2\r\nUpgrade: websocket\r\n\r\nhello")
+
+    gateway, origin = gateways(), origins(upgrade)
+    gateway.write(objects(gateway, origin))
+    gateway.start()
+    with connect(gateway.port) as s:
+        s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        stream = Stream(s)
+        first, fields = stream.head()
+        assert stream.exactly(5) == b"hello"
+    names = [name.lower() for name, _ in fields]
+    assert first.split(" ")[1] == "101"
+    assert "x-end" in names and "x-hop" not in names
+    assert names.count("upgrade") == 1 and names.count("connection") == 1
