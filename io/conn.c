@@ -47,6 +47,10 @@ static void conn_on_timer(struct timer *timer)
     uint64_t now = conn->sock.loop->clock.mono_ns;
     if (conn->torn || conn->error)
         return;
+    if (conn->write_deadline_ns && conn->write_deadline_ns <= now && conn->tx_error) {
+        conn_fail(conn, conn->tx_error, "send failed");
+        return;
+    }
     if (conn->write_deadline_ns && conn->write_deadline_ns <= now) {
         conn_fail(conn, -ETIMEDOUT, conn->open ? "write timed out" : "connect timed out");
         return;

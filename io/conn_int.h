@@ -18,6 +18,7 @@
 #define CONN_LINGER_BYTES 65536u
 #define CONN_LINGER_NS NS_PER_S
 #define CONN_WRITE_TIMEOUT_NS (30 * NS_PER_S)
+#define CONN_LAST_WORDS_NS NS_PER_S /* to read what a server said before it hung up on us */
 #define CONN_SEND_BYTES 65536u /* in one asynchronous send, so that progress shows */
 
 /* Work put off to the loop, so that no owner is called from inside its own call. */
@@ -80,6 +81,7 @@ struct conn {
     uint64_t bytes_in, bytes_out;
     const char *error_text;
     int error;
+    int tx_error; /* sending failed, receiving goes on for a while; output is dropped */
     struct addr *local;
     struct addr peer;
 };

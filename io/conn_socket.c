@@ -124,7 +124,7 @@ static struct block_head *output_append_block(struct conn *conn, uint8_t *block)
 
 static void output_grew(struct conn *conn, size_t n)
 {
-    if (conn->queued == 0 && n > 0 && conn->open) {
+    if (conn->queued == 0 && n > 0 && conn->open && !conn->tx_error) {
         conn->write_deadline_ns = conn->sock.loop->clock.mono_ns + conn->write_timeout_ns;
         conn_timer_update(conn);
     }
@@ -215,10 +215,39 @@ static void output_schedule(struct conn *conn)
         dlist_push_back(&conn->sock.loop->flush, &conn->flush_link);
 }
 
+static void output_discard(struct conn *conn)
+{
+    uint64_t sent = conn->bytes_out;
+    output_consume(conn, conn->queued);
+    conn->bytes_out = sent;
+}
+
+/* A server may answer and hang up before it has read all that we send (413, 401): the answer may
+ * lie unread in the socket, so a dialled conn first receives to its end. */
+static int output_failed(struct conn *conn, int error)
+{
+    bool hung_up = error == -EPIPE || error == -ECONNRESET;
+    if (!hung_up || conn->sock.accepted || !conn->open || conn->closing || conn->rx_eof) {
+        conn_fail(conn, error, "send failed");
+        return error;
+    }
+    conn->tx_error = error;
+    output_discard(conn);
+    conn->write_deadline_ns = conn->sock.loop->clock.mono_ns + CONN_LAST_WORDS_NS;
+    conn_timer_update(conn);
+    return 0;
+}
+
 void conn_send_queued(struct conn *conn)
 {
     if (conn->tx_busy || conn->error || conn->torn || conn->queued == 0)
         return;
+    if (conn->tx_error) {
+        output_discard(conn);
+        if (conn->closing)
+            conn_closing_step(conn);
+        return;
+    }
     struct iovec iov[ENGINE_IOV_MAX];
     int count = output_iov(conn, iov, ENGINE_IOV_MAX, CONN_SEND_BYTES);
     size_t total = 0;
@@ -230,7 +259,7 @@ void conn_send_queued(struct conn *conn)
         return;
     }
     if (n < 0) {
-        conn_fail(conn, (int)n, "send failed");
+        (void)output_failed(conn, (int)n);
         return;
     }
     output_consume(conn, (size_t)n);
@@ -248,8 +277,12 @@ static void on_sent(struct sock *sock, int res)
     conn->tx_busy = false;
     if (conn->torn)
         return;
-    if (res < 0) {
+    if (res < 0 && conn->raw_tx) {
         conn_fail(conn, res, "send failed");
+        return;
+    }
+    if (res < 0) {
+        (void)output_failed(conn, res);
         return;
     }
     if (conn->raw_tx) {
@@ -270,10 +303,8 @@ static ssize_t output_send_direct(struct conn *conn, const struct iovec *iov, in
     memcpy(&all[queued], iov, (size_t)count * sizeof(*iov));
     size_t before = conn->queued;
     ssize_t n = conn_engine(conn)->send_now(&conn->sock, all, queued + count);
-    if (n < 0) {
-        conn_fail(conn, (int)n, "send failed");
-        return n;
-    }
+    if (n < 0)
+        return output_failed(conn, (int)n);
     size_t from_queue = MIN((size_t)n, before);
     output_consume(conn, from_queue);
     conn->bytes_out += (size_t)n - from_queue;
@@ -293,6 +324,8 @@ int conn_socket_write(struct conn *conn, const struct iovec *iov, int count)
         return conn->error ? conn->error : -EPIPE;
     if (conn->tx_shut)
         return -EPIPE;
+    if (conn->tx_error)
+        return 0;
     size_t total = 0, sent = 0;
     for (int i = 0; i < count; i++)
         total += iov[i].iov_len;
@@ -301,7 +334,7 @@ int conn_socket_write(struct conn *conn, const struct iovec *iov, int count)
     if (total > CONN_SMALL_WRITE && !conn->tx_busy && !conn->sock.tx_blocked &&
         output_fits_iov(conn, count)) {
         ssize_t n = output_send_direct(conn, iov, count);
-        if (n < 0)
+        if (n < 0 || conn->tx_error)
             return (int)n;
         sent = (size_t)n;
         if (conn->queued == 0 && conn->open)

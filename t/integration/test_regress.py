@@ -218,3 +218,33 @@ def test_connection_options_of_an_upgrade_stay_here(gateways, origins):
     assert first.split(" ")[1] == "101"
     assert "x-end" in names and "x-hop" not in names
     assert names.count("upgrade") == 1 and names.count("connection") == 1
+
+
+@pytest.mark.parametrize("hang_up", ["close", "reset"])
+def test_answer_before_a_large_body_arrives(gateways, origins, hang_up):
+    """The backend answers the head and hangs up: writing fails before the answer is read."""
+    def too_large(sock, _origin):
+        Stream(sock).head()
+        sock.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n"
+                     b"Connection: close\r\n\r\nbig")
+        if hang_up == "reset":
+            sock.reset()
+
+    gateway, origin = gateways(), origins(too_large)
+    gateway.write(objects(gateway, origin))
+    gateway.start()
+    for _ in range(5):
+        with connect(gateway.port) as s:
+            def upload(s=s):
+                try:
+                    s.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n")
+                    for _ in range(500):
+                        s.sendall(b"x" * 100000)
+                except OSError:
+                    pass  # we are told to stop
+
+            thread = threading.Thread(target=upload)
+            thread.start()
+            response = Stream(s).response()
+            assert (response.status, response.body) == (413, b"big")
+        thread.join()
