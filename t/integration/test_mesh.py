@@ -25,7 +25,7 @@ def demanding(identity):
 
 @pytest.fixture(scope="module")
 def gw(module_gateways, module_origins, certs):
-    gateway = module_gateways()
+    gateway = module_gateways(settings={"upstream_connect_timeout": "1s"})
     mtls = server_context(certs.echo, certs.ca)
     o = {
         "good": module_origins(demanding(GATEWAY_ID), mtls, "good"),
