@@ -265,6 +265,10 @@ enum http_error h1_validate_response(struct http_head *head, const struct http_l
         head->content_length = HTTP_LENGTH_UNKNOWN; /* until close, RFC 9112 6.3 (8) */
     head->has_body = head->content_length != 0;
     if (http_status_has_no_body(head->status)) {
+        /* A backend that announces what cannot come (RFC 9112 6.1) may send it all the same, and
+         * late: it would be read as the answer to the next request. */
+        if (head->status == 204 && (facts.codings > 0 || head->content_length > 0))
+            head->keep_alive = false;
         head->has_body = false;
         head->chunked = false;
         if (head->status != 304)
