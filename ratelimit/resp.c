@@ -11,6 +11,7 @@
 #include "base/panic.h"
 
 #define ARGS_MAX 16u
+#define DEPTH_MAX 7u /* of arrays; hiredis 0.14 has this limit itself */
 
 struct resp_reader {
     redisReader *reader;
@@ -20,7 +21,8 @@ struct resp_reader {
 };
 
 /* hiredis wants an object for every element and gives it back to us; all of
- * ours are this one. */
+ * ours are this one. NULL instead ends the reading with an error: hiredis 1
+ * reads the types of RESP3, too, which we never ask for. */
 static char object;
 
 static struct resp_reply *reply_of(const redisReadTask *task)
@@ -43,6 +45,9 @@ static void *on_string(const redisReadTask *task, char *text, size_t len)
 {
     struct resp_reply *reply = reply_of(task);
     bool is_top = task_is_top(task);
+    if (task->type != REDIS_REPLY_ERROR && task->type != REDIS_REPLY_STATUS &&
+        task->type != REDIS_REPLY_STRING)
+        return NULL;
     if (is_top)
         reply->type = task->type == REDIS_REPLY_ERROR    ? RESP_TYPE_ERROR
                       : task->type == REDIS_REPLY_STATUS ? RESP_TYPE_STATUS
@@ -60,6 +65,11 @@ static void *on_array(const redisReadTask *task, size_t elements)
 static void *on_array(const redisReadTask *task, int elements)
 #endif
 {
+    unsigned depth = 1;
+    for (const redisReadTask *up = task->parent; up != NULL; up = up->parent)
+        depth++;
+    if (task->type != REDIS_REPLY_ARRAY || depth > DEPTH_MAX)
+        return NULL;
     if (task_is_top(task)) {
         reply_of(task)->type = RESP_TYPE_ARRAY;
         reply_of(task)->elements = (unsigned)elements;
@@ -88,6 +98,19 @@ static void *on_nil(const redisReadTask *task)
     return &object;
 }
 
+#if defined(HIREDIS_MAJOR) && HIREDIS_MAJOR >= 1
+static void *on_double(const redisReadTask *task UNUSED, double value UNUSED, char *text UNUSED,
+                       size_t len UNUSED)
+{
+    return NULL;
+}
+
+static void *on_bool(const redisReadTask *task UNUSED, int value UNUSED)
+{
+    return NULL;
+}
+#endif
+
 static void on_free(void *obj)
 {
     (void)obj; /* the one static object */
@@ -99,6 +122,10 @@ static redisReplyObjectFunctions functions = {
     .createArray = on_array,
     .createInteger = on_integer,
     .createNil = on_nil,
+#if defined(HIREDIS_MAJOR) && HIREDIS_MAJOR >= 1
+    .createDouble = on_double,
+    .createBool = on_bool,
+#endif
     .freeObject = on_free,
 };
 

@@ -87,6 +87,12 @@ static void test_malformed(void **state)
         "?\r\n",
         "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
         "%1\r\n+a\r\n+b\r\n",
+        "~1\r\n+a\r\n",
+        ">1\r\n+a\r\n",
+        "*1\r\n,1.5\r\n",
+        "#t\r\n",
+        "(123\r\n",
+        "=5\r\ntxt:a\r\n",
         "garbage",
     };
     (void)state;
