@@ -109,6 +109,20 @@ static size_t repeat_len(struct span s)
     return at < s.len && digits > 0 ? at + 1 : 0;
 }
 
+/* Whether s begins with what some versions of PCRE2 and RE2 take for a repeat, others for
+ * literals: "{,3}", "{ 3 }". */
+static bool repeat_is_unclear(struct span s)
+{
+    size_t at = 1, digits = 0;
+    for (; at < s.len && s.ptr[at] != '}'; at++) {
+        if (s.ptr[at] >= '0' && s.ptr[at] <= '9')
+            digits++;
+        else if (s.ptr[at] != ',' && s.ptr[at] != ' ' && s.ptr[at] != '\t')
+            return false;
+    }
+    return at < s.len && digits > 0 && repeat_len(s) == 0;
+}
+
 /* Offset after the class that begins at `at`, or where the problem is with *ret_problem set. */
 static size_t scan_class(struct span s, size_t at, const char **ret_problem)
 {
@@ -164,6 +178,8 @@ static const char *scan(struct span s, size_t *ret_at)
         } else if (c == '*' || c == '+' || c == '?') {
             repeated = !was_repeated; /* "a*?" is lazy and ends there */
             at++;
+        } else if (c == '{' && repeat_is_unclear(span_skip(s, at))) {
+            problem = "a repeat is {n}, {n,} or {n,m}; write \\{ for the character";
         } else {
             size_t len = c == '{' ? repeat_len(span_skip(s, at)) : 0;
             repeated = len > 0;
