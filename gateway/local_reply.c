@@ -16,7 +16,7 @@ static struct http_head *reply_head(struct exchange *ex, unsigned status, struct
     head->is_response = true;
     head->status = (uint16_t)status;
     head->version_minor = 1;
-    head->keep_alive = true;
+    head->keep_alive = false; /* nobody reads what is left of the request */
     head->content_length = (int64_t)length;
     head->has_body = length > 0;
     if (length > 0 && !http_head_add_id(head, HTTP_HEADER_CONTENT_TYPE, type))

@@ -445,8 +445,9 @@ static struct h1_plan server_plan(struct h1_server *s, const struct http_head *h
     }
     if (s->draining || s->requests >= s->rx.limits->requests_max)
         s->keep_alive = false;
-    /* An answer before the whole request: the rest of it could only be read to be thrown away. */
-    if (s->read == SERVER_READ_BODY && end && !h1_rx_can_discard(&s->rx))
+    /* An answer before the whole request: the rest of it could only be read to be thrown away. The
+     * same when the answer is its maker's last word on the connection. */
+    if (s->read == SERVER_READ_BODY && (end || !head->keep_alive) && !h1_rx_can_discard(&s->rx))
         s->keep_alive = false;
     if (!s->keep_alive)
         plan.connection = SPAN_LIT("close");

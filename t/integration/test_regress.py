@@ -248,3 +248,21 @@ def test_answer_before_a_large_body_arrives(gateways, origins, hang_up):
             response = Stream(s).response()
             assert (response.status, response.body) == (413, b"big")
         thread.join()
+
+
+def test_answer_of_ours_before_the_body_says_close(gateways, origins):
+    """Nobody reads the body, so the connection ends: the client has to know."""
+    gateway, origin = gateways(), origins()
+    result = objects(gateway, origin)
+    result[1]["spec"]["rules"] = [m.rule("/there", ["b"])]
+    gateway.write(result)
+    gateway.start()
+    with connect(gateway.port) as s:
+        s.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n"
+                  b"Expect: 100-continue\r\n\r\n")
+        response = Stream(s).response()
+        assert response.status == 404 and response.get("connection") == "close"
+    with connect(gateway.port) as s:  # all of it is here: the connection stays
+        for _ in range(2):
+            response = request(gateway.port, "/", "POST", body=b"123456789", sock=s)
+            assert response.status == 404 and response.get("connection") is None
