@@ -96,6 +96,11 @@ def test_rate_over_time(gateways, origins, redis):
         statuses(gateway.port, 3)
         connected(gateway)
     time.sleep(1.2)  # the bucket is full again
+
+    def late():
+        return sum(g.metric("ringgate_ratelimit_store_errors_total") for g in (first, second))
+
+    before = late()
     passed, offered = 0, 0
     with connect(first.port) as a, connect(second.port) as b:
         begin = time.monotonic()
@@ -108,7 +113,9 @@ def test_rate_over_time(gateways, origins, redis):
     allowed = 50 + 50 * elapsed
     if offered < 1.2 * allowed:
         pytest.skip(f"this machine offered only {offered} requests in {elapsed:.1f} s")
-    assert 0.97 * allowed - 1 <= passed <= allowed + 1, (passed, allowed, offered)
+    # On a busy machine an answer may miss its 5 ms; such a request is decided locally.
+    most = allowed + 1 + late() - before
+    assert 0.97 * allowed - 1 <= passed <= most, (passed, allowed, most, offered)
 
 
 @pytest.mark.parametrize("policy, during", [
