@@ -99,6 +99,13 @@ static void down_on_reset(struct http_stream_user *user, struct http_stream *str
     struct exchange *ex = exchange_of_down(user);
     ex->down = NULL;
     ex->upstream_text = http_error_text(error);
+    if (error == HTTP_ERROR_NO_MEMORY) {
+        exchange_fail(ex, OUTCOME_OVERLOAD);
+        exchange_run(ex);
+        return;
+    }
+    if (!ex->response_begun)
+        ex->status = http_error_status(error); /* the session has answered */
     if (error == HTTP_ERROR_GONE)
         exchange_fail(ex, OUTCOME_DRAINED);
     else if (error == HTTP_ERROR_REQUEST_TIMEOUT)
