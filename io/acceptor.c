@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/metric.h"
 #include "base/panic.h"
 #include "io/loop_int.h"
 #include "io/sock.h"
@@ -41,6 +42,7 @@ static void on_accept(struct listener *listener, int fd)
     struct acceptor *acceptor = container_of(listener, struct acceptor, listener);
     struct loop *loop = listener->loop;
     if (fd < 0) {
+        metric_inc(METRIC_ACCEPT_ERRORS);
         loop_arm(loop, &acceptor->backoff, BACKOFF_NS);
         return;
     }
@@ -53,8 +55,10 @@ static void on_accept(struct listener *listener, int fd)
         peer.len = 0; /* it left already: the first receive tells */
     addr_unmap(&peer);
     struct conn *conn = conn_new(loop, fd, &peer);
-    if (conn) /* else refused: closed at the cap */
+    if (conn)
         acceptor->fn(acceptor, conn, acceptor->user);
+    else /* closed at the cap */
+        metric_inc(METRIC_CONNECTIONS_REFUSED);
 }
 
 static void on_backoff(struct timer *timer)
