@@ -167,7 +167,8 @@ def test_memory_after_a_storm(gateways, origins):
     sizes = []
     for _ in range(3):
         held = storm(gateway.port, CONNECTIONS)
-        wait_until(lambda: gateway.metric("ringgate_downstream_connections_open") == CONNECTIONS)
+        wait_until(lambda: gateway.metric("ringgate_downstream_connections_open") == CONNECTIONS,
+                   "the storm")
         assert request(gateway.port, "/during").status == 200
         for s in held:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -209,7 +210,8 @@ def test_descriptors_run_out(gateways, origins):
                    m.http_route("r", [m.rule("/", ["origin"])]),
                    *m.service("origin", origins().port)])
     gateway.start()
-    with contextlib.closing(AdminConnection(gateway.admin)) as admin:  # a new one would want a descriptor
+    # One connection for all of it: a new one would want a descriptor.
+    with contextlib.closing(AdminConnection(gateway.admin)) as admin:
         admin.request("GET", "/metrics")
         admin.getresponse().read()
         inside = [connect(gateway.port) for _ in range(4)]

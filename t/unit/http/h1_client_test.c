@@ -287,7 +287,8 @@ static const struct response_case response_cases[] = {
      0},
     {"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "GET", 204, 0, 0, "", false,
      false, 0},
-    {"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n", "GET", 204, 0, 0, "", false, false, 0},
+    {"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n", "GET", 204, 0, 0, "", false, false,
+     0},
     {"HTTP/1.1 204 No\r\nContent-Length: 3\r\n\r\n", "GET", 204, 0, 0, "", false, false, 0},
     {"HTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n", "GET", 204, 0, 0, "", true, false, 0},
     {"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 C\r\nContent-Length: 9\r\n\r\n" OK
