@@ -50,7 +50,7 @@ LIBRARIES = [
     (r"liburing", r"io/(uring|bufring)"),
     (r"linux/io_uring\.h", r"io/uring"),
     (r"xxh", r"base/hash\.c"),
-    (r"ares", r"io/"),
+    (r"ares", r"io/resolver"),
 ]
 
 # Written so that this file does not contain what it looks for.
