@@ -222,6 +222,7 @@ static void exchange_on_upstream(struct upstream_waiter *waiter, struct upstream
 {
     struct exchange *ex = container_of(waiter, struct exchange, waiter);
     ex->upstream = upstream;
+    ex->upstream_addr = *upstream_addr(upstream);
     ex->dialling = false;
     ex->connected = true;
     exchange_run(ex);
@@ -233,22 +234,25 @@ static void exchange_on_upstream_failed(struct upstream_waiter *waiter, int erro
     ex->upstream = NULL;
     ex->dialling = false;
     ex->connect_error = error;
+    ex->upstream_addr = *upstream_host_addr(ex->endpoint->user);
     ex->upstream_text = text[0] != '\0' ? text : "connection refused or not reachable";
     exchange_run(ex);
 }
 
 static enum exchange_verdict connect_failed(struct exchange *ex)
 {
-    bool tls = ex->connect_error == -EPROTO;
+    bool tls = ex->connect_error == -EPROTO, dns = ex->connect_error == -ENXIO;
     bool shortage = ex->connect_error == -ENOMEM || ex->connect_error == -EMFILE;
 
     ex->connect_error = 0;
     exchange_release_endpoint(ex, shortage ? CLUSTER_RESULT_RESET : CLUSTER_RESULT_CONNECT_FAILED);
     /* Nothing was sent: another endpoint may be tried once, whatever the method. */
-    if (!tls && !shortage && exchange_retry(ex))
+    if (!tls && !dns && !shortage && exchange_retry(ex))
         return EXCHANGE_NEXT;
     if (shortage)
         return fail(ex, OUTCOME_OVERLOAD);
+    if (dns)
+        return fail(ex, OUTCOME_DNS_FAILED);
     return fail(ex, tls ? OUTCOME_TLS_FAILED : OUTCOME_CONNECT_FAILED);
 }
 
@@ -265,8 +269,10 @@ enum exchange_verdict exchange_step_connect(struct exchange *ex)
     ex->upstream = ex->attempts == 1 ? upstream_take_idle(host) : NULL;
     ex->reused = ex->upstream != NULL;
     ex->connected = ex->reused;
-    if (ex->connected)
+    if (ex->connected) {
+        ex->upstream_addr = *upstream_addr(ex->upstream);
         return next(ex, EXCHANGE_STEP_SEND);
+    }
     ex->waiter = (struct upstream_waiter){exchange_on_upstream, exchange_on_upstream_failed};
     int error = 0;
     ex->upstream = upstream_dial(host, ex->view->snapshot->clusters[ex->backend->cluster].tls,

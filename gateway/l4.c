@@ -23,6 +23,7 @@ struct l4 {
     struct cluster *cluster;
     struct cluster_endpoint *endpoint, *tried;
     const struct model_backend *choice;
+    struct upstream_target target;
     struct relay *relay;
     struct relay_owner relay_owner;
     struct dlist link;
@@ -54,6 +55,7 @@ static void l4_end(struct l4 *l4, enum outcome outcome, const char *text, uint64
     struct worker *worker = l4->worker;
     const struct loop *loop = worker->loop;
 
+    upstream_target_cancel(&l4->target);
     outcome_count(outcome);
     struct access_record record = {
         .kind = ACCESS_TCP,
@@ -106,16 +108,18 @@ static void l4_dial(struct l4 *l4);
 
 static void l4_dial_failed(struct l4 *l4, int error, const char *text)
 {
-    bool tls = error == -EPROTO, shortage = error == -ENOMEM || error == -EMFILE;
+    bool tls = error == -EPROTO, dns = error == -ENXIO;
+    bool shortage = error == -ENOMEM || error == -EMFILE;
 
     l4->backend = NULL;
     l4_release(l4, shortage ? CLUSTER_RESULT_RESET : CLUSTER_RESULT_CONNECT_FAILED);
-    if (!tls && !shortage && l4->attempts < 2) {
+    if (!tls && !dns && !shortage && l4->attempts < 2) {
         l4_dial(l4);
         return;
     }
     enum outcome outcome = shortage ? OUTCOME_OVERLOAD
                            : tls    ? OUTCOME_TLS_FAILED
+                           : dns    ? OUTCOME_DNS_FAILED
                                     : OUTCOME_CONNECT_FAILED;
     l4_refuse(l4, outcome, text != NULL && text[0] != '\0' ? text : NULL);
 }
@@ -136,9 +140,42 @@ static void backend_on_open(struct conn_owner *owner, struct conn *conn)
         relay_stop_at(l4->relay, l4->worker->drain_deadline_ns);
 }
 
+/* Dials the addresses there are until one dial is under way. rc: of upstream_target_next. error and
+ * text: of the dial before, 0 for none. */
+static void l4_connect(struct l4 *l4, int rc, int error, const char *text)
+{
+    struct upstream_host *host = l4->endpoint->user;
+    for (; rc == 0; rc = upstream_target_next(&l4->target)) {
+        l4->upstream_addr = *upstream_host_addr(host);
+        l4->backend = upstream_dial_bytes(&l4->target, host,
+                                          l4->view->snapshot->clusters[l4->choice->cluster].tls,
+                                          &l4->backend_owner, &error);
+        if (l4->backend != NULL)
+            return;
+        text = NULL;
+        if (error == -ENOMEM || error == -EMFILE)
+            break;
+    }
+    if (rc == -EINPROGRESS)
+        return;
+    if (error == 0) {
+        error = rc;
+        text = l4->target.text;
+    }
+    l4_dial_failed(l4, error, text);
+}
+
+static void l4_on_target(struct upstream_target *target, int error)
+{
+    l4_connect(container_of(target, struct l4, target), error, 0, NULL);
+}
+
 static void backend_on_close(struct conn_owner *owner, struct conn *conn, int error)
 {
-    l4_dial_failed(container_of(owner, struct l4, backend_owner), error, conn_error_text(conn));
+    struct l4 *l4 = container_of(owner, struct l4, backend_owner);
+    l4->backend = NULL;
+    l4_connect(l4, error == -EPROTO ? -EHOSTUNREACH : upstream_target_next(&l4->target), error,
+               conn_error_text(conn));
 }
 
 static void l4_ignore(struct conn_owner *owner UNUSED, struct conn *conn UNUSED)
@@ -171,13 +208,8 @@ static void l4_dial(struct l4 *l4)
         return;
     }
     l4->attempts++;
-    l4->upstream_addr = *upstream_host_addr(l4->endpoint->user);
-    int error = 0;
-    l4->backend =
-        upstream_dial_bytes(l4->endpoint->user, snapshot->clusters[l4->choice->cluster].tls,
-                            &l4->backend_owner, &error);
-    if (l4->backend == NULL)
-        l4_dial_failed(l4, error, NULL);
+    upstream_host_target(l4->endpoint->user, &l4->target, l4_on_target);
+    l4_connect(l4, upstream_target_next(&l4->target), 0, NULL);
 }
 
 static void l4_route(struct l4 *l4)

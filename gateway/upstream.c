@@ -11,7 +11,7 @@
  * host is dropped, busy ones when they next become idle. */
 struct upstream_host {
     struct worker *worker;
-    struct addr addr;
+    struct upstream_place place;
     struct dlist idle; /* struct upstream.link, warmest first */
     unsigned idle_count, refs;
     bool dropped;
@@ -25,7 +25,10 @@ struct upstream {
     struct upstream_host *host;
     struct upstream_waiter *waiter; /* NULL: cancelled or delivered */
     struct h1_client *client;
-    struct conn *conn; /* while dialling */
+    struct conn *conn; /* while dialling; NULL while the name is looked up */
+    const struct tls_client_spec *tls; /* valid as long as there is a waiter */
+    struct upstream_target target; /* while dialling */
+    struct addr addr; /* of the connection */
     struct dlist link; /* in host->idle, or worker->dial_list */
     enum upstream_state state;
 };
@@ -40,19 +43,20 @@ static void upstream_host_unref(struct upstream_host *host)
     if (--host->refs > 0)
         return;
     ASSERT(host->dropped && dlist_is_empty(&host->idle));
+    upstream_place_fini(&host->place);
     free(host);
 }
 
 struct upstream_host *upstream_host_new(struct worker *worker, const char *host, uint16_t port)
 {
-    struct addr addr;
-    if (addr_from_ip(span_str(host), port, &addr) != 0)
-        return NULL;
     struct upstream_host *h = calloc(1, sizeof(*h));
     if (h == NULL)
         return NULL;
+    if (upstream_place_init(&h->place, host, port) != 0) {
+        free(h);
+        return NULL;
+    }
     h->worker = worker;
-    h->addr = addr;
     h->refs = 1;
     dlist_init(&h->idle);
     return h;
@@ -73,7 +77,18 @@ void upstream_host_drop(struct upstream_host *host)
 
 const struct addr *upstream_host_addr(const struct upstream_host *host)
 {
-    return &host->addr;
+    return &host->place.addr;
+}
+
+void upstream_host_target(struct upstream_host *host, struct upstream_target *target,
+                          void (*on_done)(struct upstream_target *, int))
+{
+    upstream_target_init(target, &host->place, host->worker->resolver, on_done);
+}
+
+const struct addr *upstream_addr(const struct upstream *upstream)
+{
+    return &upstream->addr;
 }
 
 void *upstream_on_new(void *worker, const struct model_cluster *cluster UNUSED,
@@ -141,6 +156,7 @@ static void upstream_on_open(struct conn_owner *owner, struct conn *conn)
     struct upstream_waiter *waiter = u->waiter;
 
     u->conn = NULL;
+    u->addr = *conn_peer(conn);
     dlist_remove(&u->link);
     u->client = h1_client_start(worker->clients, conn, &worker->upstream_limits, &u->client_owner);
     if (u->client == NULL) {
@@ -166,11 +182,42 @@ static void upstream_on_end(struct conn_owner *owner UNUSED, struct conn *conn U
 {
 }
 
+/* Dials the addresses there are until one dial is under way. rc: of upstream_target_next. 0;
+ * -EINPROGRESS: the name is looked up; else the error of the last. */
+static int upstream_start(struct upstream *u, int rc)
+{
+    int error = 0;
+    for (; rc == 0; rc = upstream_target_next(&u->target)) {
+        u->conn = upstream_dial_bytes(&u->target, u->host, u->tls, &u->conn_owner, &error);
+        if (u->conn != NULL)
+            return 0;
+        if (error == -ENOMEM || error == -EMFILE)
+            return error;
+    }
+    return rc == -EHOSTUNREACH && error != 0 ? error : rc;
+}
+
+static void upstream_on_target(struct upstream_target *target, int error)
+{
+    struct upstream *u = container_of(target, struct upstream, target);
+    int rc = upstream_start(u, error);
+    if (rc != 0 && rc != -EINPROGRESS)
+        upstream_fail(u, rc, rc == -ENXIO ? target->text : "");
+}
+
 static void upstream_on_close(struct conn_owner *owner, struct conn *conn, int error)
 {
     struct upstream *u = container_of(owner, struct upstream, conn_owner);
+    const char *text = conn_error_text(conn);
+
     u->conn = NULL;
-    upstream_fail(u, error, conn_error_text(conn));
+    /* Without a waiter nobody needs the connection, and tls may be gone. */
+    if (u->waiter != NULL && error != -EPROTO) {
+        int rc = upstream_start(u, upstream_target_next(&u->target));
+        if (rc == 0 || rc == -EINPROGRESS)
+            return;
+    }
+    upstream_fail(u, error, text);
 }
 
 static const struct conn_owner_ops upstream_conn_ops = {
@@ -181,12 +228,14 @@ static const struct conn_owner_ops upstream_conn_ops = {
     .on_close = upstream_on_close,
 };
 
-struct conn *upstream_dial_bytes(struct upstream_host *host, const struct tls_client_spec *tls,
-                                 struct conn_owner *owner, int *ret_error)
+struct conn *upstream_dial_bytes(struct upstream_target *target, struct upstream_host *host,
+                                 const struct tls_client_spec *tls, struct conn_owner *owner,
+                                 int *ret_error)
 {
     struct worker *worker = host->worker;
-    struct conn *conn = conn_dial(worker->loop, &host->addr,
-                                  worker->settings->upstream_connect_timeout, owner, ret_error);
+    uint64_t timeout_ns = upstream_target_timeout(
+        target, worker->settings->upstream_connect_timeout, worker->loop->clock.mono_ns);
+    struct conn *conn = conn_dial(worker->loop, &host->place.addr, timeout_ns, owner, ret_error);
     metric_inc(METRIC_UPSTREAM_CONNECTS);
     if (conn != NULL)
         conn_set_write_timeout(conn, worker->settings->write_timeout);
@@ -221,9 +270,12 @@ struct upstream *upstream_dial(struct upstream_host *host, const struct tls_clie
     u->host = host;
     u->waiter = waiter;
     dlist_init(&u->link);
-    u->conn = upstream_dial_bytes(host, tls, &u->conn_owner, ret_error);
-    if (u->conn == NULL) {
+    u->tls = tls;
+    upstream_host_target(host, &u->target, upstream_on_target);
+    int rc = upstream_start(u, upstream_target_next(&u->target));
+    if (rc != 0 && rc != -EINPROGRESS) {
         pool_put(&worker->upstreams, u);
+        *ret_error = rc;
         return NULL;
     }
     host->refs++;
@@ -237,7 +289,9 @@ void upstream_abort_dials(struct worker *worker)
     dlist_foreach(it, next, &worker->dial_list)
     {
         struct upstream *u = dlist_entry(it, struct upstream, link);
-        conn_abort(u->conn);
+        if (u->conn != NULL)
+            conn_abort(u->conn);
+        upstream_target_cancel(&u->target);
         upstream_free(u);
     }
 }
@@ -256,8 +310,12 @@ struct upstream *upstream_take_idle(struct upstream_host *host)
 
 void upstream_cancel(struct upstream *upstream)
 {
-    /* The dial goes on: the next request may use what comes of it. */
+    /* A dial goes on: the next request may use what comes of it. */
     upstream->waiter = NULL;
+    if (upstream->conn == NULL) {
+        upstream_target_cancel(&upstream->target);
+        upstream_free(upstream);
+    }
 }
 
 struct h1_client *upstream_client(const struct upstream *upstream)

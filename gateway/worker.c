@@ -263,6 +263,14 @@ static int worker_init(struct worker *worker, struct err *reterr)
     worker->tls = tls_worker_new(worker->loop, reterr);
     if (worker->tls == NULL)
         return -ENOMEM;
+    struct resolver_options dns = {
+        .servers = settings->dns_servers,
+        .timeout_ns = settings->dns_timeout,
+        .ttl_max_ns = settings->dns_ttl_max,
+    };
+    worker->resolver = resolver_new(worker->loop, &dns, reterr);
+    if (worker->resolver == NULL)
+        return -EINVAL;
     worker->servers = h1_server_pool_new(worker->loop, conns);
     worker->clients = h1_client_pool_new(worker->loop, conns);
     worker->clusters = cluster_set_new();
@@ -309,6 +317,7 @@ static void worker_fini(struct worker *worker)
     if (cluster_set_apply(worker->clusters, &none, upstream_on_new, upstream_on_gone, worker) == 0)
         cluster_set_free(worker->clusters);
     upstream_abort_dials(worker);
+    resolver_free(worker->resolver);
     hmap_fini(&worker->listeners);
     for (int i = 0; i < 100 && worker->loop->conns > 0; i++)
         loop_turn(worker->loop, 10 * NS_PER_MS);

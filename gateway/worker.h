@@ -17,6 +17,7 @@
 #include "http/h1_server.h"
 #include "io/acceptor.h"
 #include "io/mailbox.h"
+#include "io/resolver.h"
 #include "ratelimit/limiter.h"
 #include "routing/cluster.h"
 
@@ -39,6 +40,7 @@ struct worker {
     struct view *view; /* newest */
     const struct settings *settings;
     struct tls_worker *tls;
+    struct resolver *resolver;
     struct limiter *limiter;
     struct cluster_set *clusters;
     struct access_log *log; /* NULL: off */
