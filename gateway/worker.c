@@ -274,7 +274,8 @@ static int worker_init(struct worker *worker, struct err *reterr)
     worker->servers = h1_server_pool_new(worker->loop, conns);
     worker->clients = h1_client_pool_new(worker->loop, conns);
     worker->clusters = cluster_set_new();
-    struct limiter_options limiter = {worker->loop, worker->local_limit, worker_store_tls, worker};
+    struct limiter_options limiter = {worker->loop, worker->local_limit, worker_store_tls, worker,
+                                      worker->resolver};
     worker->limiter = limiter_new(&limiter);
     if (worker->servers == NULL || worker->clients == NULL || worker->clusters == NULL ||
         worker->limiter == NULL)

@@ -103,6 +103,7 @@ static struct limiter_store *stores_build(struct limiter *limiter, const struct 
             .store = store,
             .make_tls = limiter->options.make_tls,
             .user = limiter->options.user,
+            .resolver = limiter->options.resolver,
         };
         store_digest(store, stores[i].digest);
         stores[i].remote = store_take(limiter, stores[i].digest);

@@ -9,8 +9,7 @@
  *
  * All or nothing: a request that one rule refuses costs nothing in the others. While the store is
  * away, Local gives every gateway the whole limit: how many there are is not known, so N gateways
- * admit up to N times it. A store's endpoint is IP:PORT, [IP]:PORT, localhost:PORT or unix:/PATH;
- * a host name is refused in the log, and its rules follow onStoreFailure. */
+ * admit up to N times it. A store's endpoint is HOST:PORT, IP:PORT, [IP]:PORT or unix:/PATH. */
 
 #include "conf/model.h"
 #include "io/conn.h"
@@ -60,6 +59,8 @@ struct limiter_options {
     /* Pushes TLS on a connection to a store; NULL return: no memory. store->conf->has_tls only. */
     struct layer *(*make_tls)(void *user, const struct model_store *store);
     void *user;
+    /* For stores given by name; borrowed. NULL: their rules follow onStoreFailure. */
+    struct resolver *resolver;
 };
 struct limiter *limiter_new(const struct limiter_options *options);
 void limiter_free(struct limiter *limiter);

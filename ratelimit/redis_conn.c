@@ -23,7 +23,7 @@
 #define FORMAT_BYTES_MAX 65536u
 
 enum step { STEP_AUTH, STEP_SELECT, STEP_NAME, STEP_ROLE, STEP_SCRIPT, STEP_COUNT };
-enum state { STATE_DOWN, STATE_DIALLING, STATE_HANDSHAKE, STATE_READY };
+enum state { STATE_DOWN, STATE_RESOLVING, STATE_DIALLING, STATE_HANDSHAKE, STATE_READY };
 
 struct handshake_call {
     struct redis_call call;
@@ -41,11 +41,13 @@ struct redis_conn {
     struct resp_reader *reader;
     struct handshake_call steps[STEP_COUNT];
     struct handshake_call reload; /* SCRIPT LOAD of a running connection */
+    struct resolver_query query; /* while STATE_RESOLVING */
     struct timer retry;
     uint64_t delay_ns; /* of the next attempt */
     struct buf commands, eval; /* the handshake; the head of EVAL without its count */
     struct buf load; /* SCRIPT LOAD */
-    char *username, *password;
+    char *username, *password, *host;
+    unsigned turn; /* of the host's addresses */
     char sha[REDIS_CONN_SHA_LEN + 1];
 };
 
@@ -106,6 +108,9 @@ static void conn_lost(struct redis_conn *conn, enum redis_fault fault, struct sp
 {
     conn->conn = NULL;
     conn->state = STATE_DOWN;
+    resolver_cancel(&conn->query);
+    if (conn->host != NULL) /* it may have moved */
+        resolver_doubt(conn->options.resolver, span_str(conn->host));
     retry_arm(conn, fault);
     conn->options.on_down(conn->options.user, fault, detail);
     calls_fail(conn);
@@ -241,12 +246,10 @@ static const struct conn_owner_ops owner_ops = {
     .on_close = owner_close,
 };
 
-static void dial(struct timer *timer)
+static void dial(struct redis_conn *conn)
 {
-    struct redis_conn *conn = container_of(timer, struct redis_conn, retry);
     int error = 0;
 
-    ASSERT(conn->state == STATE_DOWN);
     if (resp_reader_reset(conn->reader) == 0)
         conn->conn = conn_dial(conn->options.loop, &conn->options.addr,
                                conn->options.connect_timeout_ns, &conn->owner, &error);
@@ -262,6 +265,40 @@ static void dial(struct timer *timer)
         redis_conn_drop(conn, REDIS_FAULT_NETWORK, SPAN_LIT("TLS cannot be set up"));
     else
         conn_push_layer(conn->conn, layer);
+}
+
+static void resolved(struct redis_conn *conn, int error, const struct resolver_answer *answer)
+{
+    conn->state = STATE_DOWN;
+    if (error != 0) {
+        conn_lost(conn, REDIS_FAULT_NETWORK, span_str(resolver_error_text(error)));
+        return;
+    }
+    resolver_answer_addr(answer, conn->turn++, conn->options.port, &conn->options.addr);
+    dial(conn);
+}
+
+static void on_resolved(struct resolver_query *query, int error,
+                        const struct resolver_answer *answer)
+{
+    resolved(container_of(query, struct redis_conn, query), error, answer);
+}
+
+static void on_retry(struct timer *timer)
+{
+    struct redis_conn *conn = container_of(timer, struct redis_conn, retry);
+    const struct resolver_answer *answer = NULL;
+
+    ASSERT(conn->state == STATE_DOWN);
+    if (conn->host == NULL) {
+        dial(conn);
+        return;
+    }
+    int rc = resolver_lookup(conn->options.resolver, &conn->query, span_str(conn->host), &answer);
+    if (rc == -EINPROGRESS)
+        conn->state = STATE_RESOLVING;
+    else
+        resolved(conn, rc, answer);
 }
 
 static void format(struct buf *out, const struct span *args, unsigned count)
@@ -300,7 +337,7 @@ static void commands_build(struct redis_conn *conn)
     ASSERT(buf_ok(out) && buf_ok(&conn->eval));
 }
 
-/* Text of a span that may hold a secret; NULL when it is empty. */
+/* A copy, which may hold a secret; NULL when it is empty. */
 static char *text_copy(struct span s)
 {
     return s.len > 0 ? xasprintf("%.*s", SPAN_ARG(s)) : NULL;
@@ -313,7 +350,10 @@ struct redis_conn *redis_conn_new(const struct redis_conn_options *options)
     conn->options = *options;
     conn->username = text_copy(options->username);
     conn->password = text_copy(options->password);
-    conn->options.username = conn->options.password = SPAN_NONE;
+    conn->host = text_copy(options->host);
+    conn->query.on_done = on_resolved;
+    ASSERT(conn->host == NULL || options->resolver != NULL);
+    conn->options.username = conn->options.password = conn->options.host = SPAN_NONE;
     dlist_init(&conn->calls);
     for (unsigned i = 0; i < STEP_COUNT; i++) {
         struct handshake_call *step = &conn->steps[i];
@@ -326,7 +366,7 @@ struct redis_conn *redis_conn_new(const struct redis_conn_options *options)
     conn->reader = resp_reader_new();
     ASSERT(conn->reader != NULL);
     commands_build(conn);
-    timer_init(&conn->retry, dial);
+    timer_init(&conn->retry, on_retry);
     loop_arm(options->loop, &conn->retry, 0);
     return conn;
 }
@@ -350,6 +390,7 @@ void redis_conn_free(struct redis_conn *conn)
     if (conn == NULL)
         return;
     loop_disarm(conn->options.loop, &conn->retry);
+    resolver_cancel(&conn->query);
     if (conn->conn != NULL)
         conn_abort(conn->conn);
     conn->conn = NULL;
@@ -361,6 +402,7 @@ void redis_conn_free(struct redis_conn *conn)
     buf_fini(&conn->eval);
     text_wipe(conn->username);
     text_wipe(conn->password);
+    free(conn->host);
     free(conn);
 }
 

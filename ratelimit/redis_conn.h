@@ -11,6 +11,7 @@
  * master), SCRIPT LOAD. One thread, that of the loop. */
 
 #include "io/conn.h"
+#include "io/resolver.h"
 #include "ratelimit/redis_fault.h"
 #include "ratelimit/resp.h"
 
@@ -28,7 +29,10 @@ struct redis_call {
 
 struct redis_conn_options {
     struct loop *loop;
-    struct addr addr;
+    struct addr addr; /* when host is empty */
+    struct span host; /* copied; looked up before every attempt, addresses are tried in turn */
+    uint16_t port; /* of host */
+    struct resolver *resolver; /* of the loop, borrowed; may be NULL without host */
     struct span username, password; /* copied, zeroed at the end; both may be empty */
     struct span script; /* borrowed, static */
     unsigned eval_args; /* of an EVAL of the script, name included */

@@ -347,25 +347,28 @@ static void conn_down(void *user, enum redis_fault fault, struct span detail)
 
 /* --- life ------------------------------------------------------------------- */
 
-int remote_limit_endpoint(struct span text, struct addr *ret, struct err *reterr)
+int remote_limit_endpoint(struct span text, struct remote_endpoint *ret, struct err *reterr)
 {
-    struct span name = SPAN_LIT("localhost:");
+    struct span host, port, addr = text;
+    uint64_t number;
     char local[32];
 
-    if (span_starts_with(text, name)) {
-        struct span port = span_skip(text, name.len);
+    *ret = (struct remote_endpoint){.port = 0};
+    bool is_pair = span_split(text, ':', &host, &port);
+    if (is_pair && span_equal_str(host, "localhost")) {
         snprintf(local, sizeof(local), "127.0.0.1:%.*s", (int)MIN(port.len, (size_t)8), port.ptr);
-        text = span_str(local);
+        addr = span_str(local);
     }
-    if (addr_parse(text, ret) == 0)
+    if (addr_parse(addr, &ret->addr) == 0)
         return 0;
-    struct span host, port;
-    if (span_split(text, ':', &host, &port) && !span_equal_str(host, "unix"))
-        return err_set(reterr, -ENOTSUP,
-                       "\"%.*s\": host names of stores are not resolved yet; write IP:PORT, "
-                       "localhost:PORT or unix:/PATH",
-                       SPAN_ARG(text));
-    return err_set(reterr, -EINVAL, "\"%.*s\" is not IP:PORT, localhost:PORT or unix:/PATH",
+    ret->addr.len = 0;
+    if (is_pair && host.len > 0 && !span_equal_str(host, "unix") &&
+        span_to_u64(port, UINT16_MAX, &number) == 0 && number > 0) {
+        ret->host = host;
+        ret->port = (uint16_t)number;
+        return 0;
+    }
+    return err_set(reterr, -EINVAL, "\"%.*s\" is not HOST:PORT, IP:PORT, [IP]:PORT or unix:/PATH",
                    SPAN_ARG(text));
 }
 
@@ -393,13 +396,21 @@ static void conn_start_up(struct remote_limit *remote)
         .user = remote,
     };
     struct err err = {.text = "the store names no endpoint"};
+    struct remote_endpoint endpoint;
     if (store->conf->endpoints_count > 0 &&
-        remote_limit_endpoint(store->conf->endpoints[0], &options.addr, &err) == 0) {
-        if (options.make_tls == NULL || remote->options.make_tls != NULL) {
+        remote_limit_endpoint(store->conf->endpoints[0], &endpoint, &err) == 0) {
+        options.addr = endpoint.addr;
+        options.host = endpoint.host;
+        options.port = endpoint.port;
+        options.resolver = remote->options.resolver;
+        if (endpoint.host.len > 0 && options.resolver == NULL) {
+            err_set(&err, -ENOTSUP, "the store is given by name, and there is no resolver");
+        } else if (options.make_tls != NULL && remote->options.make_tls == NULL) {
+            err_set(&err, -ENOTSUP, "the store wants TLS, which is not at hand");
+        } else {
             remote->conn = redis_conn_new(&options);
             return;
         }
-        err_set(&err, -ENOTSUP, "the store wants TLS, which is not at hand");
     }
     store_state_set(remote->state, STORE_STATE_OPEN, REDIS_FAULT_NETWORK, span_str(err.text));
 }

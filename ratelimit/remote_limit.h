@@ -44,6 +44,7 @@ struct remote_limit_options {
     const struct model_store *store; /* borrowed until remote_limit_set_store */
     struct layer *(*make_tls)(void *user, const struct model_store *store);
     void *user;
+    struct resolver *resolver; /* borrowed; NULL: stores given by name stay away */
 };
 
 /* Never NULL. A store whose endpoint cannot be used (see remote_limit_endpoint) is logged and stays
@@ -54,9 +55,16 @@ void remote_limit_free(struct remote_limit *remote);
 /* The same store in a newer model. */
 void remote_limit_set_store(struct remote_limit *remote, const struct model_store *store);
 
-/* "IP:PORT", "[IP]:PORT", "localhost:PORT" (127.0.0.1) or "unix:/PATH". 0; -ENOTSUP: a host name
- * (there is no resolver for stores yet); -EINVAL. reterr says what to write instead. */
-MUST_CHECK int remote_limit_endpoint(struct span text, struct addr *ret, struct err *reterr);
+/* Where a store is. */
+struct remote_endpoint {
+    struct addr addr; /* when host is empty */
+    struct span host; /* a name, borrowed from the text */
+    uint16_t port; /* of host */
+};
+/* "HOST:PORT", "IP:PORT", "[IP]:PORT", "localhost:PORT" (127.0.0.1) or "unix:/PATH". 0; -EINVAL,
+ * reterr says what to write instead. */
+MUST_CHECK int remote_limit_endpoint(struct span text, struct remote_endpoint *ret,
+                                     struct err *reterr);
 
 /* A question now would be sent. */
 bool remote_limit_is_available(const struct remote_limit *remote);

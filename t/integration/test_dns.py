@@ -2,8 +2,10 @@
 """Backends by name: a DNS server of our own answers, changes its mind, and
 goes away."""
 import http.server
+import shutil
 import socket
 import struct
+import subprocess
 import threading
 
 import pytest
@@ -159,6 +161,27 @@ def test_servers_away(gw, dns):
     assert ask(gw, "/two")[0] == 503
     assert gw.log(path="/two")["response_flags"] == "DF"
     assert refused(gw.tcp)
+
+
+def test_limit_store_by_name(gw, dns):
+    """Not there at first, then at the second address: every attempt asks again."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    port = free_port()
+    redis = subprocess.Popen(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save",
+                              "", "--appendonly", "no", "--dir", str(gw.folder)],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        gw.apply([m.store("redis", f"redis.test:{port}"),
+                  m.limit("p", "a", 2, store="redis")], name="limit.yaml")
+        assert ask(gw, "/one")[0] == 200
+        dns.names["redis.test"] = ["127.0.0.3", "127.0.0.1"]
+        wait_until(lambda: gw.metric('ringgate_ratelimit_store_state{store="test/redis",'
+                                     'state="closed"}') == 1, "the store")
+        assert {ask(gw, "/one")[0] for _ in range(4)} == {200, 429}
+    finally:
+        redis.kill()
+        redis.wait()
 
 
 def test_client_leaves_while_waiting(gw, dns):

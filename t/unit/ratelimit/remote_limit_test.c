@@ -19,23 +19,32 @@ static void test_endpoints(void **state)
         {"[::1]:6380", "[::1]:6380", 0},
         {"localhost:6379", "127.0.0.1:6379", 0},
         {"unix:/run/redis.sock", "unix:/run/redis.sock", 0},
-        {"redis.example:6379", NULL, -ENOTSUP},
-        {"localhost:", NULL, -ENOTSUP},
+        {"redis.example:6379", NULL, 0},
+        {"redis.example:0", NULL, -EINVAL},
+        {"redis.example:65536", NULL, -EINVAL},
+        {"redis.example", NULL, -EINVAL},
+        {"localhost:", NULL, -EINVAL},
         {"unix:", NULL, -EINVAL},
         {"", NULL, -EINVAL},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(endpoints); i++) {
-        struct addr addr;
+        struct remote_endpoint endpoint;
         struct err err = {.text = ""};
         char text[ADDR_TEXT_SIZE];
-        int r = remote_limit_endpoint(span_str(endpoints[i].text), &addr, &err);
+        int r = remote_limit_endpoint(span_str(endpoints[i].text), &endpoint, &err);
         assert_int_equal(r, endpoints[i].error);
         if (r != 0) {
             assert_true(strlen(err.text) > 0);
             continue;
         }
-        addr_format(&addr, text);
+        if (endpoints[i].formatted == NULL) {
+            assert_true(span_equal_str(endpoint.host, "redis.example"));
+            assert_int_equal(endpoint.port, 6379);
+            continue;
+        }
+        assert_int_equal(endpoint.host.len, 0);
+        addr_format(&endpoint.addr, text);
         assert_string_equal(text, endpoints[i].formatted);
     }
 }
