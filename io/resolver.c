@@ -531,18 +531,15 @@ int resolver_check_servers(const char *servers, struct err *reterr)
 
 static int channel_set_servers(ares_channel channel, const struct addr *addrs, unsigned count)
 {
-    struct ares_addr_port_node nodes[SERVERS_MAX] = {0};
+    char list[SERVERS_MAX * (ADDR_TEXT_SIZE + 1)] = "";
+    size_t len = 0;
 
     for (unsigned i = 0; i < count; i++) {
-        nodes[i].next = i + 1 < count ? &nodes[i + 1] : NULL;
-        nodes[i].family = addrs[i].sa.sa_family;
-        nodes[i].udp_port = nodes[i].tcp_port = addr_port(&addrs[i]);
-        if (nodes[i].family == AF_INET)
-            nodes[i].addr.addr4 = addrs[i].in.sin_addr;
-        else
-            memcpy(&nodes[i].addr.addr6, &addrs[i].in6.sin6_addr, 16);
+        if (i > 0)
+            list[len++] = ',';
+        len += addr_format(&addrs[i], list + len);
     }
-    return ares_set_servers_ports(channel, nodes);
+    return ares_set_servers_ports_csv(channel, list);
 }
 
 static void library_init(void)
