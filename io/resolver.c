@@ -566,6 +566,9 @@ static int channel_new(struct resolver *resolver, const struct addr *servers, un
     int mask = ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
                ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
 
+#ifdef ARES_OPT_QUERY_CACHE
+    mask |= ARES_OPT_QUERY_CACHE; /* with a time of 0: our own cache is the only one */
+#endif
     /* Without any domain the host's own would become the search list. */
     if (count > 0)
         mask |= ARES_OPT_RESOLVCONF | ARES_OPT_DOMAINS;
