@@ -563,9 +563,11 @@ static void run_deaf_client(void)
     }
     assert_true(app.count < COUNT);
     wire_send(&app.wire, text + sent, len - sent);
-    for (int i = 0; i < 20000 && app.wire.in.len < (size_t)COUNT * BODY; i++)
+    for (int i = 0; i < 20000; i++) {
         wire_turn(&app.wire);
-    wire_settle(&app.wire);
+        if (app.count == COUNT && wire_count(&app.wire, "HTTP/1.1 200 OK") == COUNT)
+            break;
+    }
     assert_int_equal(app.count, COUNT);
     assert_int_equal(wire_count(&app.wire, "HTTP/1.1 200 OK"), COUNT);
     app_stop(&app);
