@@ -390,6 +390,15 @@ static void control_limits(const struct settings *settings, struct http_limits *
     limits->idle_timeout_ns = settings->idle_timeout;
     limits->body_timeout_ns = settings->body_timeout;
     limits->underscores = settings->allow_underscores != 0;
+    limits->h2_streams_max = (uint32_t)settings->h2_streams_max;
+    limits->h2_requests_max = (uint32_t)settings->h2_requests_per_connection_max;
+    limits->h2_window_bytes = (uint32_t)settings->h2_window;
+    limits->h2_resets_burst = (uint32_t)settings->h2_resets_burst;
+    limits->h2_resets_rate = (uint32_t)settings->h2_resets_rate;
+    limits->h2_control_burst = (uint32_t)settings->h2_control_burst;
+    limits->h2_control_rate = (uint32_t)settings->h2_control_rate;
+    limits->h2_idle_timeout_ns = settings->h2_idle_timeout;
+    limits->h2_ping_interval_ns = settings->h2_ping_interval;
 }
 
 static int control_start_workers(struct control *c, struct err *reterr)

@@ -19,5 +19,13 @@ void http_limits_default(struct http_limits *limits)
         .head_timeout_ns = 10 * NS_PER_S,
         .idle_timeout_ns = 75 * NS_PER_S,
         .body_timeout_ns = 30 * NS_PER_S,
+        .h2_streams_max = 100,
+        .h2_requests_max = 10000,
+        .h2_window_bytes = 1u << 20,
+        .h2_resets_burst = 100,
+        .h2_resets_rate = 10,
+        .h2_control_burst = 1000,
+        .h2_control_rate = 100,
+        .h2_idle_timeout_ns = 180 * NS_PER_S,
     };
 }

@@ -21,6 +21,14 @@ struct http_limits {
         idle_timeout_ns; /* between requests, 75 s: closed silently; also before the first byte */
     uint64_t body_timeout_ns; /* between body reads while we want more, 30 s: 408 or reset */
     bool underscores; /* allow '_' in field names; else such fields are dropped */
+    /* HTTP/2 (http/h2_guard.h counts). */
+    uint32_t h2_streams_max; /* at once, 100 */
+    uint32_t h2_requests_max; /* per connection, 10,000: then GOAWAY */
+    uint32_t h2_window_bytes; /* of a connection, 1 MiB; a stream's is HTTP_STREAM_WINDOW */
+    uint32_t h2_resets_burst, h2_resets_rate; /* by the peer or for its faults: 100, 10/s */
+    uint32_t h2_control_burst, h2_control_rate; /* frames that carry no message: 1,000, 100/s */
+    uint64_t h2_idle_timeout_ns; /* without a stream, 180 s */
+    uint64_t h2_ping_interval_ns; /* of silence before we ask whether the peer is there, 0: never */
 };
 
 void http_limits_default(struct http_limits *limits);
@@ -48,5 +56,35 @@ struct http_server_owner_ops {
 struct http_server_owner {
     const struct http_server_owner_ops *ops;
 };
+
+/* A server session of any version of HTTP: h1_server_start and h2_server_start make them. */
+struct http_server;
+struct http_server_ops {
+    void (*drain)(struct http_server *server);
+    void (*abort)(struct http_server *server);
+    bool (*is_idle)(const struct http_server *server);
+};
+struct http_server {
+    const struct http_server_ops *ops;
+};
+
+/* Graceful end: answers what has begun (h1: with Connection: close; h2: GOAWAY twice, RFC 9113
+ * 6.8), closes idle connections; on_closed comes from the loop. */
+static inline void http_server_drain(struct http_server *server)
+{
+    server->ops->drain(server);
+}
+
+/* Ends it at once; streams in progress get on_reset(GONE), then the owner on_closed, before it
+ * returns. Not from inside the session's own callbacks: there on_closed comes after them. */
+static inline void http_server_abort(struct http_server *server)
+{
+    server->ops->abort(server);
+}
+
+static inline bool http_server_is_idle(const struct http_server *server)
+{
+    return server->ops->is_idle(server);
+}
 
 #endif

@@ -32,7 +32,7 @@ static const char *const stream_names[] = {
     "bad_chunk",      "method",      "request_timeout", "uri_too_long", "expectation",
     "head_too_large", "coding",      "version",         "bad_response", "truncated",
     "closed",         "reset",       "write_timeout",   "no_memory",    "tls",
-    "gone",
+    "gone",           "refused",     "cancelled",       "protocol",     "flood",
 };
 _Static_assert(ARRAY_COUNT(stream_names) == HTTP_ERROR_COUNT, "one name for each error");
 

@@ -44,7 +44,11 @@
     X(WRITE_TIMEOUT, 0, "peer does not read")                                                      \
     X(NO_MEMORY, 503, "out of buffers")                                                            \
     X(TLS, 0, "TLS failed")                                                                        \
-    X(GONE, 0, "closed by us")
+    X(GONE, 0, "closed by us")                                                                     \
+    X(REFUSED, 0, "request refused unprocessed")                                                   \
+    X(CANCELLED, 0, "cancelled by the peer")                                                       \
+    X(PROTOCOL, 0, "HTTP/2 protocol error")                                                        \
+    X(FLOOD, 0, "too many frames or resets for the work done")
 
 enum http_error {
 #define X(id, status, text) HTTP_ERROR_##id,
@@ -61,9 +65,9 @@ struct http_stream_user;
 
 /* What the session tells the holder of a stream. */
 struct http_stream_user_ops {
-    /* Client streams: a response head. Status 1xx (not 101): more heads follow. 101: the tunnel may
-     * be taken (http_stream_take_conn). The head lives in the arena given to http_client_request.
-     */
+    /* Client streams: a response head. Status 1xx (not 101): more heads follow. 101, whatever the
+     * version: the answer to head->upgrade, from now on a tunnel. The head lives in the arena given
+     * to http_client_request. */
     void (*on_head)(struct http_stream_user *user, struct http_stream *stream,
                     struct http_head *head);
     /* Body bytes, borrowed for the call; already de-framed. */
