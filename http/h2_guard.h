@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_HTTP_H2_GUARD_H
+#define RINGGATE_HTTP_H2_GUARD_H
+
+/* What an HTTP/2 peer may cost us (RFC 9113 10.5): token buckets of one
+ * connection, counted for every frame before it is worked on. Over a limit the connection ends
+ * with GOAWAY ENHANCE_YOUR_CALM and HTTP_ERROR_FLOOD. Pure: time is passed in.
+ *
+ *   resets          RST_STREAM received, and those we send for the peer's faults (protocol and
+ *                   flow-control errors, malformed or refused streams): h2_resets_burst, +_rate/s
+ *   control frames  all that carry no message: PING, PRIORITY, WINDOW_UPDATE, GOAWAY, unknown
+ *                   types, DATA and CONTINUATION without payload, interim responses; SETTINGS cost
+ *                   ten: h2_control_burst, +_rate/s, +4 for each DATA frame that we sent
+ *   empty DATA      without END_STREAM, 16 in a row
+ *   header block    payload of HEADERS or PUSH_PROMISE and its CONTINUATIONs: twice
+ *                   head_bytes_max
+ *
+ * CONTINUATION frames are limited by their bytes, not by their number: a legal head may come one
+ * byte at a time. nghttp2's own limit, which gives no GOAWAY, has to lie beyond:
+ * h2_guard_continuations_max. */
+
+#include "http/server.h"
+
+struct h2_guard_bucket {
+    uint64_t filled_ns; /* when tokens were last added */
+    uint32_t tokens;
+};
+
+struct h2_guard {
+    const struct http_limits *limits;
+    struct h2_guard_bucket resets, control;
+    uint32_t block_bytes; /* of the header block in progress */
+    uint8_t empties; /* DATA frames in a row */
+};
+
+/* limits: borrowed. Times are of the monotonic clock, in nanoseconds. */
+void h2_guard_init(struct h2_guard *guard, const struct http_limits *limits, uint64_t now_ns);
+/* A frame's header was received (nghttp2's on_begin_frame, which also comes for CONTINUATION and
+ * unknown types). type, flags: as on the wire; length: of the payload. All below: NULL, or the
+ * name of the limit that broke (static, for logs): then the connection is to end. RST_STREAM is
+ * counted here as well. */
+MUST_CHECK const char *h2_guard_on_frame(struct h2_guard *guard, uint8_t type, uint8_t flags,
+                                         uint32_t length, uint64_t now_ns);
+/* We reset a stream because of what the peer did. */
+MUST_CHECK const char *h2_guard_on_fault(struct h2_guard *guard, uint64_t now_ns);
+/* An interim response came. */
+MUST_CHECK const char *h2_guard_on_interim(struct h2_guard *guard, uint64_t now_ns);
+/* A DATA frame was sent: the peer may answer it with WINDOW_UPDATE and PING. */
+void h2_guard_on_data_sent(struct h2_guard *guard);
+
+/* For nghttp2_option_set_max_continuations. */
+size_t h2_guard_continuations_max(const struct http_limits *limits);
+
+#endif
