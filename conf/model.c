@@ -159,7 +159,7 @@ static void dump_cluster(const struct model_cluster *cluster, struct buf *out)
 {
     const struct model_backend_tls *tls = &cluster->tls;
     buf_printf(out, "cluster %.*s%s\n", SPAN_ARG(stable_id(cluster)),
-               cluster->protocol == MODEL_CLUSTER_H2C ? " h2c" : "");
+               cluster->protocol == MODEL_CLUSTER_H2 ? " h2" : "");
     if (cluster->has_tls) {
         buf_printf(out, "  tls server name \"%.*s\" CA ", SPAN_ARG(tls->server_name));
         if (tls->ca_pem.len > 0)

@@ -85,9 +85,10 @@ struct model_rule {
     unsigned limits_count;
 };
 
-/* An HTTPRoute as reached through one Gateway. Invalid rules are left out. */
+/* An HTTPRoute or GRPCRoute as reached through one Gateway. Invalid rules are left out. */
 struct model_http_route {
     struct span ns, name;
+    bool is_grpc;
     unsigned rank; /* smaller is older: creationTimestamp, then namespace/name */
     struct model_rule *rules;
     unsigned rules_count;
@@ -117,12 +118,15 @@ struct model_endpoint {
 };
 
 enum model_cluster_protocol {
-    MODEL_CLUSTER_HTTP1, /* also for TCP routes: bytes */
-    MODEL_CLUSTER_H2C, /* appProtocol kubernetes.io/h2c: served when HTTP/2 comes */
+    MODEL_CLUSTER_HTTP1, /* plain: HTTP/1.1; TLS: as ALPN decides. Also for TCP routes: bytes */
+    MODEL_CLUSTER_H2, /* HTTP/2 and nothing else: plain by prior knowledge (h2c), with TLS ALPN "h2"
+                         alone. Backends of GRPCRoutes and appProtocol kubernetes.io/h2c */
 };
 
 struct model_cluster {
-    struct span id; /* "namespace/service:port" plus the TLS id; stable across generations */
+    /* "namespace/service:port", then "/h2" when a GRPCRoute asks for HTTP/2 where the Service's
+     * port says nothing, then the TLS id; stable across generations. */
+    struct span id;
     struct span ns, service;
     uint16_t port;
     enum model_cluster_protocol protocol;

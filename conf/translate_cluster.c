@@ -14,7 +14,7 @@
 
 struct cluster_entry {
     struct hmap_node node;
-    uintptr_t key[4]; /* object, port, policy, Gateway when it has a client certificate */
+    uintptr_t key[5]; /* object, port, policy, Gateway when it has a client certificate, is_h2 */
     int index;
 };
 
@@ -245,12 +245,12 @@ static int build(struct translation *tr, const struct tr_cluster_request *reques
     const struct conf_object *object = request->object;
     const struct conf_service_port *port = request->port;
     struct span protocol = port ? port->app_protocol : object->xbackend->app_protocol;
+    bool is_h2c = span_equal_str(protocol, "kubernetes.io/h2c");
     struct model_cluster cluster = {
         .ns = object->ns,
         .service = object->name,
         .port = port ? port->port : 0,
-        .protocol =
-            span_equal_str(protocol, "kubernetes.io/h2c") ? MODEL_CLUSTER_H2C : MODEL_CLUSTER_HTTP1,
+        .protocol = is_h2c || request->is_h2 ? MODEL_CLUSTER_H2 : MODEL_CLUSTER_HTTP1,
     };
     if (request->policy)
         set_tls(tr, request, &cluster);
@@ -260,6 +260,8 @@ static int build(struct translation *tr, const struct tr_cluster_request *reques
     else
         cluster.id = arena_printf(tr->arena, "%.*s/%.*s:xbackend", SPAN_ARG(object->ns),
                                   SPAN_ARG(object->name));
+    if (request->is_h2 && !is_h2c)
+        cluster.id = arena_printf(tr->arena, "%.*s/h2", SPAN_ARG(cluster.id));
     if (cluster.has_tls)
         cluster.id =
             arena_printf(tr->arena, "%.*s+%.*s", SPAN_ARG(cluster.id), SPAN_ARG(cluster.tls.id));
@@ -281,9 +283,9 @@ static int build(struct translation *tr, const struct tr_cluster_request *reques
 int translate_cluster(struct translation *tr, const struct tr_cluster_request *request)
 {
     bool is_per_gateway = request->policy && request->gateway->wants_client_cert;
-    uintptr_t key[4] = {(uintptr_t)request->object, (uintptr_t)request->port,
+    uintptr_t key[5] = {(uintptr_t)request->object, (uintptr_t)request->port,
                         (uintptr_t)request->policy,
-                        is_per_gateway ? (uintptr_t)request->gateway : 0};
+                        is_per_gateway ? (uintptr_t)request->gateway : 0, request->is_h2};
     struct hmap_node *node = hmap_find(&tr->cluster_map, span_make(key, sizeof(key)));
     if (node)
         return container_of(node, struct cluster_entry, node)->index;

@@ -286,6 +286,7 @@ struct tr_cluster_request {
     const struct conf_service_port *port; /* NULL: XBackend */
     const struct tr_tls_policy *policy; /* NULL: plaintext */
     const struct tr_gateway *gateway;
+    bool is_h2; /* whatever its appProtocol */
 };
 /* Index of the cluster, made at first use. */
 int translate_cluster(struct translation *tr, const struct tr_cluster_request *request);
