@@ -179,15 +179,16 @@ static const struct decode_field rule_fields[] = {
     {.name = "sessionPersistence", .type = DECODE_FN, .fn = rule_unsupported},
 };
 
-/* ReplacePrefixMatch needs to know the one prefix that matched. */
+/* ReplacePrefixMatch needs to know the one prefix that matched. member: where the filters are. */
 static void prefix_check(struct decode *decode, const struct doc_node *node,
-                         const struct conf_http_rule *rule, const struct conf_filter *filter)
+                         const struct conf_http_rule *rule, const char *member,
+                         const struct conf_filter *filter)
 {
     bool has_prefix =
         rule->matches_count == 0 ||
         (rule->matches_count == 1 && rule->matches[0].path_type == CONF_MATCH_PREFIX);
     if (filter->url.path_mod == CONF_PATH_REPLACE_PREFIX && !has_prefix)
-        schema_rule(decode, node, "filters",
+        schema_rule(decode, node, member,
                     "%.*s with replacePrefixMatch needs exactly one match, of type PathPrefix",
                     SPAN_ARG(filter->type_text));
 }
@@ -199,10 +200,14 @@ static void rule_check(struct decode *decode, const struct doc_node *node, void 
                          rule->filters_count);
     for (unsigned i = 0; i < rule->filters_count; i++) {
         const struct conf_filter *filter = &rule->filters[i];
-        prefix_check(decode, node, rule, filter);
+        prefix_check(decode, node, rule, "filters", filter);
         if (filter->type == CONF_FILTER_REDIRECT && rule->backends_count > 0)
             schema_rule(decode, node, "backendRefs",
                         "must not be there with a RequestRedirect filter");
+    }
+    for (unsigned i = 0; i < rule->backends_count; i++) {
+        for (unsigned j = 0; j < rule->backends[i].filters_count; j++)
+            prefix_check(decode, node, rule, "backendRefs", &rule->backends[i].filters[j]);
     }
 }
 

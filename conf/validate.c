@@ -42,16 +42,25 @@ static bool is_url_filter(const struct conf_filter *filter)
     return filter->type == CONF_FILTER_REDIRECT || filter->type == CONF_FILTER_REWRITE;
 }
 
-static bool check_filters(const struct conf_http_rule *rule, struct validate_finding *ret)
+/* A list of the rule, or of one of its backendRefs; prefix: how its field is named. */
+struct filter_list {
+    const struct conf_filter *filters;
+    unsigned count;
+    char prefix[32];
+};
+
+static bool check_filters(const struct conf_http_rule *rule, const struct filter_list *list,
+                          struct validate_finding *ret)
 {
     const struct conf_filter *url_filter = NULL;
-    for (unsigned i = 0; i < rule->filters_count; i++) {
-        const struct conf_filter *filter = &rule->filters[i];
+    for (unsigned i = 0; i < list->count; i++) {
+        const struct conf_filter *filter = &list->filters[i];
         ret->pos = filter->pos;
         ret->reason = "UnsupportedValue";
         ret->value = filter->type_text;
+        snprintf(ret->field, sizeof(ret->field), "%sfilters[%u]", list->prefix, i);
         if (filter->type == CONF_FILTER_UNSUPPORTED) {
-            snprintf(ret->field, sizeof(ret->field), "filters[%u].type", i);
+            snprintf(ret->field, sizeof(ret->field), "%sfilters[%u].type", list->prefix, i);
             snprintf(ret->text, sizeof(ret->text), "filter type \"%.*s\" is not served",
                      SPAN_ARG(filter->type_text));
             return false;
@@ -59,38 +68,17 @@ static bool check_filters(const struct conf_http_rule *rule, struct validate_fin
         if (!is_url_filter(filter))
             continue;
         if (filter->url.path_mod == CONF_PATH_REPLACE_PREFIX && !has_only_prefix_matches(rule)) {
-            snprintf(ret->field, sizeof(ret->field), "filters[%u]", i);
             snprintf(ret->text, sizeof(ret->text),
                      "ReplacePrefixMatch needs matches of type PathPrefix only");
             return false;
         }
         if (url_filter && url_filter->type != filter->type) {
             ret->reason = "IncompatibleFilters";
-            snprintf(ret->field, sizeof(ret->field), "filters[%u]", i);
             snprintf(ret->text, sizeof(ret->text),
                      "RequestRedirect and URLRewrite exclude each other");
             return false;
         }
         url_filter = filter;
-    }
-    return true;
-}
-
-/* A backend's own filters change header fields only; the request line is settled by then. */
-static bool check_backend_filters(const struct conf_backend_ref *backend, unsigned index,
-                                  struct validate_finding *ret)
-{
-    for (unsigned i = 0; i < backend->filters_count; i++) {
-        const struct conf_filter *filter = &backend->filters[i];
-        if (filter->type != CONF_FILTER_UNSUPPORTED && !is_url_filter(filter))
-            continue;
-        ret->pos = filter->pos;
-        ret->reason = "UnsupportedValue";
-        ret->value = filter->type_text;
-        snprintf(ret->field, sizeof(ret->field), "backendRefs[%u].filters[%u].type", index, i);
-        snprintf(ret->text, sizeof(ret->text), "filter type \"%.*s\" is not served on a backendRef",
-                 SPAN_ARG(filter->type_text));
-        return false;
     }
     return true;
 }
@@ -106,10 +94,14 @@ bool validate_http_rule(const struct conf_http_rule *rule, struct validate_findi
         snprintf(ret->text, sizeof(ret->text), "\"%s\" is not served", rule->unsupported);
         return false;
     }
-    if (!check_filters(rule, ret))
+    struct filter_list list = {rule->filters, rule->filters_count, ""};
+    if (!check_filters(rule, &list, ret))
         return false;
     for (unsigned i = 0; i < rule->backends_count; i++) {
-        if (!check_backend_filters(&rule->backends[i], i, ret))
+        list.filters = rule->backends[i].filters;
+        list.count = rule->backends[i].filters_count;
+        snprintf(list.prefix, sizeof(list.prefix), "backendRefs[%u].", i);
+        if (!check_filters(rule, &list, ret))
             return false;
     }
     return true;

@@ -104,6 +104,15 @@ enum exchange_verdict exchange_step_send(struct exchange *ex);
 enum exchange_verdict exchange_step_head_back(struct exchange *ex);
 enum exchange_verdict exchange_step_relay(struct exchange *ex);
 
+/* exchange_filter.c */
+
+/* Applies the request's side of a list of filters; false: the exchange has ended, answered by one
+ * of them or failed. */
+MUST_CHECK bool exchange_filter_request(struct exchange *ex, const struct filter_program *program);
+/* Applies the response's side of the filters of the chosen backend, if any, and of the rule; false:
+ * out of memory. */
+MUST_CHECK bool exchange_filter_response(struct exchange *ex, struct http_head *response);
+
 /* exchange_relay.c */
 extern const struct http_stream_user_ops exchange_down_ops, exchange_up_ops;
 bool exchange_tunnel(struct exchange *ex);

@@ -130,61 +130,6 @@ enum exchange_verdict exchange_step_limit(struct exchange *ex)
     return EXCHANGE_NEXT;
 }
 
-/* Location as HTTPRequestRedirectFilter says: what is not given comes from the request, the port
- * from the scheme when that is given, else from the listener; default ports are left out. */
-static enum exchange_verdict redirect(struct exchange *ex, const struct url_program *url)
-{
-    const struct http_head *request = ex->request;
-    struct span scheme = url->scheme.len > 0 ? url->scheme : request->scheme;
-    struct span host = url->hostname.len > 0 ? url->hostname : request->host;
-    bool https = span_equal_str(scheme, "https");
-    unsigned port = url->port;
-    char port_text[8] = "";
-
-    if (port == 0)
-        port = url->scheme.len > 0 ? (https ? 443 : 80) : ex->port->listener->port;
-    if (port != (https ? 443u : 80u))
-        snprintf(port_text, sizeof(port_text), ":%u", port);
-    struct span path = rule_url_path(url, &ex->arena, request->path, ex->match.prefix_len);
-    /* Only HTTP/1.0 comes without a host: then the reference stays relative. */
-    struct span origin = host.len == 0 ? SPAN_NONE
-                                       : arena_printf(&ex->arena, "%.*s://%.*s%s", SPAN_ARG(scheme),
-                                                      SPAN_ARG(host), port_text);
-    struct span location =
-        arena_printf(&ex->arena, "%.*s%.*s%s%.*s", SPAN_ARG(origin), SPAN_ARG(path),
-                     request->has_query ? "?" : "", SPAN_ARG(request->query));
-    if (!arena_ok(&ex->arena))
-        return fail(ex, OUTCOME_OVERLOAD);
-    ex->outcome = OUTCOME_REDIRECTED;
-    ex->step = EXCHANGE_STEP_FINISH;
-    local_reply_redirect(ex, url->status, location);
-    return EXCHANGE_NEXT;
-}
-
-static bool rewrite(struct exchange *ex, const struct url_program *url)
-{
-    if (!url->present)
-        return true;
-    if (url->hostname.len > 0)
-        ex->request->authority = url->hostname;
-    ex->request->path = rule_url_path(url, &ex->arena, ex->request->path, ex->match.prefix_len);
-    return arena_ok(&ex->arena);
-}
-
-enum exchange_verdict exchange_step_filter_request(struct exchange *ex)
-{
-    static const struct filter_program none;
-    const struct filter_program *filters = ex->rule->filters != NULL ? ex->rule->filters : &none;
-
-    if (filters->redirect.present)
-        return redirect(ex, &filters->redirect);
-    http_head_remove_hop_by_hop(ex->request);
-    if (!forwarded_write(ex) || !rule_headers_apply(&filters->request, ex->request) ||
-        !rewrite(ex, &filters->rewrite))
-        return fail(ex, OUTCOME_OVERLOAD);
-    return next(ex, EXCHANGE_STEP_PICK);
-}
-
 enum exchange_verdict exchange_step_pick(struct exchange *ex)
 {
     const struct model_rule *conf = ex->rule->route_rule->conf;
@@ -200,9 +145,8 @@ enum exchange_verdict exchange_step_pick(struct exchange *ex)
         ex->backend_index = (unsigned)i;
         if (ex->rule->backend_filters != NULL) {
             ex->backend_filters = &ex->rule->backend_filters[i];
-            if (!rule_headers_apply(&ex->backend_filters->request, ex->request) ||
-                !rewrite(ex, &ex->backend_filters->rewrite))
-                return fail(ex, OUTCOME_OVERLOAD);
+            if (!exchange_filter_request(ex, ex->backend_filters))
+                return EXCHANGE_NEXT;
         }
     }
     ex->cluster = ex->view->clusters[ex->backend->cluster];
@@ -357,9 +301,7 @@ enum exchange_verdict exchange_step_head_back(struct exchange *ex)
     if (response->status == 101)
         return switch_protocols(ex);
     http_head_remove_hop_by_hop(response);
-    if ((ex->backend_filters != NULL &&
-         !rule_headers_apply(&ex->backend_filters->response, response)) ||
-        (ex->rule->filters != NULL && !rule_headers_apply(&ex->rule->filters->response, response)))
+    if (!exchange_filter_response(ex, response))
         return fail(ex, OUTCOME_OVERLOAD);
     ex->head_deadline_ns = 0;
     ex->response_begun = true;

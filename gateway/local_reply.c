@@ -86,7 +86,8 @@ void local_reply_limited(struct exchange *ex)
 void local_reply_redirect(struct exchange *ex, unsigned status, struct span location)
 {
     struct http_head *head = reply_head(ex, status, SPAN_NONE, 0);
-    if (head != NULL && !http_head_add_id(head, HTTP_HEADER_LOCATION, location))
+    if (head != NULL && (!http_head_add_id(head, HTTP_HEADER_LOCATION, location) ||
+                         !exchange_filter_response(ex, head)))
         head = NULL;
     reply_send(ex, head, SPAN_NONE);
 }

@@ -11,30 +11,26 @@ static struct header_op header_op_make(int type, struct span name, struct span v
     return (struct header_op){type, http_header_find(name), name, value};
 }
 
-static void header_program_add(struct header_program *program, const struct conf_header_mod *mod,
-                               struct arena *arena)
+static struct header_program header_program_make(const struct conf_header_mod *mod,
+                                                 struct arena *arena)
 {
-    unsigned more = mod->set_count + mod->add_count + mod->remove_count;
-    struct header_op *ops = arena_array(arena, struct header_op, program->count + more);
+    unsigned count = mod->set_count + mod->add_count + mod->remove_count;
+    struct header_op *ops = arena_array(arena, struct header_op, count);
     if (ops == NULL)
-        return;
-    if (program->count > 0)
-        memcpy(ops, program->ops, program->count * sizeof(*ops));
-    program->ops = ops;
-    ops += program->count;
+        return (struct header_program){0};
+    struct header_op *op = ops;
     for (unsigned i = 0; i < mod->set_count; i++)
-        *ops++ = header_op_make(HEADER_OP_SET, mod->set[i].key, mod->set[i].value);
+        *op++ = header_op_make(HEADER_OP_SET, mod->set[i].key, mod->set[i].value);
     for (unsigned i = 0; i < mod->add_count; i++)
-        *ops++ = header_op_make(HEADER_OP_ADD, mod->add[i].key, mod->add[i].value);
+        *op++ = header_op_make(HEADER_OP_ADD, mod->add[i].key, mod->add[i].value);
     for (unsigned i = 0; i < mod->remove_count; i++)
-        *ops++ = header_op_make(HEADER_OP_REMOVE, mod->remove[i], SPAN_NONE);
-    program->count += more;
+        *op++ = header_op_make(HEADER_OP_REMOVE, mod->remove[i], SPAN_NONE);
+    return (struct header_program){ops, count};
 }
 
 static struct url_program url_program_make(const struct conf_filter *conf)
 {
     return (struct url_program){
-        .present = true,
         .scheme = conf->url.scheme,
         .hostname = conf->url.hostname,
         .path = conf->url.path,
@@ -48,20 +44,18 @@ static void filter_program_compile(struct filter_program *program,
                                    const struct model_filter *filters, unsigned count,
                                    struct arena *arena)
 {
-    for (unsigned i = 0; i < count; i++) {
-        const struct conf_filter *conf = filters[i].conf;
+    program->steps = arena_array(arena, struct filter_step, count);
+    for (unsigned i = 0; program->steps != NULL && i < count; i++) {
+        struct filter_step *step = &program->steps[program->count++];
+        step->type = filters[i].type;
         switch (filters[i].type) {
         case MODEL_FILTER_REQUEST_HEADERS:
-            header_program_add(&program->request, &conf->headers, arena);
-            break;
         case MODEL_FILTER_RESPONSE_HEADERS:
-            header_program_add(&program->response, &conf->headers, arena);
+            step->headers = header_program_make(&filters[i].conf->headers, arena);
             break;
         case MODEL_FILTER_REDIRECT:
-            program->redirect = url_program_make(conf);
-            break;
         case MODEL_FILTER_REWRITE:
-            program->rewrite = url_program_make(conf);
+            step->url = url_program_make(filters[i].conf);
             break;
         }
     }
@@ -73,12 +67,8 @@ void rule_compile(struct rule *rule, const struct route_rule *route_rule, struct
     bool any = false;
 
     *rule = (struct rule){.route_rule = route_rule};
-    if (conf->filters_count > 0) {
-        struct filter_program *filters = arena_new(arena, struct filter_program);
-        if (filters != NULL)
-            filter_program_compile(filters, conf->filters, conf->filters_count, arena);
-        rule->filters = filters;
-    }
+    if (conf->filters_count > 0)
+        filter_program_compile(&rule->filters, conf->filters, conf->filters_count, arena);
     for (unsigned i = 0; i < conf->backends_count; i++)
         any |= conf->backends[i].filters_count > 0;
     if (!any)
@@ -182,18 +172,25 @@ bool rule_headers_apply(const struct header_program *program, struct http_head *
     return true;
 }
 
+static uint32_t len_without_slash(struct span path)
+{
+    size_t len = path.len;
+    while (len > 0 && path.ptr[len - 1] == '/')
+        len--;
+    return (uint32_t)len;
+}
+
 struct span rule_url_path(const struct url_program *program, struct arena *arena, struct span path,
-                          uint32_t prefix_len)
+                          uint32_t *prefix_len)
 {
     if (program->path_mod == CONF_PATH_KEEP)
         return path;
+    struct span rest = span_skip(path, MIN(*prefix_len, path.len));
+    *prefix_len = len_without_slash(program->path);
     if (program->path_mod == CONF_PATH_REPLACE_FULL)
         return program->path.len > 0 ? program->path : SPAN_LIT("/");
     /* Replacement and rest meet in exactly one slash (HTTPPathModifier.replacePrefixMatch). */
-    struct span rest = span_skip(path, MIN(prefix_len, path.len));
-    struct span with = program->path;
-    while (with.len > 0 && with.ptr[with.len - 1] == '/')
-        with.len--;
+    struct span with = span_make(program->path.ptr, *prefix_len);
     if (rest.len > 0 && rest.ptr[0] != '/')
         return arena_printf(arena, "%.*s/%.*s", SPAN_ARG(with), SPAN_ARG(rest));
     if (with.len == 0 && rest.len == 0)

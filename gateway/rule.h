@@ -24,15 +24,23 @@ struct header_program {
 
 /* Redirect or rewrite of a URL. */
 struct url_program {
-    bool present;
     struct span scheme, hostname, path; /* empty: keep */
     enum conf_path_mod path_mod;
     uint16_t port, status;
 };
 
+struct filter_step {
+    enum model_filter_type type;
+    union {
+        struct header_program headers; /* REQUEST_HEADERS, RESPONSE_HEADERS */
+        struct url_program url; /* REDIRECT, REWRITE */
+    };
+};
+
+/* The filters of a rule or backendRef, in the order of its list. */
 struct filter_program {
-    struct header_program request, response;
-    struct url_program redirect, rewrite;
+    struct filter_step *steps;
+    unsigned count;
 };
 
 #define RULE_CODE_CLASSES 6 /* 1xx .. 5xx by index 1-5; 0: no response */
@@ -44,7 +52,7 @@ struct rule_series {
 
 struct rule {
     const struct route_rule *route_rule;
-    const struct filter_program *filters; /* NULL: none */
+    struct filter_program filters;
     const struct filter_program *backend_filters; /* by backend, NULL when no backend has any */
     struct rule_series *series; /* atomic; NULL until first use */
 };
@@ -57,9 +65,10 @@ void rule_observe(struct rule *rule, unsigned status, uint64_t duration_ns);
 /* Applies header operations; false: out of arena or fields. */
 MUST_CHECK bool rule_headers_apply(const struct header_program *program, struct http_head *head);
 
-/* The new path (without query) of a url_program for a request path whose first prefix_len bytes
- * were matched; SPAN_NONE: out of arena. */
+/* The new path (without query) of a url_program for a request path whose first *prefix_len bytes
+ * were matched. *prefix_len becomes the length of what stands there now, which a later
+ * ReplacePrefixMatch replaces. SPAN_NONE: out of arena. */
 struct span rule_url_path(const struct url_program *program, struct arena *arena, struct span path,
-                          uint32_t prefix_len);
+                          uint32_t *prefix_len);
 
 #endif

@@ -55,29 +55,32 @@ static void test_rules(void **state)
         {.type = CONF_FILTER_REWRITE, .url.path_mod = CONF_PATH_REPLACE_PREFIX}};
     struct conf_filter pair[] = {{.type = CONF_FILTER_REWRITE}, {.type = CONF_FILTER_REDIRECT}};
     struct conf_filter unknown[] = {
-        {.type = CONF_FILTER_UNSUPPORTED, .type_text = SPAN_LIT("CORS")}};
+        {.type = CONF_FILTER_UNSUPPORTED, .type_text = SPAN_LIT("ExternalAuth")}};
     const struct {
         struct conf_http_match *match;
         struct conf_filter *filters, *backend_filters;
-        unsigned filters_count;
+        unsigned filters_count, backend_filters_count;
         const char *unsupported, *reason; /* NULL: valid */
     } cases[] = {
-        {NULL, NULL, NULL, 0, NULL, NULL},
-        {&exact, headers, headers, 1, NULL, NULL},
-        {&prefix, replace, NULL, 1, NULL, NULL},
-        {NULL, replace, NULL, 1, NULL, NULL}, /* no match means PathPrefix / */
-        {&exact, replace, NULL, 1, NULL, "UnsupportedValue"},
-        {&prefix, pair, NULL, 2, NULL, "IncompatibleFilters"},
-        {&prefix, unknown, NULL, 1, NULL, "UnsupportedValue"},
-        {&prefix, NULL, unknown, 0, NULL, "UnsupportedValue"},
-        {&prefix, NULL, pair, 0, NULL, "UnsupportedValue"},
-        {&prefix, NULL, NULL, 0, "retry", "UnsupportedValue"},
+        {NULL, NULL, NULL, 0, 0, NULL, NULL},
+        {&exact, headers, headers, 1, 1, NULL, NULL},
+        {&prefix, replace, NULL, 1, 0, NULL, NULL},
+        {NULL, replace, NULL, 1, 0, NULL, NULL}, /* no match means PathPrefix / */
+        {&exact, replace, NULL, 1, 0, NULL, "UnsupportedValue"},
+        {&prefix, pair, NULL, 2, 0, NULL, "IncompatibleFilters"},
+        {&prefix, unknown, NULL, 1, 0, NULL, "UnsupportedValue"},
+        {&prefix, NULL, unknown, 0, 1, NULL, "UnsupportedValue"},
+        {&prefix, NULL, replace, 0, 1, NULL, NULL},
+        {&exact, NULL, replace, 0, 1, NULL, "UnsupportedValue"},
+        {&prefix, NULL, pair, 0, 2, NULL, "IncompatibleFilters"},
+        {&prefix, replace, &pair[1], 1, 1, NULL, NULL}, /* of two lists: they may differ */
+        {&prefix, NULL, NULL, 0, 0, "retry", "UnsupportedValue"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct validate_finding finding;
         struct conf_backend_ref backend = {
             .filters = cases[i].backend_filters,
-            .filters_count = cases[i].backend_filters ? 1 : 0,
+            .filters_count = cases[i].backend_filters_count,
         };
         struct conf_http_rule rule = {
             .matches = cases[i].match,

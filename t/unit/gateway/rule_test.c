@@ -13,25 +13,26 @@ struct path_case {
     const char *with, *path;
     uint32_t prefix_len; /* as route_match gives it: without a trailing slash */
     const char *expected;
+    uint32_t expected_prefix_len;
 };
 
 /* The table of HTTPPathModifier.replacePrefixMatch in the Gateway API, and the other modes. */
 static const struct path_case path_cases[] = {
-    {CONF_PATH_KEEP, "", "/a/b", 2, "/a/b"},
-    {CONF_PATH_REPLACE_FULL, "/x", "/a/b", 2, "/x"},
-    {CONF_PATH_REPLACE_FULL, "", "/a/b", 2, "/"},
-    {CONF_PATH_REPLACE_PREFIX, "/xyz", "/foo/bar", 4, "/xyz/bar"},
-    {CONF_PATH_REPLACE_PREFIX, "/xyz/", "/foo/bar", 4, "/xyz/bar"},
-    {CONF_PATH_REPLACE_PREFIX, "/xyz", "/foo", 4, "/xyz"},
-    {CONF_PATH_REPLACE_PREFIX, "/xyz", "/foo/", 4, "/xyz/"},
-    {CONF_PATH_REPLACE_PREFIX, "", "/foo/bar", 4, "/bar"},
-    {CONF_PATH_REPLACE_PREFIX, "", "/foo/", 4, "/"},
-    {CONF_PATH_REPLACE_PREFIX, "", "/foo", 4, "/"},
-    {CONF_PATH_REPLACE_PREFIX, "/", "/foo/", 4, "/"},
-    {CONF_PATH_REPLACE_PREFIX, "/", "/foo", 4, "/"},
-    {CONF_PATH_REPLACE_PREFIX, "/", "/foo/bar", 4, "/bar"},
-    {CONF_PATH_REPLACE_PREFIX, "/xyz", "/any", 0, "/xyz/any"},
-    {CONF_PATH_REPLACE_PREFIX, "/xyz", "/", 0, "/xyz/"},
+    {CONF_PATH_KEEP, "", "/a/b", 2, "/a/b", 2},
+    {CONF_PATH_REPLACE_FULL, "/x", "/a/b", 2, "/x", 2},
+    {CONF_PATH_REPLACE_FULL, "", "/a/b", 2, "/", 0},
+    {CONF_PATH_REPLACE_PREFIX, "/xyz", "/foo/bar", 4, "/xyz/bar", 4},
+    {CONF_PATH_REPLACE_PREFIX, "/xyz/", "/foo/bar", 4, "/xyz/bar", 4},
+    {CONF_PATH_REPLACE_PREFIX, "/xyz", "/foo", 4, "/xyz", 4},
+    {CONF_PATH_REPLACE_PREFIX, "/xyz", "/foo/", 4, "/xyz/", 4},
+    {CONF_PATH_REPLACE_PREFIX, "", "/foo/bar", 4, "/bar", 0},
+    {CONF_PATH_REPLACE_PREFIX, "", "/foo/", 4, "/", 0},
+    {CONF_PATH_REPLACE_PREFIX, "", "/foo", 4, "/", 0},
+    {CONF_PATH_REPLACE_PREFIX, "/", "/foo/", 4, "/", 0},
+    {CONF_PATH_REPLACE_PREFIX, "/", "/foo", 4, "/", 0},
+    {CONF_PATH_REPLACE_PREFIX, "/", "/foo/bar", 4, "/bar", 0},
+    {CONF_PATH_REPLACE_PREFIX, "/xyz", "/any", 0, "/xyz/any", 4},
+    {CONF_PATH_REPLACE_PREFIX, "/xyz", "/", 0, "/xyz/", 4},
 };
 
 static void replaces_paths(void **state UNUSED)
@@ -40,11 +41,42 @@ static void replaces_paths(void **state UNUSED)
     arena_init(&arena, 4096, 0, NULL);
     for (unsigned i = 0; i < ARRAY_COUNT(path_cases); i++) {
         const struct path_case *c = &path_cases[i];
-        struct url_program url = {.present = true, .path_mod = c->mod, .path = span_str(c->with)};
-        struct span got = rule_url_path(&url, &arena, span_str(c->path), c->prefix_len);
-        if (!span_equal_str(got, c->expected))
-            fail_msg("%s in place of %u of %s: %.*s, expected %s", c->with, c->prefix_len, c->path,
-                     SPAN_ARG(got), c->expected);
+        struct url_program url = {.path_mod = c->mod, .path = span_str(c->with)};
+        uint32_t prefix_len = c->prefix_len;
+        struct span got = rule_url_path(&url, &arena, span_str(c->path), &prefix_len);
+        if (!span_equal_str(got, c->expected) || prefix_len != c->expected_prefix_len)
+            fail_msg("%s in place of %u of %s: %.*s (%u), expected %s (%u)", c->with, c->prefix_len,
+                     c->path, SPAN_ARG(got), prefix_len, c->expected, c->expected_prefix_len);
+    }
+    arena_fini(&arena);
+}
+
+/* A rule's rewrite, then its backend's: the second replaces what the first put there. */
+static void replaces_what_was_replaced(void **state UNUSED)
+{
+    static const struct {
+        enum conf_path_mod first, second;
+        const char *with_first, *with_second, *path, *expected;
+    } cases[] = {
+        {CONF_PATH_REPLACE_PREFIX, CONF_PATH_REPLACE_PREFIX, "/longer/one", "/b", "/foo/x", "/b/x"},
+        {CONF_PATH_REPLACE_PREFIX, CONF_PATH_REPLACE_PREFIX, "/", "/b", "/foo/x", "/b/x"},
+        {CONF_PATH_REPLACE_PREFIX, CONF_PATH_REPLACE_PREFIX, "/a", "/", "/foo", "/"},
+        {CONF_PATH_REPLACE_FULL, CONF_PATH_REPLACE_PREFIX, "/whole", "/b", "/foo/x", "/b"},
+        {CONF_PATH_KEEP, CONF_PATH_REPLACE_PREFIX, "", "/b", "/foo/x", "/b/x"},
+        {CONF_PATH_REPLACE_PREFIX, CONF_PATH_KEEP, "/a", "", "/foo/x", "/a/x"},
+    };
+    struct arena arena;
+    arena_init(&arena, 4096, 0, NULL);
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct url_program first = {.path_mod = cases[i].first,
+                                    .path = span_str(cases[i].with_first)};
+        struct url_program second = {.path_mod = cases[i].second,
+                                     .path = span_str(cases[i].with_second)};
+        uint32_t prefix_len = 4;
+        struct span path = rule_url_path(&first, &arena, span_str(cases[i].path), &prefix_len);
+        path = rule_url_path(&second, &arena, path, &prefix_len);
+        if (!span_equal_str(path, cases[i].expected))
+            fail_msg("case %u: %.*s", i, SPAN_ARG(path));
     }
     arena_fini(&arena);
 }
@@ -76,6 +108,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replaces_paths),
+        cmocka_unit_test(replaces_what_was_replaced),
         cmocka_unit_test(applies_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
