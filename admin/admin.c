@@ -32,7 +32,7 @@ struct admin_conn {
     struct http_server_owner owner;
     struct http_stream_user stream_user;
     struct admin *admin;
-    struct h1_server *session;
+    struct http_server *session;
     struct http_stream *stream;
     struct buf body;
     size_t sent;
@@ -246,7 +246,7 @@ void admin_stop(struct admin *admin)
         return;
     acceptor_stop(admin->acceptor);
     dlist_foreach(it, next, &admin->conns)
-        h1_server_abort(dlist_entry(it, struct admin_conn, link)->session);
+        http_server_abort(dlist_entry(it, struct admin_conn, link)->session);
     h1_server_pool_free(admin->pool);
     if (admin->unix_path != NULL)
         unlink(admin->unix_path);

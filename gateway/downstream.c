@@ -108,14 +108,14 @@ static void downstream_start_session(struct downstream *d)
 
     conn_set_deadline(d->conn, 0);
     d->server_owner.ops = &downstream_server_ops;
-    d->session = h1_server_start(worker->servers, d->conn, &options, &d->server_owner);
+    d->session = h1_server_start(worker->h1_servers, d->conn, &options, &d->server_owner);
     if (d->session == NULL) {
         conn_abort(d->conn);
         downstream_refuse(d, OUTCOME_OVERLOAD, "no memory for a session");
         return;
     }
     if (worker->draining || d->listener->acceptor == NULL)
-        h1_server_drain(d->session);
+        http_server_drain(d->session);
 }
 
 /* False: there is nothing to shake hands with; d is gone. */
@@ -256,13 +256,13 @@ void downstream_accept(struct worker_listener *listener, const struct snapshot_p
 void downstream_drain(struct downstream *downstream)
 {
     if (downstream->session != NULL)
-        h1_server_drain(downstream->session);
+        http_server_drain(downstream->session);
 }
 
 void downstream_abort(struct downstream *downstream)
 {
     if (downstream->session != NULL) {
-        h1_server_abort(downstream->session);
+        http_server_abort(downstream->session);
         return;
     }
     if (downstream->conn == NULL)

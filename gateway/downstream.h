@@ -13,7 +13,7 @@ struct downstream {
     struct worker *worker;
     struct worker_listener *listener;
     struct conn *conn;
-    struct h1_server *session; /* NULL: not yet */
+    struct http_server *session; /* NULL: not yet */
     struct view *handshake_view; /* pins the TLS spec */
     struct dlist link; /* worker->downstream_list */
     const struct tls_info *tls; /* NULL: plain */

@@ -61,7 +61,7 @@ struct echo_client {
     struct conn *conn; /* while it shakes hands; then the session's */
     struct conn_owner conn_owner;
     struct http_server_owner server_owner;
-    struct h1_server *session; /* NULL: shaking hands */
+    struct http_server *session; /* NULL: shaking hands */
 };
 
 struct echo_request {
@@ -263,8 +263,7 @@ static void echo_on_early_data(struct conn_owner *owner UNUSED, struct conn *con
 {
 }
 
-static void echo_on_conn_close(struct conn_owner *owner, struct conn *conn UNUSED,
-                               int error UNUSED)
+static void echo_on_conn_close(struct conn_owner *owner, struct conn *conn UNUSED, int error UNUSED)
 {
     echo_client_free(container_of(owner, struct echo_client, conn_owner));
 }
@@ -352,10 +351,11 @@ static void echo_close(struct echo *echo)
     for (unsigned i = 0; i < ECHO_PORT_COUNT; i++)
         if (echo->sockets[i].acceptor != NULL)
             acceptor_stop(echo->sockets[i].acceptor);
-    dlist_foreach(it, next, &echo->clients) {
+    dlist_foreach(it, next, &echo->clients)
+    {
         struct echo_client *client = container_of(it, struct echo_client, link);
         if (client->session != NULL) {
-            h1_server_abort(client->session);
+            http_server_abort(client->session);
         } else {
             conn_abort(client->conn);
             echo_client_free(client);

@@ -58,8 +58,8 @@ void exchange_release_endpoint(struct exchange *ex, enum cluster_result result)
     ex->endpoint = NULL;
     if (cluster_release(ex->cluster, endpoint, result, loop->clock.mono_ns, &loop->rand))
         log_event(LOG_LEVEL_WARN, "endpoint ejected: it refuses connections",
-                  LOG_SPAN("cluster", cluster_id(ex->cluster)),
-                  LOG_STR("endpoint", endpoint->host), LOG_INT("port", endpoint->port));
+                  LOG_SPAN("cluster", cluster_id(ex->cluster)), LOG_STR("endpoint", endpoint->host),
+                  LOG_INT("port", endpoint->port));
 }
 
 static void exchange_log(struct exchange *ex)
@@ -127,7 +127,7 @@ static void exchange_finish(struct exchange *ex)
     if (ex->limit_pending)
         limit_check_cancel(worker->limiter, &ex->limit);
     if (ex->dialling)
-        upstream_cancel(ex->upstream);
+        upstream_cancel(&ex->waiter);
     if (ex->up != NULL)
         http_stream_reset(ex->up, HTTP_ERROR_GONE);
     exchange_release_endpoint(ex, exchange_endpoint_result(ex));
@@ -176,7 +176,7 @@ bool exchange_retry(struct exchange *ex)
     /* Nothing of the body may be gone, nothing may have reached the client, and once is enough. */
     if (ex->attempts >= 2 || ex->body_asked || ex->response_begun || ex->down == NULL)
         return false;
-    ex->dialling = ex->connected = false;
+    ex->dialling = false;
     ex->upstream = NULL;
     ex->upstream_start_ns = ex->upstream_head_ns = 0;
     ex->response_ended = ex->head_ready = false;

@@ -53,9 +53,9 @@ struct exchange {
 
     struct cluster *cluster;
     struct cluster_endpoint *endpoint, *tried; /* in use; failed before (only compared) */
-    struct upstream *upstream; /* dialling, or its session carries up */
+    struct upstream *upstream; /* from CONNECT to SEND: what the request is sent on */
     struct upstream_waiter waiter;
-    bool dialling, connected, reused;
+    bool dialling, reused;
     int connect_error;
     const char *upstream_text; /* why it failed; static */
     unsigned attempts;

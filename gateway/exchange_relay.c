@@ -178,7 +178,8 @@ static void up_on_drain(struct http_stream_user *user, struct http_stream *strea
 static enum outcome up_reset_outcome(const struct exchange *ex, enum http_error error)
 {
     if (error == HTTP_ERROR_BAD_RESPONSE || error == HTTP_ERROR_HEAD_TOO_LARGE ||
-        error == HTTP_ERROR_BAD_CHUNK || error == HTTP_ERROR_BAD_FRAMING)
+        error == HTTP_ERROR_BAD_CHUNK || error == HTTP_ERROR_BAD_FRAMING ||
+        error == HTTP_ERROR_PROTOCOL || error == HTTP_ERROR_FLOOD)
         return OUTCOME_UPSTREAM_PROTOCOL;
     if (error == HTTP_ERROR_NO_MEMORY)
         return OUTCOME_OVERLOAD;
@@ -193,19 +194,18 @@ static void up_on_reset(struct http_stream_user *user, struct http_stream *strea
 {
     struct exchange *ex = exchange_of_up(user);
     /* A kept-alive connection may have died while it was idle: the request is safe elsewhere if no
-     * byte of a response came and it may be repeated (RFC 9110 9.2.2), or the server closed before
-     * it read anything. */
-    bool safe = ex->reused && !ex->response_begun && ex->response == NULL &&
-                (error == HTTP_ERROR_CLOSED || error == HTTP_ERROR_RESET) &&
+     * byte of a response came and it may be repeated (RFC 9110 9.2.2). One that the server says it
+     * has not processed is safe whatever it is (RFC 9113 8.7). */
+    bool died = ex->reused && (error == HTTP_ERROR_CLOSED || error == HTTP_ERROR_RESET) &&
                 http_method_is_idempotent(ex->request->method);
+    bool safe = (died || error == HTTP_ERROR_REFUSED) && ex->response == NULL;
 
     ex->up = NULL;
-    ex->upstream = NULL;
     ex->upstream_text = stream->error_text != NULL && stream->error_text[0] != '\0'
                             ? stream->error_text
                             : http_error_text(error);
     exchange_release_endpoint(ex, CLUSTER_RESULT_RESET);
-    if (safe)
+    if (died)
         ex->tried = NULL; /* the endpoint is not to blame */
     if (!safe || !exchange_retry(ex))
         exchange_fail(ex, up_reset_outcome(ex, error));
@@ -255,7 +255,6 @@ bool exchange_tunnel(struct exchange *ex)
     struct conn *up = http_stream_take_conn(ex->up);
 
     ex->down = ex->up = NULL;
-    ex->upstream = NULL;
     ex->tunnel = true;
     ex->relay_owner.on_end = exchange_on_relay_end;
     ex->relay = relay_start(down, up, ex->worker->settings->stream_idle_timeout, &ex->relay_owner);

@@ -168,14 +168,12 @@ static void exchange_on_upstream(struct upstream_waiter *waiter, struct upstream
     ex->upstream = upstream;
     ex->upstream_addr = *upstream_addr(upstream);
     ex->dialling = false;
-    ex->connected = true;
     exchange_run(ex);
 }
 
 static void exchange_on_upstream_failed(struct upstream_waiter *waiter, int error, const char *text)
 {
     struct exchange *ex = container_of(waiter, struct exchange, waiter);
-    ex->upstream = NULL;
     ex->dialling = false;
     ex->connect_error = error;
     ex->upstream_addr = *upstream_host_addr(ex->endpoint->user);
@@ -189,7 +187,9 @@ static enum exchange_verdict connect_failed(struct exchange *ex)
     bool shortage = ex->connect_error == -ENOMEM || ex->connect_error == -EMFILE;
 
     ex->connect_error = 0;
-    exchange_release_endpoint(ex, shortage ? CLUSTER_RESULT_RESET : CLUSTER_RESULT_CONNECT_FAILED);
+    /* One dial is one failure, however many waited for it. */
+    exchange_release_endpoint(ex, shortage || ex->waiter.joined ? CLUSTER_RESULT_RESET
+                                                                : CLUSTER_RESULT_CONNECT_FAILED);
     /* Nothing was sent: another endpoint may be tried once, whatever the method. */
     if (!tls && !dns && !shortage && exchange_retry(ex))
         return EXCHANGE_NEXT;
@@ -202,29 +202,34 @@ static enum exchange_verdict connect_failed(struct exchange *ex)
 
 enum exchange_verdict exchange_step_connect(struct exchange *ex)
 {
-    if (ex->connected)
+    unsigned cluster = (unsigned)ex->backend->cluster;
+    bool h2 = ex->view->snapshot->model->clusters[cluster].protocol == MODEL_CLUSTER_H2;
+
+    if (ex->upstream != NULL)
         return next(ex, EXCHANGE_STEP_SEND);
     if (ex->connect_error != 0)
         return connect_failed(ex);
     if (ex->dialling)
         return EXCHANGE_WAIT;
     struct upstream_host *host = ex->endpoint->user;
-    /* A retry wants a fresh connection: the idle ones may be as dead as the last. */
-    ex->upstream = ex->attempts == 1 ? upstream_take_idle(host) : NULL;
+    /* A retry wants a fresh connection: the idle ones may be as dead as the last. One that is
+     * shared shows that it lives. */
+    if (ex->attempts == 1 || h2)
+        ex->upstream = upstream_take(host, h2);
     ex->reused = ex->upstream != NULL;
-    ex->connected = ex->reused;
-    if (ex->connected) {
+    if (ex->reused) {
         ex->upstream_addr = *upstream_addr(ex->upstream);
         return next(ex, EXCHANGE_STEP_SEND);
     }
-    ex->waiter = (struct upstream_waiter){exchange_on_upstream, exchange_on_upstream_failed};
-    int error = 0;
-    ex->upstream = upstream_dial(host, ex->view->snapshot->clusters[ex->backend->cluster].tls,
-                                 &ex->waiter, &error);
-    if (ex->upstream == NULL) {
-        ex->connect_error = error;
+    ex->waiter = (struct upstream_waiter){
+        .on_ready = exchange_on_upstream,
+        .on_failed = exchange_on_upstream_failed,
+        .tls = ex->view->snapshot->clusters[cluster].tls,
+        .h2 = h2,
+    };
+    ex->connect_error = upstream_wait(host, &ex->waiter);
+    if (ex->connect_error != 0)
         return connect_failed(ex);
-    }
     ex->dialling = true;
     exchange_arm(ex);
     return EXCHANGE_WAIT;
@@ -238,10 +243,9 @@ enum exchange_verdict exchange_step_send(struct exchange *ex)
     ex->upstream_start_ns = now;
     ex->activity_ns = now;
     ex->request_sent = end;
-    ex->up = h1_client_request(upstream_client(ex->upstream), ex->request, &ex->arena, &ex->up_user,
-                               end);
+    ex->up = upstream_request(ex->upstream, ex->request, &ex->arena, &ex->up_user, end);
+    ex->upstream = NULL;
     if (ex->up == NULL) { /* the session broke just now */
-        ex->upstream = NULL;
         ex->upstream_text = "connection closed before the request";
         exchange_release_endpoint(ex, CLUSTER_RESULT_RESET);
         if (exchange_retry(ex))

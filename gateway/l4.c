@@ -145,11 +145,14 @@ static void backend_on_open(struct conn_owner *owner, struct conn *conn)
 static void l4_connect(struct l4 *l4, int rc, int error, const char *text)
 {
     struct upstream_host *host = l4->endpoint->user;
+    struct upstream_dial dial = {
+        .tls = l4->view->snapshot->clusters[l4->choice->cluster].tls,
+        .alpn = SPAN_LIT("http/1.1"),
+        .owner = &l4->backend_owner,
+    };
     for (; rc == 0; rc = upstream_target_next(&l4->target)) {
         l4->upstream_addr = *upstream_host_addr(host);
-        l4->backend = upstream_dial_bytes(&l4->target, host,
-                                          l4->view->snapshot->clusters[l4->choice->cluster].tls,
-                                          &l4->backend_owner, &error);
+        l4->backend = upstream_dial_bytes(&l4->target, host, &dial, &error);
         if (l4->backend != NULL)
             return;
         text = NULL;

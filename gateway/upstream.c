@@ -6,31 +6,39 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* The session ends itself when it is idle too long (upstream_limits). A host outlives its endpoint
+/* A session ends itself when it is idle too long (upstream_limits). A host outlives its endpoint
  * while it has connections (refs counts them and the endpoint). Idle sessions are ended when the
- * host is dropped, busy ones when they next become idle. */
+ * host is dropped, busy ones when they are done.
+ *
+ * Who finds no session waits for a dial. Waiters for HTTP/2 share one, up to the streams that a
+ * session is expected to take: a burst of requests makes one connection. When it takes fewer, the
+ * others wait for the next dial. */
+#define UPSTREAM_STREAMS 100u /* of a session of HTTP/2, before the peer says how many */
+
 struct upstream_host {
     struct worker *worker;
     struct upstream_place place;
-    struct dlist idle; /* struct upstream.link, warmest first */
+    struct dlist sessions; /* struct upstream.link: open ones */
+    struct dlist ready[2]; /* struct upstream.ready_link: with room, last used first; [h2] */
+    struct upstream *joinable; /* a dial of HTTP/2 that more may wait for, or NULL */
     unsigned idle_count, refs;
     bool dropped;
 };
 
-enum upstream_state { UPSTREAM_DIALLING, UPSTREAM_BUSY, UPSTREAM_IDLE };
-
 struct upstream {
     struct conn_owner conn_owner; /* while dialling */
-    struct h1_client_owner client_owner; /* afterwards */
+    struct http_client_owner client_owner; /* afterwards */
     struct upstream_host *host;
-    struct upstream_waiter *waiter; /* NULL: cancelled or delivered */
-    struct h1_client *client;
+    struct dlist waiters; /* struct upstream_waiter.link; while dialling */
+    unsigned waiters_count;
+    bool h2;
+    bool idle; /* counts in host->idle_count */
+    struct http_client *client; /* NULL while dialling */
     struct conn *conn; /* while dialling; NULL while the name is looked up */
-    const struct tls_client_spec *tls; /* valid as long as there is a waiter */
     struct upstream_target target; /* while dialling */
     struct addr addr; /* of the connection */
-    struct dlist link; /* in host->idle, or worker->dial_list */
-    enum upstream_state state;
+    struct dlist link; /* in worker->dial_list, then host->sessions */
+    struct dlist ready_link;
 };
 
 size_t upstream_object_size(void)
@@ -42,7 +50,7 @@ static void upstream_host_unref(struct upstream_host *host)
 {
     if (--host->refs > 0)
         return;
-    ASSERT(host->dropped && dlist_is_empty(&host->idle));
+    ASSERT(host->dropped && dlist_is_empty(&host->sessions));
     upstream_place_fini(&host->place);
     free(host);
 }
@@ -58,7 +66,9 @@ struct upstream_host *upstream_host_new(struct worker *worker, const char *host,
     }
     h->worker = worker;
     h->refs = 1;
-    dlist_init(&h->idle);
+    dlist_init(&h->sessions);
+    dlist_init(&h->ready[0]);
+    dlist_init(&h->ready[1]);
     return h;
 }
 
@@ -67,10 +77,13 @@ void upstream_host_drop(struct upstream_host *host)
     if (host == NULL)
         return;
     host->dropped = true;
-    dlist_foreach(it, next, &host->idle)
+    dlist_foreach(it, next, &host->sessions)
     {
         struct upstream *u = dlist_entry(it, struct upstream, link);
-        h1_client_close(u->client);
+        if (http_client_active(u->client) == 0)
+            http_client_close(u->client);
+        else
+            http_client_drain(u->client);
     }
     upstream_host_unref(host);
 }
@@ -84,11 +97,6 @@ void upstream_host_target(struct upstream_host *host, struct upstream_target *ta
                           void (*on_done)(struct upstream_target *, int))
 {
     upstream_target_init(target, &host->place, host->worker->resolver, on_done);
-}
-
-const struct addr *upstream_addr(const struct upstream *upstream)
-{
-    return &upstream->addr;
 }
 
 void *upstream_on_new(void *worker, const struct model_cluster *cluster UNUSED,
@@ -105,72 +113,116 @@ void upstream_on_gone(void *worker UNUSED, void *host)
 static void upstream_free(struct upstream *u)
 {
     struct worker *worker = u->host->worker;
-    if (u->state == UPSTREAM_IDLE && dlist_is_linked(&u->link))
-        u->host->idle_count--;
+    ASSERT(u->waiters_count == 0);
+    if (u->host->joinable == u)
+        u->host->joinable = NULL;
+    u->host->idle_count -= u->idle;
     dlist_remove(&u->link);
+    dlist_remove(&u->ready_link);
     metric_add(METRIC_UPSTREAM_OPEN, -1);
     upstream_host_unref(u->host);
     pool_put(&worker->upstreams, u);
 }
 
-static void upstream_on_idle(struct h1_client_owner *owner, struct h1_client *client)
+/* After whatever may have changed its room: puts a session where requests find it, or takes it
+ * away. */
+static void upstream_settle(struct upstream *u)
+{
+    struct upstream_host *host = u->host;
+    bool idle = http_client_active(u->client) == 0;
+
+    host->idle_count += (unsigned)idle - (unsigned)u->idle;
+    u->idle = idle;
+    if (http_client_room(u->client) == 0)
+        dlist_remove(&u->ready_link);
+    else if (!dlist_is_linked(&u->ready_link))
+        dlist_push_front(&host->ready[u->h2], &u->ready_link);
+}
+
+static void upstream_on_room(struct http_client_owner *owner, struct http_client *client)
 {
     struct upstream *u = container_of(owner, struct upstream, client_owner);
     struct upstream_host *host = u->host;
-    const struct settings *settings = host->worker->settings;
 
-    u->state = UPSTREAM_IDLE;
+    upstream_settle(u);
     if (host->dropped || host->worker->draining ||
-        host->idle_count >= settings->upstream_idle_max) {
-        h1_client_close(client);
-        return;
+        (u->idle && host->idle_count > host->worker->settings->upstream_idle_max)) {
+        dlist_remove(&u->ready_link);
+        http_client_drain(client);
     }
-    dlist_push_front(&host->idle, &u->link);
-    host->idle_count++;
 }
 
-static void upstream_on_client_closed(struct h1_client_owner *owner,
-                                      struct h1_client *client UNUSED, enum http_error error UNUSED)
+static void upstream_on_client_closed(struct http_client_owner *owner,
+                                      struct http_client *client UNUSED,
+                                      enum http_error error UNUSED)
 {
     upstream_free(container_of(owner, struct upstream, client_owner));
 }
 
-static const struct h1_client_owner_ops upstream_client_ops = {
-    .on_idle = upstream_on_idle,
+static const struct http_client_owner_ops upstream_client_ops = {
+    .on_room = upstream_on_room,
     .on_closed = upstream_on_client_closed,
 };
 
+static struct upstream_waiter *upstream_pop_waiter(struct upstream *u)
+{
+    struct dlist *link = dlist_pop_front(&u->waiters);
+    if (link == NULL)
+        return NULL;
+    struct upstream_waiter *waiter = dlist_entry(link, struct upstream_waiter, link);
+    u->waiters_count--;
+    waiter->upstream = NULL;
+    return waiter;
+}
+
+/* What waiters do in on_failed may begin other dials, never one that u is found for. */
 static void upstream_fail(struct upstream *u, int error, const char *text)
 {
-    struct upstream_waiter *waiter = u->waiter;
     metric_inc(METRIC_UPSTREAM_CONNECT_ERRORS);
-    upstream_free(u);
-    if (waiter != NULL)
+    if (u->host->joinable == u)
+        u->host->joinable = NULL;
+    for (struct upstream_waiter *waiter; (waiter = upstream_pop_waiter(u)) != NULL;)
         waiter->on_failed(waiter, error, text);
+    upstream_free(u);
+}
+
+/* Gives the new session to those who wait; those it has no room for wait for another. */
+static void upstream_serve(struct upstream *u)
+{
+    struct upstream_host *host = u->host;
+    struct upstream_waiter *waiter;
+
+    while (http_client_room(u->client) > 0 && (waiter = upstream_pop_waiter(u)) != NULL)
+        waiter->on_ready(waiter, u);
+    while ((waiter = upstream_pop_waiter(u)) != NULL) {
+        int rc = upstream_wait(host, waiter);
+        if (rc != 0)
+            waiter->on_failed(waiter, rc, "");
+    }
 }
 
 static void upstream_on_open(struct conn_owner *owner, struct conn *conn)
 {
     struct upstream *u = container_of(owner, struct upstream, conn_owner);
-    struct worker *worker = u->host->worker;
-    struct upstream_waiter *waiter = u->waiter;
+    struct upstream_host *host = u->host;
+    struct worker *worker = host->worker;
 
     u->conn = NULL;
     u->addr = *conn_peer(conn);
-    dlist_remove(&u->link);
-    u->client = h1_client_start(worker->clients, conn, &worker->upstream_limits, &u->client_owner);
+    u->client =
+        h1_client_start(worker->h1_clients, conn, &worker->upstream_limits, &u->client_owner);
     if (u->client == NULL) {
         conn_abort(conn);
         upstream_fail(u, -ENOMEM, "out of memory");
         return;
     }
-    u->waiter = NULL;
-    if (waiter == NULL) {
-        upstream_on_idle(&u->client_owner, u->client);
-        return;
-    }
-    u->state = UPSTREAM_BUSY;
-    waiter->on_ready(waiter, u);
+    if (host->joinable == u)
+        host->joinable = NULL;
+    dlist_remove(&u->link);
+    dlist_push_back(&host->sessions, &u->link);
+    upstream_serve(u);
+    if (http_client_active(u->client) == 0)
+        upstream_on_room(&u->client_owner, u->client); /* nobody waits any more */
 }
 
 static void upstream_on_data(struct conn_owner *owner UNUSED, struct conn *conn UNUSED)
@@ -182,13 +234,24 @@ static void upstream_on_end(struct conn_owner *owner UNUSED, struct conn *conn U
 {
 }
 
-/* Dials the addresses there are until one dial is under way. rc: of upstream_target_next. 0;
- * -EINPROGRESS: the name is looked up; else the error of the last. */
+static struct upstream_waiter *upstream_first_waiter(const struct upstream *u)
+{
+    return dlist_is_empty(&u->waiters) ? NULL
+                                       : dlist_entry(u->waiters.next, struct upstream_waiter, link);
+}
+
+/* Dials the addresses there are until one dial is under way, for the sake of a waiter. rc: of
+ * upstream_target_next. 0; -EINPROGRESS: the name is looked up; else the error of the last. */
 static int upstream_start(struct upstream *u, int rc)
 {
+    struct upstream_dial dial = {
+        .tls = upstream_first_waiter(u)->tls,
+        .alpn = u->h2 ? SPAN_LIT("h2") : SPAN_LIT("http/1.1"),
+        .owner = &u->conn_owner,
+    };
     int error = 0;
     for (; rc == 0; rc = upstream_target_next(&u->target)) {
-        u->conn = upstream_dial_bytes(&u->target, u->host, u->tls, &u->conn_owner, &error);
+        u->conn = upstream_dial_bytes(&u->target, u->host, &dial, &error);
         if (u->conn != NULL)
             return 0;
         if (error == -ENOMEM || error == -EMFILE)
@@ -211,8 +274,8 @@ static void upstream_on_close(struct conn_owner *owner, struct conn *conn, int e
     const char *text = conn_error_text(conn);
 
     u->conn = NULL;
-    /* Without a waiter nobody needs the connection, and tls may be gone. */
-    if (u->waiter != NULL && error != -EPROTO) {
+    /* Without a waiter nobody needs the connection, and its TLS spec may be gone. */
+    if (u->waiters_count > 0 && error != -EPROTO) {
         int rc = upstream_start(u, upstream_target_next(&u->target));
         if (rc == 0 || rc == -EINPROGRESS)
             return;
@@ -229,13 +292,13 @@ static const struct conn_owner_ops upstream_conn_ops = {
 };
 
 struct conn *upstream_dial_bytes(struct upstream_target *target, struct upstream_host *host,
-                                 const struct tls_client_spec *tls, struct conn_owner *owner,
-                                 int *ret_error)
+                                 const struct upstream_dial *dial, int *ret_error)
 {
     struct worker *worker = host->worker;
     uint64_t timeout_ns = upstream_target_timeout(
         target, worker->settings->upstream_connect_timeout, worker->loop->clock.mono_ns);
-    struct conn *conn = conn_dial(worker->loop, &host->place.addr, timeout_ns, owner, ret_error);
+    struct conn *conn =
+        conn_dial(worker->loop, &host->place.addr, timeout_ns, dial->owner, ret_error);
     metric_inc(METRIC_UPSTREAM_CONNECTS);
     if (conn != NULL)
         conn_set_write_timeout(conn, worker->settings->write_timeout);
@@ -243,9 +306,9 @@ struct conn *upstream_dial_bytes(struct upstream_target *target, struct upstream
         metric_inc(METRIC_UPSTREAM_CONNECT_ERRORS);
         return NULL;
     }
-    if (tls == NULL)
+    if (dial->tls == NULL)
         return conn;
-    struct layer *layer = tls_client_layer_new(worker->tls, tls, SPAN_LIT("http/1.1"));
+    struct layer *layer = tls_client_layer_new(worker->tls, dial->tls, dial->alpn);
     if (layer == NULL) {
         conn_abort(conn);
         *ret_error = -ENOMEM;
@@ -255,33 +318,60 @@ struct conn *upstream_dial_bytes(struct upstream_target *target, struct upstream
     return conn;
 }
 
-struct upstream *upstream_dial(struct upstream_host *host, const struct tls_client_spec *tls,
-                               struct upstream_waiter *waiter, int *ret_error)
+struct upstream *upstream_take(struct upstream_host *host, bool h2)
 {
-    struct worker *worker = host->worker;
-    struct upstream *u = pool_get_zero(&worker->upstreams);
-
-    if (u == NULL) {
-        *ret_error = -ENOMEM;
+    if (dlist_is_empty(&host->ready[h2]))
         return NULL;
-    }
+    metric_inc(METRIC_UPSTREAM_REUSED);
+    return dlist_entry(host->ready[h2].next, struct upstream, ready_link);
+}
+
+static void upstream_push_waiter(struct upstream *u, struct upstream_waiter *waiter)
+{
+    struct upstream_host *host = u->host;
+    dlist_push_back(&u->waiters, &waiter->link);
+    waiter->upstream = u;
+    u->waiters_count++;
+    if (u->h2)
+        host->joinable = u->waiters_count < UPSTREAM_STREAMS ? u : NULL;
+}
+
+static struct upstream *upstream_new(struct upstream_host *host, bool h2)
+{
+    struct upstream *u = pool_get_zero(&host->worker->upstreams);
+    if (u == NULL)
+        return NULL;
     u->conn_owner.ops = &upstream_conn_ops;
     u->client_owner.ops = &upstream_client_ops;
     u->host = host;
-    u->waiter = waiter;
+    u->h2 = h2;
+    dlist_init(&u->waiters);
     dlist_init(&u->link);
-    u->tls = tls;
+    dlist_init(&u->ready_link);
     upstream_host_target(host, &u->target, upstream_on_target);
-    int rc = upstream_start(u, upstream_target_next(&u->target));
-    if (rc != 0 && rc != -EINPROGRESS) {
-        pool_put(&worker->upstreams, u);
-        *ret_error = rc;
-        return NULL;
-    }
     host->refs++;
-    dlist_push_back(&worker->dial_list, &u->link);
+    dlist_push_back(&host->worker->dial_list, &u->link);
     metric_add(METRIC_UPSTREAM_OPEN, 1);
     return u;
+}
+
+int upstream_wait(struct upstream_host *host, struct upstream_waiter *waiter)
+{
+    waiter->joined = waiter->h2 && host->joinable != NULL;
+    if (waiter->joined) {
+        upstream_push_waiter(host->joinable, waiter);
+        return 0;
+    }
+    struct upstream *u = upstream_new(host, waiter->h2);
+    if (u == NULL)
+        return -ENOMEM;
+    upstream_push_waiter(u, waiter);
+    int rc = upstream_start(u, upstream_target_next(&u->target));
+    if (rc == 0 || rc == -EINPROGRESS)
+        return 0;
+    upstream_pop_waiter(u);
+    upstream_free(u);
+    return rc;
 }
 
 void upstream_abort_dials(struct worker *worker)
@@ -296,29 +386,29 @@ void upstream_abort_dials(struct worker *worker)
     }
 }
 
-struct upstream *upstream_take_idle(struct upstream_host *host)
+void upstream_cancel(struct upstream_waiter *waiter)
 {
-    struct dlist *link = dlist_pop_front(&host->idle);
-    if (link == NULL)
-        return NULL;
-    struct upstream *u = dlist_entry(link, struct upstream, link);
-    host->idle_count--;
-    u->state = UPSTREAM_BUSY;
-    metric_inc(METRIC_UPSTREAM_REUSED);
-    return u;
-}
-
-void upstream_cancel(struct upstream *upstream)
-{
-    /* A dial goes on: the next request may use what comes of it. */
-    upstream->waiter = NULL;
-    if (upstream->conn == NULL) {
-        upstream_target_cancel(&upstream->target);
-        upstream_free(upstream);
+    struct upstream *u = waiter->upstream;
+    if (u == NULL)
+        return;
+    dlist_remove(&waiter->link);
+    waiter->upstream = NULL;
+    u->waiters_count--;
+    if (u->conn == NULL && u->waiters_count == 0) { /* a name is looked up for nobody */
+        upstream_target_cancel(&u->target);
+        upstream_free(u);
     }
 }
 
-struct h1_client *upstream_client(const struct upstream *upstream)
+struct http_stream *upstream_request(struct upstream *upstream, struct http_head *head,
+                                     struct arena *arena, struct http_stream_user *user, bool end)
 {
-    return upstream->client;
+    struct http_stream *stream = http_client_request(upstream->client, head, arena, user, end);
+    upstream_settle(upstream);
+    return stream;
+}
+
+const struct addr *upstream_addr(const struct upstream *upstream)
+{
+    return &upstream->addr;
 }

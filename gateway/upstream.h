@@ -4,7 +4,9 @@
 
 /* Connections of one worker to one endpoint: dialled when needed, kept alive
  * between requests, last used first. An endpoint belongs to one cluster and so to one TLS identity:
- * connections are never shared across identities. */
+ * connections are never shared across identities. A session of HTTP/1.1 carries one request,
+ * one of HTTP/2 as many as its peer allows; those who come while it is being dialled
+ * wait for it rather than dial themselves. */
 
 #include "gateway/upstream_target.h"
 #include "gateway/worker.h"
@@ -14,7 +16,7 @@
 struct upstream_host;
 /* host: an IP address or a DNS name. NULL: no memory. */
 struct upstream_host *upstream_host_new(struct worker *worker, const char *host, uint16_t port);
-/* Closes idle connections; busy ones close when they are done. */
+/* Closes idle connections; busy ones when they are done. */
 void upstream_host_drop(struct upstream_host *host);
 /* Of a host given by name: where it was dialled last, len 0 before that. */
 const struct addr *upstream_host_addr(const struct upstream_host *host);
@@ -23,34 +25,47 @@ void upstream_host_target(struct upstream_host *host, struct upstream_target *ta
                           void (*on_done)(struct upstream_target *, int));
 
 struct upstream;
+/* One who needs a session; embedded. */
 struct upstream_waiter {
-    /* Connected and, with TLS, authenticated: the session is idle and the waiter's. */
+    /* Connected and, with TLS, authenticated: a session with room. It is there for this call only:
+     * the request is sent from inside. */
     void (*on_ready)(struct upstream_waiter *waiter, struct upstream *upstream);
     /* error: negative errno; -EPROTO: TLS; -ENXIO: the host's name has no address. text: why,
      * static or "". */
     void (*on_failed)(struct upstream_waiter *waiter, int error, const char *text);
+    const struct tls_client_spec *tls; /* NULL: plain; valid as long as it waits */
+    bool h2; /* HTTP/2 is wanted, else HTTP/1.1 */
+    bool joined; /* set while it waits for a dial that another waiter began */
+    /* Private. */
+    struct dlist link;
+    struct upstream *upstream; /* NULL: does not wait */
 };
 
-/* The warmest idle connection, now the caller's; NULL: none. */
-struct upstream *upstream_take_idle(struct upstream_host *host);
-/* Dials. Exactly one callback follows from the loop, unless cancelled. tls: NULL for plain. NULL:
- * nothing was started, *ret_error says why. */
-struct upstream *upstream_dial(struct upstream_host *host, const struct tls_client_spec *tls,
-                               struct upstream_waiter *waiter, int *ret_error);
-void upstream_cancel(struct upstream *upstream);
-/* The session to send one request on. When the request is over the connection returns to the idle
- * list by itself, or is closed: the caller just forgets it. */
-/* Where it is connected to; not while it is being dialled. */
+/* A session of that version with room for a request, the one that was used last; NULL: none. To be
+ * used before the caller returns to the loop. */
+struct upstream *upstream_take(struct upstream_host *host, bool h2);
+/* Waits for a session that is being dialled, or dials one. 0: exactly one callback follows from the
+ * loop, unless cancelled; -errno: nothing was started. */
+MUST_CHECK int upstream_wait(struct upstream_host *host, struct upstream_waiter *waiter);
+/* A dial goes on: the next request may use what comes of it. Not waiting: does nothing. */
+void upstream_cancel(struct upstream_waiter *waiter);
+/* As http_client_request. When the request is over the session waits for others by itself. */
+struct http_stream *upstream_request(struct upstream *upstream, struct http_head *head,
+                                     struct arena *arena, struct http_stream_user *user, bool end);
+/* Where it is connected to. */
 const struct addr *upstream_addr(const struct upstream *upstream);
-struct h1_client *upstream_client(const struct upstream *upstream);
 /* Connections that are being made are given up (the worker ends). */
 void upstream_abort_dials(struct worker *worker);
 
-/* Dials the address of the target (upstream_target_next gave 0) for bytes rather than HTTP (TCP
- * routes); the conn gets owner's callbacks. */
+/* How an address is dialled. */
+struct upstream_dial {
+    const struct tls_client_spec *tls; /* NULL: plain */
+    struct span alpn; /* as for tls_client_layer_new */
+    struct conn_owner *owner; /* gets the conn's callbacks */
+};
+/* Dials the address of the target (upstream_target_next gave 0). NULL: *ret_error says why. */
 struct conn *upstream_dial_bytes(struct upstream_target *target, struct upstream_host *host,
-                                 const struct tls_client_spec *tls, struct conn_owner *owner,
-                                 int *ret_error);
+                                 const struct upstream_dial *dial, int *ret_error);
 
 size_t upstream_object_size(void); /* of worker->upstreams */
 /* For cluster_set_apply. */

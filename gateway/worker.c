@@ -271,13 +271,13 @@ static int worker_init(struct worker *worker, struct err *reterr)
     worker->resolver = resolver_new(worker->loop, &dns, reterr);
     if (worker->resolver == NULL)
         return -EINVAL;
-    worker->servers = h1_server_pool_new(worker->loop, conns);
-    worker->clients = h1_client_pool_new(worker->loop, conns);
+    worker->h1_servers = h1_server_pool_new(worker->loop, conns);
+    worker->h1_clients = h1_client_pool_new(worker->loop, conns);
     worker->clusters = cluster_set_new();
     struct limiter_options limiter = {worker->loop, worker->local_limit, worker_store_tls, worker,
                                       worker->resolver};
     worker->limiter = limiter_new(&limiter);
-    if (worker->servers == NULL || worker->clients == NULL || worker->clusters == NULL ||
+    if (worker->h1_servers == NULL || worker->h1_clients == NULL || worker->clusters == NULL ||
         worker->limiter == NULL)
         return err_set(reterr, -ENOMEM, "no memory for a worker");
     pool_init(&worker->exchanges, "exchange", sizeof(struct exchange), conns);
@@ -322,8 +322,8 @@ static void worker_fini(struct worker *worker)
     hmap_fini(&worker->listeners);
     for (int i = 0; i < 100 && worker->loop->conns > 0; i++)
         loop_turn(worker->loop, 10 * NS_PER_MS);
-    h1_server_pool_free(worker->servers);
-    h1_client_pool_free(worker->clients);
+    h1_server_pool_free(worker->h1_servers);
+    h1_client_pool_free(worker->h1_clients);
     pool_fini(&worker->exchanges);
     pool_fini(&worker->downstreams);
     pool_fini(&worker->upstreams);

@@ -13,7 +13,9 @@ struct http_client;
 struct http_client_owner;
 struct http_client_owner_ops {
     /* A request is over: http_client_room and http_client_active may have changed. Comes after the
-     * stream's last callback, from the loop. Also when the peer changed how much room there is. */
+     * stream's last callback, from the loop. Also when the peer changed how much room there is, and
+     * (h2) when its first SETTINGS have come: from then on http_client_can_tunnel is to be
+     * believed. */
     void (*on_room)(struct http_client_owner *owner, struct http_client *client);
     /* The session is gone (its streams got on_reset or on_end before). Once, always last, also
      * after http_client_close. */

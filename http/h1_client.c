@@ -42,12 +42,13 @@ struct h1_client_pool {
 };
 
 struct h1_client {
+    struct http_client client;
     struct conn_owner conn_owner;
     struct http_stream stream;
     struct h1_rx rx;
     struct h1_tx tx;
     struct h1_client_pool *pool;
-    struct h1_client_owner *owner;
+    struct http_client_owner *owner;
     struct span upgrade; /* that the current request asks for */
     struct loop_task task; /* what a call from outside left to tell the owner */
     uint8_t read; /* enum client_read */
@@ -59,7 +60,8 @@ struct h1_client {
     bool touched; /* a byte of the response has come */
     bool reusable; /* as far as the response's head tells */
     bool peer_ended;
-    bool tell_idle; /* on_idle is due from the loop */
+    bool draining; /* the current request is the last */
+    bool tell_room; /* on_room is due from the loop */
 };
 _Static_assert(sizeof(struct h1_client) <= 256, "idle sessions are to stay small");
 
@@ -83,7 +85,7 @@ static void client_finish(struct h1_client *c)
 {
     ASSERT(c->rx.conn == NULL && c->depth == 0 && !c->rx.active);
     loop_cancel(&c->task);
-    c->owner->ops->on_closed(c->owner, c, (enum http_error)c->error);
+    c->owner->ops->on_closed(c->owner, &c->client, (enum http_error)c->error);
     pool_put(&c->pool->pool, c);
 }
 
@@ -92,7 +94,7 @@ static void client_detach(struct h1_client *c, enum http_error error)
     ASSERT(c->rx.conn != NULL);
     c->rx.conn = NULL;
     c->error = (uint8_t)error;
-    c->tell_idle = false;
+    c->tell_room = false;
     if (c->depth == 0)
         loop_defer(c->pool->loop, &c->task);
 }
@@ -116,9 +118,9 @@ static void client_leave(struct h1_client *c)
         client_finish(c);
         return;
     }
-    if (c->tell_idle) {
-        c->tell_idle = false;
-        c->owner->ops->on_idle(c->owner, c); /* may start a request or close */
+    if (c->tell_room) {
+        c->tell_room = false;
+        c->owner->ops->on_room(c->owner, &c->client); /* may start a request or close */
     }
 }
 
@@ -154,13 +156,13 @@ static void client_next(struct h1_client *c)
 {
     c->rx.active = false;
     c->rx.arena = NULL;
-    if (!c->reusable || c->peer_ended || conn_input(c->rx.conn).len > 0) {
+    if (!c->reusable || c->draining || c->peer_ended || conn_input(c->rx.conn).len > 0) {
         client_close(c, HTTP_ERROR_NONE);
         return;
     }
     c->read = CLIENT_READ_IDLE;
     client_idle_deadline(c);
-    c->tell_idle = true;
+    c->tell_room = true;
     if (c->depth == 0)
         loop_defer(c->pool->loop, &c->task);
 }
@@ -363,7 +365,7 @@ static int client_send_head(struct http_stream *stream, struct http_head *head, 
     (void)stream;
     (void)head;
     (void)end;
-    UNREACHABLE(); /* a request's head is sent by h1_client_request */
+    UNREACHABLE(); /* a request's head is sent by client_request */
 }
 
 /* See server_broken: the other side must not take half a request for a whole one. */
@@ -443,26 +445,6 @@ static const struct http_stream_ops client_stream_ops = {
     .conn = client_conn,
 };
 
-struct h1_client *h1_client_start(struct h1_client_pool *pool, struct conn *conn,
-                                  const struct http_limits *limits, struct h1_client_owner *owner)
-{
-    struct h1_client *c = pool_get_zero(&pool->pool);
-    if (c == NULL)
-        return NULL;
-    c->conn_owner.ops = &client_conn_ops;
-    c->stream.ops = &client_stream_ops;
-    c->rx.conn = conn;
-    c->rx.stream = &c->stream;
-    c->rx.limits = limits;
-    c->pool = pool;
-    c->owner = owner;
-    c->task.run = client_on_task;
-    dlist_init(&c->task.link);
-    conn_set_owner(conn, &c->conn_owner);
-    client_idle_deadline(c);
-    return c;
-}
-
 /* Methods for which a body is usual say so when there is none (RFC 9110 8.6). */
 static bool client_announces_empty(enum http_method method)
 {
@@ -487,11 +469,34 @@ static struct h1_plan client_plan(const struct http_head *head, bool end)
     return plan;
 }
 
-struct http_stream *h1_client_request(struct h1_client *c, struct http_head *head,
-                                      struct arena *arena, struct http_stream_user *user, bool end)
+static struct h1_client *client_self(const struct http_client *client)
 {
+    return container_of(client, struct h1_client, client);
+}
+
+static unsigned client_room(const struct http_client *client)
+{
+    const struct h1_client *c = client_self(client);
+    return c->rx.conn != NULL && c->read == CLIENT_READ_IDLE && !c->draining;
+}
+
+static unsigned client_active(const struct http_client *client)
+{
+    return client_self(client)->read != CLIENT_READ_IDLE;
+}
+
+static bool client_can_tunnel(const struct http_client *client UNUSED)
+{
+    return true;
+}
+
+static struct http_stream *client_request(struct http_client *client, struct http_head *head,
+                                          struct arena *arena, struct http_stream_user *user,
+                                          bool end)
+{
+    struct h1_client *c = client_self(client);
     ASSERT(user != NULL && arena != NULL);
-    if (c->rx.conn == NULL || c->read != CLIENT_READ_IDLE)
+    if (client_room(client) == 0)
         return NULL;
     if (c->peer_ended || conn_is_ended(c->rx.conn) || conn_input(c->rx.conn).len > 0) {
         client_close(c, HTTP_ERROR_CLOSED);
@@ -501,7 +506,7 @@ struct http_stream *h1_client_request(struct h1_client *c, struct http_head *hea
     if (h1_write_request(c->rx.conn, head, &plan) < 0)
         return NULL;
     h1_tx_begin(&c->tx, &plan);
-    c->tell_idle = false;
+    c->tell_room = false;
     c->stream.user = user;
     c->stream.error_text = NULL;
     c->rx.active = true;
@@ -518,8 +523,17 @@ struct http_stream *h1_client_request(struct h1_client *c, struct http_head *hea
     return &c->stream;
 }
 
-void h1_client_close(struct h1_client *c)
+static void client_drain(struct http_client *client)
 {
+    struct h1_client *c = client_self(client);
+    c->draining = true;
+    if (c->rx.conn != NULL && c->read == CLIENT_READ_IDLE)
+        client_close(c, HTTP_ERROR_NONE);
+}
+
+static void client_end(struct http_client *client)
+{
+    struct h1_client *c = client_self(client);
     client_enter(c);
     if (c->rx.conn != NULL)
         client_close(c, HTTP_ERROR_NONE);
@@ -527,12 +541,40 @@ void h1_client_close(struct h1_client *c)
     client_leave(c);
 }
 
-struct conn *h1_client_conn(const struct h1_client *c)
+static struct conn *client_session_conn(const struct http_client *client)
 {
-    return c->rx.conn;
+    return client_self(client)->rx.conn;
 }
 
-bool h1_client_is_untouched(const struct h1_client *c)
+static const struct http_client_ops client_ops = {
+    .protocol = "HTTP/1.1",
+    .request = client_request,
+    .room = client_room,
+    .active = client_active,
+    .can_tunnel = client_can_tunnel,
+    .drain = client_drain,
+    .close = client_end,
+    .conn = client_session_conn,
+};
+
+struct http_client *h1_client_start(struct h1_client_pool *pool, struct conn *conn,
+                                    const struct http_limits *limits,
+                                    struct http_client_owner *owner)
 {
-    return !c->touched;
+    struct h1_client *c = pool_get_zero(&pool->pool);
+    if (c == NULL)
+        return NULL;
+    c->client.ops = &client_ops;
+    c->conn_owner.ops = &client_conn_ops;
+    c->stream.ops = &client_stream_ops;
+    c->rx.conn = conn;
+    c->rx.stream = &c->stream;
+    c->rx.limits = limits;
+    c->pool = pool;
+    c->owner = owner;
+    c->task.run = client_on_task;
+    dlist_init(&c->task.link);
+    conn_set_owner(conn, &c->conn_owner);
+    client_idle_deadline(c);
+    return &c->client;
 }

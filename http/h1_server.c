@@ -41,6 +41,7 @@ struct h1_server_pool {
 };
 
 struct h1_server {
+    struct http_server server;
     struct conn_owner conn_owner;
     struct http_stream stream;
     struct h1_rx rx;
@@ -577,13 +578,52 @@ static const struct http_stream_ops server_stream_ops = {
     .conn = server_conn,
 };
 
-struct h1_server *h1_server_start(struct h1_server_pool *pool, struct conn *conn,
-                                  const struct h1_server_options *options,
-                                  struct http_server_owner *owner)
+static struct h1_server *server_self(const struct http_server *server)
+{
+    return container_of(server, struct h1_server, server);
+}
+
+static bool server_is_idle(const struct http_server *server)
+{
+    const struct h1_server *s = server_self(server);
+    return !s->rx.active && s->read == SERVER_READ_HEAD &&
+           (s->rx.conn == NULL || conn_input(s->rx.conn).len == 0);
+}
+
+static void server_drain(struct http_server *server)
+{
+    struct h1_server *s = server_self(server);
+    s->draining = true;
+    if (s->rx.conn != NULL && server_is_idle(server))
+        server_close(s, false, HTTP_ERROR_NONE);
+}
+
+static void server_abort(struct http_server *server)
+{
+    struct h1_server *s = server_self(server);
+    server_enter(s);
+    if (s->rx.conn != NULL) {
+        conn_abort(s->rx.conn);
+        server_detach(s, HTTP_ERROR_GONE);
+    }
+    server_reset_user(s, HTTP_ERROR_GONE);
+    server_leave(s);
+}
+
+static const struct http_server_ops server_ops = {
+    .drain = server_drain,
+    .abort = server_abort,
+    .is_idle = server_is_idle,
+};
+
+struct http_server *h1_server_start(struct h1_server_pool *pool, struct conn *conn,
+                                    const struct h1_server_options *options,
+                                    struct http_server_owner *owner)
 {
     struct h1_server *s = pool_get_zero(&pool->pool);
     if (s == NULL)
         return NULL;
+    s->server.ops = &server_ops;
     s->conn_owner.ops = &server_conn_ops;
     s->stream.ops = &server_stream_ops;
     s->rx.conn = conn;
@@ -602,29 +642,5 @@ struct h1_server *h1_server_start(struct h1_server_pool *pool, struct conn *conn
         conn_pause_input(conn);
         conn_resume_input(conn);
     }
-    return s;
-}
-
-bool h1_server_is_idle(const struct h1_server *s)
-{
-    return !s->rx.active && s->read == SERVER_READ_HEAD &&
-           (s->rx.conn == NULL || conn_input(s->rx.conn).len == 0);
-}
-
-void h1_server_drain(struct h1_server *s)
-{
-    s->draining = true;
-    if (s->rx.conn != NULL && h1_server_is_idle(s))
-        server_close(s, false, HTTP_ERROR_NONE);
-}
-
-void h1_server_abort(struct h1_server *s)
-{
-    server_enter(s);
-    if (s->rx.conn != NULL) {
-        conn_abort(s->rx.conn);
-        server_detach(s, HTTP_ERROR_GONE);
-    }
-    server_reset_user(s, HTTP_ERROR_GONE);
-    server_leave(s);
+    return &s->server;
 }

@@ -9,8 +9,6 @@
 
 #include "http/server.h"
 
-struct h1_server;
-
 /* Memory for sessions of one loop. */
 struct h1_server_pool;
 struct h1_server_pool *h1_server_pool_new(struct loop *loop, unsigned sessions_max);
@@ -24,15 +22,8 @@ struct h1_server_options {
 /* Takes an open conn, whose input may already hold bytes (on_request then comes from the loop).
  * NULL: no memory, the conn stays the caller's. After http_stream_take_conn on_closed(NONE) comes
  * from the loop too. */
-struct h1_server *h1_server_start(struct h1_server_pool *pool, struct conn *conn,
-                                  const struct h1_server_options *options,
-                                  struct http_server_owner *owner);
-/* Graceful end: answers what has begun (with Connection: close), closes idle connections; on_closed
- * comes from the loop. */
-void h1_server_drain(struct h1_server *session);
-/* Ends it at once; a stream in progress gets on_reset(GONE), then the owner on_closed, before it
- * returns. Not from inside the session's own callbacks: there on_closed comes after them. */
-void h1_server_abort(struct h1_server *session);
-bool h1_server_is_idle(const struct h1_server *session);
+struct http_server *h1_server_start(struct h1_server_pool *pool, struct conn *conn,
+                                    const struct h1_server_options *options,
+                                    struct http_server_owner *owner);
 
 #endif

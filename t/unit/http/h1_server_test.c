@@ -37,7 +37,7 @@ struct app {
     struct http_server_owner owner;
     struct wire wire;
     struct h1_server_pool *pool;
-    struct h1_server *session; /* NULL: closed */
+    struct http_server *session; /* NULL: closed */
     struct http_limits limits;
     struct request *requests[REQUESTS_MAX];
     unsigned count, arenas, refusals, closes;
@@ -277,7 +277,7 @@ static void app_stop(struct app *app)
     for (int i = 0; i < 5000 && app->session != NULL; i++) {
         wire_turn(&app->wire);
         if (i == 4000)
-            h1_server_abort(app->session);
+            http_server_abort(app->session);
     }
     assert_null(app->session);
     assert_int_equal(app->closes, 1);
@@ -315,7 +315,7 @@ static void run_keep_alive(void)
     wire_send_text(&app.wire, POST3("/two") "abc");
     wire_expect(&app.wire, "\r\n\r\nabc");
     assert_int_equal(app.closes, 0);
-    assert_true(h1_server_is_idle(app.session));
+    assert_true(http_server_is_idle(app.session));
     wire_send_text(&app.wire, "GET /three HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     wire_expect(&app.wire, "connection: close\r\n");
     assert_true(wire_expect_end(&app.wire));
@@ -655,13 +655,13 @@ static void run_drain(void)
 {
     struct app app;
     app_start(&app, NULL);
-    h1_server_drain(app.session);
+    http_server_drain(app.session);
     assert_true(wire_expect_end(&app.wire));
     app_stop(&app);
     app_start(&app, NULL);
     wire_send_text(&app.wire, POST3("/x"));
     wire_settle(&app.wire);
-    h1_server_drain(app.session);
+    http_server_drain(app.session);
     wire_send_text(&app.wire, "abc");
     wire_expect(&app.wire, "connection: close");
     assert_true(wire_expect_end(&app.wire));
@@ -736,7 +736,7 @@ static void run_abort(void)
     wire_send_text(&app.wire, GET("/hold"));
     wire_settle(&app.wire);
     assert_int_equal(app.count, 1);
-    h1_server_abort(app.session);
+    http_server_abort(app.session);
     assert_null(app.session);
     assert_int_equal(app.requests[0]->reset, HTTP_ERROR_GONE);
     assert_int_equal(app.closed, HTTP_ERROR_GONE);
