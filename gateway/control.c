@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -40,6 +41,7 @@ struct control {
     struct worker *workers;
     unsigned workers_started, workers_ended, acks;
     struct local_limit *local_limit;
+    struct client_count *client_count;
     struct access_sink *sink;
     struct listener_set *listeners;
     struct last_good *last_good;
@@ -334,6 +336,15 @@ static int control_parse_trusted(struct control *c, struct err *reterr)
     return 0;
 }
 
+/* A client needs a second descriptor for its backend, and some are for other things. */
+static uint64_t control_clients_max(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return UINT32_MAX;
+    return MAX((uint64_t)limit.rlim_cur * 45 / 100, 1u);
+}
+
 int control_new(struct control **ret, const struct control_options *options, struct err *reterr)
 {
     struct control *c = xcalloc(1, sizeof(*c));
@@ -374,6 +385,8 @@ int control_new(struct control **ret, const struct control_options *options, str
     c->last_good = last_good_new();
     c->listeners = listener_set_new(options->settings);
     c->local_limit = local_limit_new((size_t)options->settings->ratelimit_entries_max);
+    c->client_count =
+        client_count_new(control_clients_max(), options->settings->connections_per_ip_max);
     *ret = c;
     return 0;
 }
@@ -411,6 +424,7 @@ static int control_start_workers(struct control *c, struct err *reterr)
         w->settings = c->options.settings;
         w->control = c;
         w->local_limit = c->local_limit;
+        w->client_count = c->client_count;
         w->log = access_sink_log(c->sink, i);
         w->trusted = c->trusted;
         w->trusted_count = c->trusted_count;
@@ -472,6 +486,7 @@ void control_free(struct control *c)
     listener_set_free(c->listeners);
     last_good_free(c->last_good);
     local_limit_free(c->local_limit);
+    client_count_free(c->client_count);
     loop_disarm(c->loop, &c->reload_timer);
     loop_disarm(c->loop, &c->ticket_timer);
     loop_disarm(c->loop, &c->drain_timer);

@@ -22,6 +22,7 @@ void downstream_unref(struct downstream *d)
     dlist_remove(&d->link);
     worker_listener_unref(d->listener);
     metric_add(METRIC_CONNECTIONS_OPEN, -1);
+    client_count_leave(d->worker->client_count, &d->hold);
     pool_put(&d->worker->downstreams, d);
 }
 
@@ -172,6 +173,11 @@ static void downstream_on_data(struct conn_owner *owner, struct conn *conn)
     if (!header.local)
         d->client = header.source;
     addr_unmap(&d->client);
+    if (!worker_admit_address(d->worker, &d->hold, &d->client)) {
+        conn_abort(conn);
+        downstream_unref(d);
+        return;
+    }
     const struct snapshot_port *port = worker_listener_port(d->listener);
     if (port != NULL && port->protocol == MODEL_PROTOCOL_HTTPS)
         (void)downstream_start_tls(d); /* a failure has ended d */
@@ -232,6 +238,11 @@ void downstream_accept(struct worker_listener *listener, const struct snapshot_p
     d->conn = conn;
     d->client = *conn_peer(conn);
     addr_unmap(&d->client);
+    if (!worker_admit(worker, &d->hold, port->proxy_protocol ? NULL : &d->client)) {
+        conn_abort(conn);
+        pool_put(&worker->downstreams, d);
+        return;
+    }
     d->start_ns = worker->loop->clock.wall_ns;
     d->refs = 1;
     listener->refs++;

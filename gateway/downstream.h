@@ -21,6 +21,7 @@ struct downstream {
     struct span
         client_text; /* its IP for X-Forwarded-For, in client_ip; made by the first request */
     char client_ip[48];
+    struct client_hold hold;
     uint64_t start_ns;
     unsigned refs; /* the connection or session, and every exchange that came of it */
     bool proxy_pending;

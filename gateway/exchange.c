@@ -185,10 +185,21 @@ bool exchange_retry(struct exchange *ex)
     return true;
 }
 
+/* Until when the request's body is fast enough. A response that has begun says that the backend
+ * minds the pace itself. */
+static uint64_t exchange_body_deadline(const struct exchange *ex)
+{
+    const struct settings *settings = ex->worker->settings;
+    struct body_pace_floor floor = {settings->body_rate_min, settings->body_rate_after};
+    if (ex->request_ended || ex->response_begun)
+        return UINT64_MAX;
+    return body_pace_deadline(&ex->pace, &floor, ex->bytes_in, ex->worker->loop->clock.mono_ns);
+}
+
 /* One timer; what it means is what is due. It is armed lazily: activity only moves a number. */
 void exchange_arm(struct exchange *ex)
 {
-    uint64_t deadline = UINT64_MAX;
+    uint64_t deadline = exchange_body_deadline(ex);
     if (ex->total_deadline_ns != 0)
         deadline = MIN(deadline, ex->total_deadline_ns);
     if (ex->attempt_deadline_ns != 0)
@@ -215,6 +226,9 @@ static void exchange_on_timer(struct timer *timer)
     } else if (ex->step == EXCHANGE_STEP_RELAY && ex->worker->settings->stream_idle_timeout != 0 &&
                now >= ex->activity_ns + ex->worker->settings->stream_idle_timeout) {
         exchange_fail(ex, OUTCOME_STREAM_IDLE);
+    } else if (now >= exchange_body_deadline(ex)) {
+        ex->upstream_text = "request body slower than body_rate_min";
+        exchange_fail(ex, OUTCOME_REQUEST_TOO_SLOW);
     } else {
         exchange_arm(ex);
         return;

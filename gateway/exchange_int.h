@@ -5,6 +5,7 @@
 /* Shared by the files of exchange only. */
 
 #include "gateway/access_log.h"
+#include "gateway/body_pace.h"
 #include "gateway/downstream.h"
 #include "gateway/exchange.h"
 #include "gateway/outcome.h"
@@ -70,6 +71,7 @@ struct exchange {
     bool tunnel; /* upgraded: relay owns both conns */
     bool body_asked; /* the client may send the body now, to one backend only: no retry */
     size_t request_debt, response_debt; /* body bytes not granted back yet */
+    struct body_pace pace; /* of the request's body; not of gRPC's, whose streams may rest */
 
     struct timer timer;
     uint64_t start_ns, upstream_start_ns, upstream_head_ns;

@@ -44,10 +44,12 @@ static void down_on_body(struct http_stream_user *user, struct http_stream *stre
     }
     if (http_stream_send_body(ex->up, &iov, 1) != 0)
         return; /* up_on_reset follows */
-    if (http_stream_is_congested(ex->up))
+    if (http_stream_is_congested(ex->up)) {
         ex->request_debt += data.len;
-    else
+        body_pace_pause(&ex->pace, ex->activity_ns);
+    } else {
         http_stream_grant(stream, data.len);
+    }
 }
 
 static void down_on_end(struct http_stream_user *user, struct http_stream *stream UNUSED,
@@ -171,6 +173,7 @@ static void up_on_drain(struct http_stream_user *user, struct http_stream *strea
     struct exchange *ex = exchange_of_up(user);
     size_t debt = ex->request_debt;
     ex->request_debt = 0;
+    body_pace_resume(&ex->pace, ex->worker->loop->clock.mono_ns);
     if (debt > 0 && ex->down != NULL)
         http_stream_grant(ex->down, debt);
 }

@@ -235,6 +235,12 @@ enum exchange_verdict exchange_step_connect(struct exchange *ex)
     return EXCHANGE_WAIT;
 }
 
+static bool is_grpc(const struct http_head *head)
+{
+    const struct http_field *type = http_head_find_id(head, HTTP_HEADER_CONTENT_TYPE);
+    return type != NULL && span_starts_with(type->value, SPAN_LIT("application/grpc"));
+}
+
 enum exchange_verdict exchange_step_send(struct exchange *ex)
 {
     uint64_t now = ex->worker->loop->clock.mono_ns;
@@ -258,8 +264,10 @@ enum exchange_verdict exchange_step_send(struct exchange *ex)
     } else if (ex->request_ended) {
         exchange_end_request(ex);
     } else {
-        exchange_arm(ex);
         ex->body_asked = true;
+        if (!is_grpc(ex->request))
+            body_pace_begin(&ex->pace, now);
+        exchange_arm(ex);
         http_stream_grant(ex->down, HTTP_STREAM_WINDOW);
     }
     return EXCHANGE_NEXT;

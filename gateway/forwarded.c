@@ -3,23 +3,17 @@
 
 #include "gateway/forwarded.h"
 
-static bool forwarded_peer_trusted(const struct exchange *ex)
+static bool forwarded_is_listed(const struct worker *worker, const struct addr *addr)
 {
-    const struct settings *settings = ex->worker->settings;
-    if (settings->trusted_hops > 0)
-        return true;
-    for (unsigned i = 0; i < ex->worker->trusted_count; i++)
-        if (addr_range_has(&ex->worker->trusted[i], &ex->downstream->client))
+    for (unsigned i = 0; i < worker->trusted_count; i++)
+        if (addr_range_has(&worker->trusted[i], addr))
             return true;
     return false;
 }
 
-static bool forwarded_is_trusted(const struct exchange *ex, const struct addr *addr)
+bool forwarded_is_proxy(const struct worker *worker, const struct addr *peer)
 {
-    for (unsigned i = 0; i < ex->worker->trusted_count; i++)
-        if (addr_range_has(&ex->worker->trusted[i], addr))
-            return true;
-    return false;
+    return worker->settings->trusted_hops > 0 || forwarded_is_listed(worker, peer);
 }
 
 /* All X-Forwarded-For lines as one list, in order (RFC 9110 5.3). */
@@ -65,7 +59,7 @@ void forwarded_decide_client(struct exchange *ex)
     const struct settings *settings = ex->worker->settings;
 
     ex->client = ex->downstream->client;
-    if (!forwarded_peer_trusted(ex))
+    if (!forwarded_is_proxy(ex->worker, &ex->client))
         return;
     struct span list = forwarded_chain(ex);
     for (unsigned hop = 1; list.len > 0; hop++) {
@@ -75,7 +69,7 @@ void forwarded_decide_client(struct exchange *ex)
         addr_unmap(&addr);
         ex->client = addr;
         if (settings->trusted_hops > 0 ? hop >= settings->trusted_hops
-                                       : !forwarded_is_trusted(ex, &addr))
+                                       : !forwarded_is_listed(ex->worker, &addr))
             return;
     }
 }
@@ -121,7 +115,7 @@ static bool forwarded_client_cert(struct exchange *ex)
 bool forwarded_write(struct exchange *ex)
 {
     struct http_head *head = ex->request;
-    bool trusted = forwarded_peer_trusted(ex);
+    bool trusted = forwarded_is_proxy(ex->worker, &ex->downstream->client);
 
     for (unsigned i = 0; i < head->fields_count; i++) {
         struct http_field *field = &head->fields[i];

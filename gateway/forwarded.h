@@ -11,6 +11,8 @@
 
 #include "gateway/exchange_int.h"
 
+/* Is the peer a proxy that is trusted: one of trusted_cidrs, or anybody with trusted_hops? */
+bool forwarded_is_proxy(const struct worker *worker, const struct addr *peer);
 /* Sets ex->client. */
 void forwarded_decide_client(struct exchange *ex);
 /* X-Forwarded-For, -Proto, -Host, -Client-Cert, X-Request-Id on the request to the backend. False:

@@ -28,6 +28,7 @@ struct l4 {
     struct relay_owner relay_owner;
     struct dlist link;
     struct addr client_addr, upstream_addr;
+    struct client_hold hold;
     uint64_t start_ns;
     unsigned attempts;
     bool proxy_pending;
@@ -47,6 +48,18 @@ static void l4_release(struct l4 *l4, enum cluster_result result)
     l4->tried = endpoint;
     l4->endpoint = NULL;
     (void)cluster_release(l4->cluster, endpoint, result, loop->clock.mono_ns, &loop->rand);
+}
+
+static void l4_free(struct l4 *l4)
+{
+    struct worker *worker = l4->worker;
+
+    dlist_remove(&l4->link);
+    worker_listener_unref(l4->listener);
+    view_unpin(l4->view);
+    metric_add(METRIC_CONNECTIONS_OPEN, -1);
+    client_count_leave(worker->client_count, &l4->hold);
+    pool_put(&worker->l4s, l4);
 }
 
 static void l4_end(struct l4 *l4, enum outcome outcome, const char *text, uint64_t bytes_in,
@@ -77,11 +90,7 @@ static void l4_end(struct l4 *l4, enum outcome outcome, const char *text, uint64
     };
     access_log_write(worker->log, loop, &record);
     l4_release(l4, l4->relay != NULL ? CLUSTER_RESULT_OK : CLUSTER_RESULT_RESET);
-    dlist_remove(&l4->link);
-    worker_listener_unref(l4->listener);
-    view_unpin(l4->view);
-    metric_add(METRIC_CONNECTIONS_OPEN, -1);
-    pool_put(&worker->l4s, l4);
+    l4_free(l4);
 }
 
 /* Before the relay: the client is told by a reset. */
@@ -253,6 +262,12 @@ static void client_on_data(struct conn_owner *owner, struct conn *conn)
     l4->proxy_pending = false;
     if (!header.local)
         l4->client_addr = header.source;
+    addr_unmap(&l4->client_addr);
+    if (!worker_admit_address(l4->worker, &l4->hold, &l4->client_addr)) {
+        conn_abort(conn);
+        l4_free(l4);
+        return;
+    }
     l4_route(l4);
 }
 
@@ -289,6 +304,13 @@ void l4_accept(struct worker_listener *listener, const struct snapshot_port *por
         conn_abort(conn);
         return;
     }
+    l4->client_addr = *conn_peer(conn);
+    addr_unmap(&l4->client_addr);
+    if (!worker_admit(worker, &l4->hold, port->proxy_protocol ? NULL : &l4->client_addr)) {
+        conn_abort(conn);
+        pool_put(&worker->l4s, l4);
+        return;
+    }
     l4->client_owner.ops = &client_ops;
     l4->backend_owner.ops = &backend_ops;
     l4->worker = worker;
@@ -296,8 +318,6 @@ void l4_accept(struct worker_listener *listener, const struct snapshot_port *por
     l4->view = view_pin(worker->view);
     l4->port = port;
     l4->client = conn;
-    l4->client_addr = *conn_peer(conn);
-    addr_unmap(&l4->client_addr);
     l4->start_ns = worker->loop->clock.mono_ns;
     l4->proxy_pending = port->proxy_protocol;
     listener->refs++;

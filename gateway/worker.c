@@ -13,13 +13,46 @@
 #include "gateway/downstream.h"
 #include "gateway/exchange.h"
 #include "gateway/exchange_int.h"
+#include "gateway/forwarded.h"
 #include "gateway/l4.h"
+#include "gateway/outcome.h"
 #include "gateway/upstream.h"
 
 #define WORKER_MAILBOX 1024u
 #define WORKER_HOUSEKEEPING_NS (2 * NS_PER_S)
 
 /* Listeners. */
+
+/* The log's own limit on lines keeps a flood out of it, the metrics count all. */
+static bool worker_refuse(enum outcome outcome, const struct addr *addr)
+{
+    char text[ADDR_TEXT_SIZE] = "";
+    if (addr != NULL)
+        addr_format_ip(addr, text);
+    outcome_count(outcome);
+    metric_inc(METRIC_CONNECTIONS_REFUSED);
+    log_event(LOG_LEVEL_WARN, "client connection refused",
+              LOG_STR("outcome", outcome_name(outcome)), LOG_STR("client", text));
+    return false;
+}
+
+bool worker_admit_address(struct worker *worker, struct client_hold *hold, const struct addr *addr)
+{
+    /* A proxy that we trust has many clients behind it. */
+    return forwarded_is_proxy(worker, addr) ||
+           client_count_address(worker->client_count, hold, addr) ||
+           worker_refuse(OUTCOME_CLIENT_CONNECTIONS, addr);
+}
+
+bool worker_admit(struct worker *worker, struct client_hold *hold, const struct addr *addr)
+{
+    if (!client_count_enter(worker->client_count, hold))
+        return worker_refuse(OUTCOME_OVERLOAD, addr);
+    if (addr == NULL || worker_admit_address(worker, hold, addr))
+        return true;
+    client_count_leave(worker->client_count, hold);
+    return false;
+}
 
 static void worker_on_accept(struct acceptor *acceptor UNUSED, struct conn *conn, void *user)
 {

@@ -11,6 +11,7 @@
 #include "base/hmap.h"
 #include "base/pool.h"
 #include "conf/settings.h"
+#include "gateway/client_count.h"
 #include "gateway/snapshot.h"
 #include "gateway/view.h"
 #include "http/h1_client.h"
@@ -61,6 +62,7 @@ struct worker {
     pthread_mutex_t mailbox_lock;
     struct control *control;
     struct local_limit *local_limit; /* shared */
+    struct client_count *client_count; /* shared */
     pthread_t thread;
     struct timer housekeeping;
 };
@@ -90,6 +92,13 @@ void worker_send_drain(struct worker *worker, uint64_t drain_ns);
 void worker_join(struct worker *worker);
 
 /* For the data path. */
+/* A client's connection was accepted. hold is for client_count_leave at its end. addr: the
+ * client's, or NULL while only a PROXY header will tell it: then worker_admit_address follows.
+ * false: the refusal is counted and logged; close it. */
+MUST_CHECK bool worker_admit(struct worker *worker, struct client_hold *hold,
+                             const struct addr *addr);
+MUST_CHECK bool worker_admit_address(struct worker *worker, struct client_hold *hold,
+                                     const struct addr *addr);
 void worker_listener_unref(struct worker_listener *listener);
 /* The port a connection's listener has in the newest view; NULL: it is gone. */
 const struct snapshot_port *worker_listener_port(const struct worker_listener *listener);

@@ -258,23 +258,6 @@ def test_a_thousand_idle_connections(gateways, origins):
     wait_until(lambda: gateway.metric("ringgate_downstream_connections_open") == 0)
 
 
-def test_out_of_descriptors(gateways, origins):
-    """With 256 descriptors, 400 clients: nobody is lost for good and nothing spins."""
-    def limited():
-        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
-
-    gateway, origin = gateways(preexec=limited), origins()
-    gateway.write([m.gateway([m.listener("http", gateway.port)]),
-                   m.http_route("r", [m.rule("/", ["one"])]), *m.service("one", origin.port)])
-    gateway.start()
-    clients = [connect(gateway.port) for _ in range(400)]
-    time.sleep(0.3)
-    for s in clients:
-        s.close()
-    wait_until(lambda: gateway.metric("ringgate_downstream_connections_open") == 0, "recovery")
-    assert request(gateway.port, "/").status == 200
-
-
 def test_many_at_once(gw):
     """64 clients, 10 requests each, some of them to broken backends."""
     failures = []

@@ -147,10 +147,13 @@ def test_heads_that_do_not_end(gw, data, status):
 
 
 def storm(port, count):
-    """Half of the connections say nothing, half are in the middle of a head."""
-    held = [connect(port) for _ in range(count)]
-    for s in held[::2]:
-        s.sendall(GET[:-5])
+    """Half of the connections say nothing, half are in the middle of a head. Beyond a limit some
+    are refused before they are told so."""
+    held = []
+    for i in range(count):
+        with contextlib.suppress(ConnectionError):
+            held.append(connect(port))
+            held[-1].sendall(GET[:-5] if i % 2 else b"")
     return held
 
 
@@ -200,8 +203,8 @@ def test_connections_max(gateways, origins):
     assert request(gateway.port, "/third").status == 200
 
 
-def test_descriptors_run_out(gateways, origins):
-    """Accepting fails, is counted and goes on when there are descriptors again."""
+def test_few_descriptors(gateways, origins):
+    """Clients use 45 % of them: whoever is in is served, with a backend connection of his own."""
     def limited():
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
 
@@ -210,6 +213,38 @@ def test_descriptors_run_out(gateways, origins):
                    m.http_route("r", [m.rule("/", ["origin"])]),
                    *m.service("origin", origins().port)])
     gateway.start()
+    inside = [connect(gateway.port) for _ in range(20)]
+    for s in inside:
+        assert request(gateway.port, "/before", sock=s).status == 200
+    held = storm(gateway.port, 300)
+    wait_until(lambda: outcomes(gateway, "overload") >= 300 + 20 - 115, "refusals")
+    assert gateway.metric("ringgate_downstream_connections_open") == 256 * 45 // 100
+    assert gateway.metric("ringgate_accept_errors_total") == 0
+    for s in inside:
+        s.sendall(GET)
+    for s in inside:
+        assert Stream(s).response().status == 200
+    for s in inside + held:
+        s.close()
+    wait_until(lambda: gateway.metric("ringgate_downstream_connections_open") == 0, "recovery")
+    assert request(gateway.port, "/after").status == 200
+
+
+def test_descriptors_run_out(gateways, origins):
+    """Accepting fails, is counted and goes on when there are descriptors again."""
+    def limited():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+
+    gateway = gateways(settings={"route_timeout": "1s"}, preexec=limited)
+    def silent(sock, origin):
+        sock.recv(1)
+        origin.stop.wait(20)
+
+    gateway.write([m.gateway([m.listener("http", gateway.port)]),
+                   m.http_route("r", [m.rule("/", ["origin"]), m.rule("/hold", ["silent"])]),
+                   *m.service("origin", origins().port),
+                   *m.service("silent", origins(silent).port)])
+    gateway.start()
     # One connection for all of it: a new one would want a descriptor.
     with contextlib.closing(AdminConnection(gateway.admin)) as admin:
         admin.request("GET", "/metrics")
@@ -217,9 +252,12 @@ def test_descriptors_run_out(gateways, origins):
         inside = [connect(gateway.port) for _ in range(4)]
         for s in inside:
             assert request(gateway.port, "/before", sock=s).status == 200
-        held = storm(gateway.port, 300)
+        held = []
 
         def errors():
+            with contextlib.suppress(ConnectionError):
+                held.append(connect(gateway.port))
+                held[-1].sendall(GET.replace(b"/x", b"/hold"))  # takes two
             admin.request("GET", "/metrics")
             text = admin.getresponse().read().decode()
             return any(line.split(" ")[1] != "0" for line in text.splitlines()
