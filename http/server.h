@@ -66,6 +66,8 @@ struct http_server_ops {
 };
 struct http_server {
     const struct http_server_ops *ops;
+    /* During on_closed: what broke, more closely than its error (static), or NULL. */
+    const char *error_text;
 };
 
 /* Graceful end: answers what has begun (h1: with Connection: close; h2: GOAWAY twice, RFC 9113

@@ -14,7 +14,15 @@
  *
  * Calls down never call back before they return. Callbacks come from the loop. After on_reset, or
  * after both directions have ended (on_end delivered, http_stream_end sent), or http_stream_reset,
- * the stream is gone and must not be used. */
+ * the stream is gone and must not be used.
+ *
+ * Tunnels (WebSocket), the same in every version: a request with head->upgrade has no body and
+ * has ended with its head (on_end comes; http_client_request is given end). A final answer other
+ * than 101 is an ordinary message. After 101, sent by a server or received by a client, both
+ * directions are open again and carry the tunnel's bytes as bodies, under credit as bodies are (a
+ * server stream still has none); on_end and http_stream_end, both without trailers, are the
+ * half-closes. Bytes that came before the 101 wait for it. Who rather moves bytes between
+ * connections takes the connection: http_stream_take_conn. */
 
 #include "http/message.h"
 #include "io/conn.h"
@@ -151,8 +159,9 @@ static inline void http_stream_reset(struct http_stream *s, enum http_error erro
     s->ops->reset(s, error);
 }
 
-/* After a 101 was sent (server) or received (client): the connection leaves the session, with the
- * bytes it holds; the stream and the session are gone. */
+/* After a 101 was sent (server) or received (client), before any byte of the tunnel was given out
+ * or sent: the connection leaves the session, with the bytes it holds; the stream and the session
+ * are gone. NULL: the connection is shared (HTTP/2), the stream goes on as the tunnel. */
 static inline struct conn *http_stream_take_conn(struct http_stream *s)
 {
     return s->ops->take_conn(s);

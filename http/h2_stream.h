@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RINGGATE_HTTP_H2_STREAM_H
+#define RINGGATE_HTTP_H2_STREAM_H
+
+/* A stream of HTTP/2, of either end: what http/stream.h promises, over the
+ * frames of h2_session. Private to http/h2_*.
+ *
+ * It has two lives that end on their own: the holder's (user set), until both directions have ended
+ * for it or it let go, and nghttp2's (open), until the frames have gone. The object
+ * dies with the later one.
+ *
+ * Output: bytes that the windows and the conn take now go from the holder's memory; the rest is
+ * kept in blocks, above H2_STREAM_HIGH the stream is congested. Input: bytes up to the credit are
+ * given out as they come, what is beyond is kept in blocks; the peer was allowed at most
+ * HTTP_STREAM_WINDOW. */
+
+#include "http/h2_session.h"
+
+#define H2_STREAM_HIGH 65536u /* bytes kept for sending: congested */
+#define H2_STREAM_LOW 32768u /* on_drain */
+/* A server's streams begin with this window: one block. A holder that grants more raises it, so
+ * what streams may keep while nobody has asked for their bodies is small. */
+#define H2_STREAM_WINDOW_SERVER 16384u
+
+/* Bytes in a chain of blocks. */
+struct h2_queue {
+    uint8_t *head, *tail;
+    uint32_t len;
+};
+
+struct h2_stream {
+    struct http_stream stream; /* user NULL: nobody holds it */
+    struct h2_session *session;
+    struct dlist link, ready_link;
+    int32_t id;
+    struct arena *arena; /* the holder's, for heads of the peer; NULL: gone */
+    struct http_head *trailers; /* received, not yet given out */
+    struct span upgrade; /* asked for; in the arena */
+
+    struct h2_queue tx;
+    const struct iovec *borrow; /* what the holder is sending just now; NULL: nothing */
+    int borrow_count;
+    size_t borrow_skip, borrow_len; /* sent of the first piece; left in all */
+    int64_t tx_left; /* of the announced length; -1: none was announced */
+    uint8_t *tx_trailers; /* block: nghttp2_nv, then their bytes; NULL: none */
+    uint32_t tx_trailers_count;
+
+    struct h2_queue rx;
+    uint32_t rx_granted; /* most credit given, up to HTTP_STREAM_WINDOW */
+    uint32_t rx_out; /* given out and not granted back */
+    uint32_t rx_window; /* the window's size as the peer knows it */
+
+    uint64_t rx_deadline_ns, tx_deadline_ns; /* 0: none */
+    uint32_t close_code; /* nghttp2 closed it with; valid when reset_due */
+    uint8_t error; /* enum http_error of reset_due */
+    bool open; /* nghttp2 has it */
+    bool arena_lent; /* request_arena gave it and no request came of it yet */
+    bool to_head; /* the request is HEAD */
+    bool tunnel;
+    bool head_sent; /* a final head, or 101 */
+    bool tx_end; /* the holder ended its direction */
+    bool tx_eof; /* END_STREAM is with nghttp2 */
+    bool rx_end; /* the peer ended its direction */
+    bool rx_end_given; /* on_end was called */
+    bool end_due; /* on_end, without bytes or credit being waited for */
+    bool reset_due; /* on_reset */
+    bool drain_due; /* is_congested was true */
+    bool release_reset; /* nobody holds it: RST_STREAM NO_ERROR once END_STREAM has gone */
+};
+
+/* A stream that the peer began; NULL: no memory. */
+struct h2_stream *h2_stream_accept(struct h2_session *s, int32_t id, struct arena *arena);
+/* Client: sends a request head. NULL: refused (no room, no memory, too large for the peer). As
+ * http_client_request. */
+struct http_stream *h2_stream_request(struct h2_session *s, struct http_head *head,
+                                      struct arena *arena, struct http_stream_user *user, bool end);
+
+/* For h2_session.c: what nghttp2 says about the stream. Callbacks return 0 or what nghttp2 is to be
+ * told. */
+
+/* A block is complete. */
+MUST_CHECK int h2_stream_on_head(struct h2_stream *stream, bool end_stream);
+MUST_CHECK int h2_stream_on_data(struct h2_stream *stream, struct span data);
+MUST_CHECK int h2_stream_on_end(struct h2_stream *stream);
+void h2_stream_on_closed(struct h2_stream *stream, uint32_t code);
+/* A window of the peer's grew. */
+void h2_stream_on_window(struct h2_stream *stream);
+/* Callbacks that were put off. May end the session. */
+void h2_stream_run(struct h2_stream *stream);
+/* The session is over. */
+void h2_stream_abort(struct h2_stream *stream, enum http_error error, const char *error_text);
+/* Ends the stream: RST_STREAM(code), on_reset(error) to the holder from the loop. */
+void h2_stream_fail(struct h2_stream *stream, uint32_t code, enum http_error error);
+/* Server: answers with a bare status instead of the holder, then resets. */
+void h2_stream_refuse(struct h2_stream *stream, unsigned status, uint32_t code);
+/* Nobody needs it any more. */
+bool h2_stream_is_over(const struct h2_stream *stream);
+void h2_stream_free(struct h2_stream *stream);
+/* The earlier of its deadlines, 0: none; and what is due. */
+uint64_t h2_stream_deadline(const struct h2_stream *stream);
+void h2_stream_on_deadline(struct h2_stream *stream);
+
+/* The data source of every stream. */
+ssize_t h2_stream_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t size, uint32_t *flags,
+                       nghttp2_data_source *source, void *user);
+int h2_stream_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head, size_t len,
+                        nghttp2_data_source *source, void *user);
+
+#endif
