@@ -69,25 +69,41 @@ bool attach_is_namespace_allowed(const struct refs *refs, const struct conf_list
     return false;
 }
 
-enum conf_kind attach_protocol_kind(enum conf_protocol protocol)
+unsigned attach_protocol_kinds(enum conf_protocol protocol, const enum conf_kind **ret)
 {
+    static const enum conf_kind http[] = {CONF_KIND_HTTP_ROUTE, CONF_KIND_GRPC_ROUTE};
+    static const enum conf_kind tcp[] = {CONF_KIND_TCP_ROUTE};
     switch (protocol) {
     case CONF_PROTOCOL_HTTP:
     case CONF_PROTOCOL_HTTPS:
-        return CONF_KIND_HTTP_ROUTE;
+        *ret = http;
+        return ARRAY_COUNT(http);
     case CONF_PROTOCOL_TCP:
-        return CONF_KIND_TCP_ROUTE;
+        *ret = tcp;
+        return ARRAY_COUNT(tcp);
     case CONF_PROTOCOL_TLS:
     case CONF_PROTOCOL_UDP:
     case CONF_PROTOCOL_OTHER:
-        return CONF_KIND_NONE;
+        break;
     }
-    return CONF_KIND_NONE;
+    *ret = NULL;
+    return 0;
+}
+
+bool attach_is_kind_served(enum conf_protocol protocol, enum conf_kind kind)
+{
+    const enum conf_kind *kinds;
+    unsigned count = attach_protocol_kinds(protocol, &kinds);
+    for (unsigned i = 0; i < count; i++) {
+        if (kinds[i] == kind)
+            return true;
+    }
+    return false;
 }
 
 bool attach_is_kind_allowed(const struct conf_listener *listener, enum conf_kind kind)
 {
-    if (attach_protocol_kind(listener->protocol) != kind)
+    if (!attach_is_kind_served(listener->protocol, kind))
         return false;
     for (unsigned i = 0; i < listener->kinds_count; i++) {
         const struct conf_route_kind *allowed = &listener->kinds[i];

@@ -21,8 +21,9 @@ bool attach_is_namespace_allowed(const struct refs *refs, const struct conf_list
 /* allowedRoutes.kinds: none allows all kinds of the protocol. */
 bool attach_is_kind_allowed(const struct conf_listener *listener, enum conf_kind kind);
 
-/* Kinds that are served on a protocol, as names of group gateway.networking.k8s.io; CONF_KIND_NONE:
- * none (the protocol is not served). */
-enum conf_kind attach_protocol_kind(enum conf_protocol protocol);
+/* Kinds of routes that are served on a protocol, all of group gateway.networking.k8s.io; how many:
+ * 0, the protocol is not served. */
+unsigned attach_protocol_kinds(enum conf_protocol protocol, const enum conf_kind **ret);
+bool attach_is_kind_served(enum conf_protocol protocol, enum conf_kind kind);
 
 #endif

@@ -13,6 +13,7 @@ enum conf_kind {
     CONF_KIND_GATEWAY_CLASS,
     CONF_KIND_GATEWAY,
     CONF_KIND_HTTP_ROUTE,
+    CONF_KIND_GRPC_ROUTE,
     CONF_KIND_TCP_ROUTE,
     CONF_KIND_REFERENCE_GRANT,
     CONF_KIND_BACKEND_TLS_POLICY,
@@ -64,7 +65,7 @@ struct conf_object {
     union {
         struct conf_gateway_class *gateway_class;
         struct conf_gateway *gateway;
-        struct conf_http_route *http_route;
+        struct conf_http_route *http_route; /* HTTPRoute and GRPCRoute */
         struct conf_tcp_route *tcp_route;
         struct conf_reference_grant *reference_grant;
         struct conf_backend_tls_policy *backend_tls_policy;
@@ -171,8 +172,16 @@ struct conf_kv_match { /* header or query parameter */
     struct span name, value;
 };
 
+struct conf_rpc_match { /* what a gRPC request calls: path "/service/method" */
+    enum conf_match_type type; /* EXACT or REGEX, of both */
+    struct span service, method; /* empty: any; not both */
+    struct conf_pos service_pos, method_pos;
+};
+
+/* Of a GRPCRoute rpc and headers only. */
 struct conf_http_match {
     struct conf_pos pos;
+    const struct conf_rpc_match *rpc; /* NULL: any */
     enum conf_match_type path_type; /* default PREFIX */
     struct span path; /* default "/" */
     struct conf_pos path_pos;
@@ -233,7 +242,7 @@ struct conf_http_rule {
     struct conf_pos unsupported_pos;
 };
 
-struct conf_http_route {
+struct conf_http_route { /* or GRPCRoute: no redirects, rewrites and timeouts */
     struct conf_ref *parents;
     unsigned parents_count;
     struct conf_hostname {

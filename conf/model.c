@@ -141,8 +141,13 @@ static void dump_rule(const struct model *model, const struct model_rule *rule, 
     buf_add_char(out, '\n');
     for (unsigned i = 0; i < rule->matches_count; i++) {
         const struct conf_http_match *match = &rule->matches[i];
-        buf_printf(out, "    match %s \"%.*s\"", match_name(match->path_type),
-                   SPAN_ARG(match->path));
+        if (match->rpc)
+            buf_printf(out, "    match %s service \"%.*s\" method \"%.*s\"",
+                       match_name(match->rpc->type), SPAN_ARG(match->rpc->service),
+                       SPAN_ARG(match->rpc->method));
+        else
+            buf_printf(out, "    match %s \"%.*s\"", match_name(match->path_type),
+                       SPAN_ARG(match->path));
         if (match->method.len > 0)
             buf_printf(out, " method %.*s", SPAN_ARG(match->method));
         dump_pairs("header", match->headers, match->headers_count, out);
@@ -213,8 +218,8 @@ void model_dump(const struct model *model, struct buf *out)
     }
     for (unsigned i = 0; i < model->http_routes_count; i++) {
         const struct model_http_route *route = &model->http_routes[i];
-        buf_printf(out, "route %.*s/%.*s rank %u\n", SPAN_ARG(route->ns), SPAN_ARG(route->name),
-                   route->rank);
+        buf_printf(out, "route %.*s/%.*s rank %u%s\n", SPAN_ARG(route->ns), SPAN_ARG(route->name),
+                   route->rank, route->is_grpc ? " gRPC" : "");
         for (unsigned j = 0; j < route->rules_count; j++)
             dump_rule(model, &route->rules[j], out);
     }

@@ -40,6 +40,7 @@ static const struct kind_info {
     [CONF_KIND_GATEWAY_CLASS] = {CONF_GROUP_GATEWAY, "GatewayClass", false},
     [CONF_KIND_GATEWAY] = {CONF_GROUP_GATEWAY, "Gateway", true},
     [CONF_KIND_HTTP_ROUTE] = {CONF_GROUP_GATEWAY, "HTTPRoute", true},
+    [CONF_KIND_GRPC_ROUTE] = {CONF_GROUP_GATEWAY, "GRPCRoute", true},
     [CONF_KIND_TCP_ROUTE] = {CONF_GROUP_GATEWAY, "TCPRoute", true},
     [CONF_KIND_REFERENCE_GRANT] = {CONF_GROUP_GATEWAY, "ReferenceGrant", true},
     [CONF_KIND_BACKEND_TLS_POLICY] = {CONF_GROUP_GATEWAY, "BackendTLSPolicy", true},
@@ -259,7 +260,7 @@ int objects_add(struct objects *set, struct conf_object *obj, struct conf_object
     return 0;
 }
 
-static int compare_age(const struct conf_object *a, const struct conf_object *b)
+int objects_compare_age(const struct conf_object *a, const struct conf_object *b)
 {
     if (a->created_s != b->created_s)
         return a->created_s < b->created_s ? -1 : 1;
@@ -269,7 +270,7 @@ static int compare_age(const struct conf_object *a, const struct conf_object *b)
 
 static int compare_items(const void *a, const void *b)
 {
-    return compare_age(*(const struct conf_object *const *)a,
+    return objects_compare_age(*(const struct conf_object *const *)a,
                        *(const struct conf_object *const *)b);
 }
 
@@ -285,7 +286,7 @@ static int compare_slices(const void *a, const void *b)
     int order = span_compare(x->ns, y->ns);
     if (order == 0)
         order = span_compare(slice_service(x), slice_service(y));
-    return order != 0 ? order : compare_age(x, y);
+    return order != 0 ? order : objects_compare_age(x, y);
 }
 
 void objects_seal(struct objects *set)

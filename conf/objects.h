@@ -26,6 +26,8 @@ const struct conf_object *objects_find(const struct objects *set, enum conf_kind
 /* All of a kind, oldest first (created_s, then namespace/name). Sealed sets only. */
 const struct conf_object *const *objects_list(const struct objects *set, enum conf_kind kind,
                                               unsigned *ret_count);
+/* The order of objects_list: less than 0 when a is the older. */
+int objects_compare_age(const struct conf_object *a, const struct conf_object *b);
 /* Slices of a Service (label kubernetes.io/service-name). Sealed sets only. */
 const struct conf_object *const *objects_slices(const struct objects *set, struct span ns,
                                                 struct span service, unsigned *ret_count);

@@ -26,6 +26,7 @@ static const struct kind_schema {
     [CONF_KIND_GATEWAY] = {&schema_gateway, sizeof(struct conf_gateway), {"v1", "v1beta1"}},
     [CONF_KIND_HTTP_ROUTE] = {&schema_http_route, sizeof(struct conf_http_route),
                               {"v1", "v1beta1"}},
+    [CONF_KIND_GRPC_ROUTE] = {&schema_grpc_route, sizeof(struct conf_http_route), {"v1"}},
     [CONF_KIND_TCP_ROUTE] = {&schema_tcp_route, sizeof(struct conf_tcp_route),
                              {"v1", "v1beta1", "v1alpha2"}},
     [CONF_KIND_REFERENCE_GRANT] = {&schema_reference_grant, sizeof(struct conf_reference_grant),

@@ -260,14 +260,26 @@ static void backend_check(struct decode *decode, const struct doc_node *node, vo
             .width = 4, .max = 1000000, .def_int = 1                                               \
         }
 
+#define BACKEND_FILTERS(filter_table)                                                              \
+    {                                                                                              \
+        .name = "filters", .type = DECODE_LIST, .at = DECODE_AT(conf_backend_ref, filters),        \
+        .at_count = DECODE_AT(conf_backend_ref, filters_count), .max = 16,                         \
+        .item_size = sizeof(struct conf_filter), .table = (filter_table)                           \
+    }
+
 static const struct decode_field http_backend_fields[] = {
     BACKEND_FIELDS,
-    {.name = "filters", .type = DECODE_LIST, .at = DECODE_AT(conf_backend_ref, filters),
-     .at_count = DECODE_AT(conf_backend_ref, filters_count), .max = 16,
-     .item_size = sizeof(struct conf_filter), .table = &schema_filter},
+    BACKEND_FILTERS(&schema_filter),
 };
 const struct decode_table schema_http_backend =
     DECODE_TABLE(http_backend_fields, .check = backend_check);
+
+static const struct decode_field grpc_backend_fields[] = {
+    BACKEND_FIELDS,
+    BACKEND_FILTERS(&schema_grpc_filter),
+};
+const struct decode_table schema_grpc_backend =
+    DECODE_TABLE(grpc_backend_fields, .check = backend_check);
 
 static const struct decode_field tcp_backend_fields[] = {BACKEND_FIELDS};
 const struct decode_table schema_tcp_backend =

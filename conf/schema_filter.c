@@ -195,6 +195,18 @@ static const struct decode_field filter_fields[] = {
 const struct decode_table schema_filter =
     DECODE_TABLE(filter_fields, .at_pos = DECODE_AT(conf_filter, pos), .check = filter_check);
 
+/* A GRPCRoute has fewer filters (GRPCRouteFilter). */
+static void grpc_filter_check(struct decode *decode, const struct doc_node *node, void *out)
+{
+    struct conf_filter *filter = out;
+    filter_check(decode, node, filter);
+    if (filter->type != CONF_FILTER_REQUEST_HEADERS && filter->type != CONF_FILTER_RESPONSE_HEADERS)
+        filter->type = CONF_FILTER_UNSUPPORTED;
+}
+
+const struct decode_table schema_grpc_filter =
+    DECODE_TABLE(filter_fields, .at_pos = DECODE_AT(conf_filter, pos), .check = grpc_filter_check);
+
 void schema_filters_check(struct decode *decode, const struct doc_node *node,
                           const struct conf_filter *filters, unsigned count)
 {

@@ -12,14 +12,17 @@
 
 /* Of the whole document: apiVersion, kind, metadata, spec or top-level fields. */
 extern const struct decode_table schema_gateway_class, schema_gateway, schema_http_route,
-    schema_tcp_route, schema_reference_grant, schema_backend_tls_policy, schema_service,
-    schema_endpoint_slice, schema_xbackend, schema_secret, schema_config_map, schema_namespace,
-    schema_rate_limit_policy, schema_rate_limit_store;
+    schema_grpc_route, schema_tcp_route, schema_reference_grant, schema_backend_tls_policy,
+    schema_service, schema_endpoint_slice, schema_xbackend, schema_secret, schema_config_map,
+    schema_namespace, schema_rate_limit_policy, schema_rate_limit_store;
 
 /* The fields that every document has and schema_decode reads itself. */
 #define SCHEMA_HEAD                                                                                \
     {.name = "apiVersion", .type = DECODE_SKIP}, {.name = "kind", .type = DECODE_SKIP},            \
-        {.name = "metadata", .type = DECODE_SKIP}, {.name = "status", .type = DECODE_SKIP}
+        {.name = "metadata", .type = DECODE_SKIP},                                                 \
+    {                                                                                              \
+        .name = "status", .type = DECODE_SKIP                                                      \
+    }
 #define SCHEMA_SPEC(fields_table)                                                                  \
     {                                                                                              \
         .name = "spec", .type = DECODE_OBJECT, .required = true, .at = DECODE_HERE,                \
@@ -33,11 +36,17 @@ extern const struct decode_table schema_ca_ref; /* group and kind required */
 extern const struct decode_table schema_store_ca_ref; /* ConfigMap by default */
 extern const struct decode_table schema_store_ref; /* RateLimitStore by default */
 extern const struct decode_table schema_target_ref; /* local; group and kind required */
-extern const struct decode_table schema_http_backend, schema_tcp_backend;
-/* Filters of rules and backends: struct conf_filter. */
-extern const struct decode_table schema_filter;
+extern const struct decode_table schema_http_backend, schema_grpc_backend, schema_tcp_backend;
+/* Filters of rules and backends: struct conf_filter. In a GRPCRoute those that change a URL are
+ * marked unsupported. */
+extern const struct decode_table schema_filter, schema_grpc_filter;
 void schema_filters_check(struct decode *decode, const struct doc_node *node,
                           const struct conf_filter *filters, unsigned count);
+/* What HTTPRoute and GRPCRoute have in common: struct conf_kv_match, conf_http_match,
+ * conf_http_rule and conf_http_route. */
+extern const struct decode_table schema_header_match;
+enum conf_match_type schema_match_type(struct decode *decode, const struct doc_node *node);
+decode_fn schema_match_check, schema_rule_unsupported, schema_hostnames, schema_route_check;
 /* A list of struct conf_ref *parents with its rules. */
 void schema_parents_check(struct decode *decode, const struct doc_node *node,
                           const struct conf_ref *parents, unsigned count);

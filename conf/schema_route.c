@@ -63,11 +63,15 @@ static void path_check(struct decode *decode, const struct doc_node *node, void 
 
 static const struct decode_table path_table = DECODE_TABLE(path_fields, .check = path_check);
 
-static void kv_type_decode(struct decode *decode, const struct doc_node *node, void *out)
+enum conf_match_type schema_match_type(struct decode *decode, const struct doc_node *node)
 {
     static const char *const words[] = {"Exact", "RegularExpression", NULL};
-    bool is_regex = schema_word(decode, node, words) == 1;
-    ((struct conf_kv_match *)out)->type = is_regex ? CONF_MATCH_REGEX : CONF_MATCH_EXACT;
+    return schema_word(decode, node, words) == 1 ? CONF_MATCH_REGEX : CONF_MATCH_EXACT;
+}
+
+static void kv_type_decode(struct decode *decode, const struct doc_node *node, void *out)
+{
+    ((struct conf_kv_match *)out)->type = schema_match_type(decode, node);
 }
 
 /* Header matches have 4096 bytes of value, query matches 1024; names are tokens in both. */
@@ -82,7 +86,7 @@ static void kv_type_decode(struct decode *decode, const struct doc_node *node, v
     }
 
 static const struct decode_field header_match_fields[] = {KV_FIELDS(4096)};
-static const struct decode_table header_match_table =
+const struct decode_table schema_header_match =
     DECODE_TABLE(header_match_fields, .at_pos = DECODE_AT(conf_kv_match, pos));
 static const struct decode_field query_match_fields[] = {KV_FIELDS(1024)};
 static const struct decode_table query_match_table =
@@ -95,7 +99,7 @@ static const struct decode_field match_fields[] = {
     {.name = "path", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &path_table},
     {.name = "headers", .type = DECODE_LIST, .at = DECODE_AT(conf_http_match, headers),
      .at_count = DECODE_AT(conf_http_match, headers_count), .max = 16,
-     .item_size = sizeof(struct conf_kv_match), .table = &header_match_table},
+     .item_size = sizeof(struct conf_kv_match), .table = &schema_header_match},
     {.name = "queryParams", .type = DECODE_LIST, .at = DECODE_AT(conf_http_match, queries),
      .at_count = DECODE_AT(conf_http_match, queries_count), .max = 16,
      .item_size = sizeof(struct conf_kv_match), .table = &query_match_table},
@@ -117,7 +121,7 @@ static void kv_unique(struct decode *decode, const struct doc_node *node, const 
     }
 }
 
-static void match_check(struct decode *decode, const struct doc_node *node, void *out)
+void schema_match_check(struct decode *decode, const struct doc_node *node, void *out)
 {
     struct conf_http_match *match = out;
     if (match->path.ptr == NULL) {
@@ -129,7 +133,7 @@ static void match_check(struct decode *decode, const struct doc_node *node, void
 }
 
 static const struct decode_table match_table = DECODE_TABLE(
-    match_fields, .at_pos = DECODE_AT(conf_http_match, pos), .check = match_check);
+    match_fields, .at_pos = DECODE_AT(conf_http_match, pos), .check = schema_match_check);
 
 /* --- rules --- */
 
@@ -154,7 +158,7 @@ static const struct decode_table timeouts_table =
     DECODE_TABLE(timeouts_fields, .check = timeouts_check);
 
 /* The rule is decoded and marked: the translator refuses it with UnsupportedValue. */
-static void rule_unsupported(struct decode *decode, const struct doc_node *node, void *out)
+void schema_rule_unsupported(struct decode *decode, const struct doc_node *node, void *out)
 {
     struct conf_http_rule *rule = out;
     bool is_retry = span_equal(node->key, SPAN_LIT("retry"));
@@ -175,8 +179,8 @@ static const struct decode_field rule_fields[] = {
      .at_count = DECODE_AT(conf_http_rule, backends_count), .max = 16,
      .item_size = sizeof(struct conf_backend_ref), .table = &schema_http_backend},
     {.name = "timeouts", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &timeouts_table},
-    {.name = "retry", .type = DECODE_FN, .fn = rule_unsupported},
-    {.name = "sessionPersistence", .type = DECODE_FN, .fn = rule_unsupported},
+    {.name = "retry", .type = DECODE_FN, .fn = schema_rule_unsupported},
+    {.name = "sessionPersistence", .type = DECODE_FN, .fn = schema_rule_unsupported},
 };
 
 /* ReplacePrefixMatch needs to know the one prefix that matched. member: where the filters are. */
@@ -217,7 +221,7 @@ static const struct decode_table rule_table =
 
 /* --- HTTPRoute --- */
 
-static void hostnames_decode(struct decode *decode, const struct doc_node *node, void *out)
+void schema_hostnames(struct decode *decode, const struct doc_node *node, void *out)
 {
     static const struct decode_field name = {
         .type = DECODE_STR, .at = DECODE_AT(conf_hostname, name),
@@ -243,9 +247,9 @@ static void hostnames_decode(struct decode *decode, const struct doc_node *node,
     }
 }
 
-static void route_check(struct decode *decode, const struct doc_node *node, void *out)
+void schema_route_check(struct decode *decode, const struct doc_node *node, void *out)
 {
-    struct conf_http_route *route = out;
+    const struct conf_http_route *route = out;
     unsigned matches = 0;
     schema_parents_check(decode, node, route->parents, route->parents_count);
     for (unsigned i = 0; i < route->rules_count; i++) {
@@ -259,6 +263,12 @@ static void route_check(struct decode *decode, const struct doc_node *node, void
     if (matches > MATCHES_PER_ROUTE_MAX)
         schema_rule(decode, node, "rules", "have %u matches together: at most %d are allowed",
                     matches, MATCHES_PER_ROUTE_MAX);
+}
+
+static void http_check(struct decode *decode, const struct doc_node *node, void *out)
+{
+    struct conf_http_route *route = out;
+    schema_route_check(decode, node, route);
     if (route->rules_count > 0)
         return;
     /* The default of the API: one rule that matches everything. */
@@ -272,14 +282,14 @@ static const struct decode_field http_spec_fields[] = {
     {.name = "parentRefs", .type = DECODE_LIST, .at = DECODE_AT(conf_http_route, parents),
      .at_count = DECODE_AT(conf_http_route, parents_count), .max = 32,
      .item_size = sizeof(struct conf_ref), .table = &schema_parent_ref},
-    {.name = "hostnames", .type = DECODE_FN, .fn = hostnames_decode},
+    {.name = "hostnames", .type = DECODE_FN, .fn = schema_hostnames},
     {.name = "rules", .type = DECODE_LIST, .at = DECODE_AT(conf_http_route, rules),
      .at_count = DECODE_AT(conf_http_route, rules_count), .min = 1, .max = 16,
      .item_size = sizeof(struct conf_http_rule), .table = &rule_table},
     {.name = "useDefaultGateways", .type = DECODE_UNSERVED},
 };
 static const struct decode_table http_spec =
-    DECODE_TABLE(http_spec_fields, .check = route_check, .check_always = true);
+    DECODE_TABLE(http_spec_fields, .check = http_check, .check_always = true);
 
 static const struct decode_field http_fields[] = {SCHEMA_HEAD, SCHEMA_SPEC(http_spec)};
 const struct decode_table schema_http_route = DECODE_TABLE(http_fields);

@@ -228,7 +228,8 @@ static void write_listeners(struct writer *writer, const struct status *status)
 static void write_parents(struct writer *writer, const struct status *status)
 {
     enum conf_kind kind = status->object->kind;
-    bool is_route = kind == CONF_KIND_HTTP_ROUTE || kind == CONF_KIND_TCP_ROUTE;
+    bool is_route = kind == CONF_KIND_HTTP_ROUTE || kind == CONF_KIND_GRPC_ROUTE ||
+                    kind == CONF_KIND_TCP_ROUTE;
     const char *empty = status->parents_count > 0 ? "" : " []";
     buf_printf(writer->out, "  %s:%s\n", is_route ? "parents" : "ancestors", empty);
     for (unsigned i = 0; i < status->parents_count; i++) {

@@ -129,10 +129,9 @@ struct span translate_ref_ns(const struct conf_ref *ref, const struct conf_objec
 static void init(struct translation *tr)
 {
     static const enum conf_kind kinds[] = {
-        CONF_KIND_GATEWAY_CLASS,      CONF_KIND_GATEWAY,
-        CONF_KIND_HTTP_ROUTE,         CONF_KIND_TCP_ROUTE,
-        CONF_KIND_BACKEND_TLS_POLICY, CONF_KIND_RATE_LIMIT_POLICY,
-        CONF_KIND_RATE_LIMIT_STORE,
+        CONF_KIND_GATEWAY_CLASS,     CONF_KIND_GATEWAY,          CONF_KIND_HTTP_ROUTE,
+        CONF_KIND_GRPC_ROUTE,        CONF_KIND_TCP_ROUTE,        CONF_KIND_BACKEND_TLS_POLICY,
+        CONF_KIND_RATE_LIMIT_POLICY, CONF_KIND_RATE_LIMIT_STORE,
     };
     unsigned total = 0, count;
     for (unsigned i = 0; i < ARRAY_COUNT(kinds); i++) {
@@ -154,6 +153,7 @@ static void init(struct translation *tr)
     hmap_init(&tr->gateway_map, 0);
     hmap_init(&tr->address_map, 0);
     hmap_init(&tr->tls_map, 0);
+    hmap_init(&tr->claim_map, 0);
     hmap_init(&tr->cluster_map, 0);
     hmap_init(&tr->cluster_ids, 0);
     hmap_init(&tr->limit_map, 0);
@@ -175,6 +175,7 @@ static void fini(struct translation *tr)
     hmap_fini(&tr->gateway_map);
     hmap_fini(&tr->address_map);
     hmap_fini(&tr->tls_map);
+    hmap_fini(&tr->claim_map);
     hmap_fini(&tr->cluster_map);
     hmap_fini(&tr->cluster_ids);
     hmap_fini(&tr->limit_map);

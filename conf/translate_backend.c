@@ -15,7 +15,8 @@ static void told(const struct tr_site *site, struct diag *diag, const char *memb
     if (site->is_tcp)
         diag_consequence(diag, "%s would close connections, others are unaffected", what);
     else
-        diag_consequence(diag, "%s would answer 500, others are unaffected", what);
+        diag_consequence(diag, "%s would answer %s, others are unaffected", what,
+                         translate_rule_is_grpc(site) ? "UNAVAILABLE (14)" : "500");
 }
 
 /* Starts a finding about the reference; a repeated one goes to the scratch. */
@@ -131,13 +132,18 @@ static const struct conf_service_port *port_find(const struct conf_service *serv
 }
 
 /* NULL: the route can speak it. A policy makes the connection TLS. */
-static const char *protocol_problem(struct span app_protocol, bool is_tcp, bool has_policy)
+static const char *protocol_problem(struct span app_protocol, const struct tr_site *site,
+                                    bool has_policy)
 {
-    if (is_tcp)
+    bool is_wss = span_equal_str(app_protocol, "kubernetes.io/wss");
+    if (site->is_tcp)
         return NULL;
-    if (span_equal_str(app_protocol, "kubernetes.io/h2c"))
+    if (translate_rule_is_grpc(site) &&
+        (is_wss || span_equal_str(app_protocol, "kubernetes.io/ws")))
+        return "appProtocol says WebSocket, which cannot carry gRPC";
+    if (span_equal_str(app_protocol, "kubernetes.io/h2c") && !translate_rule_is_grpc(site))
         return "appProtocol kubernetes.io/h2c is not served";
-    if (span_equal_str(app_protocol, "kubernetes.io/wss") && !has_policy)
+    if (is_wss && !has_policy)
         return "appProtocol kubernetes.io/wss needs a BackendTLSPolicy";
     return NULL;
 }
@@ -154,11 +160,15 @@ static int resolve_service(struct translation *tr, const struct conf_ref *ref,
         return fail_port(tr, ref, site, service, unresolved);
     if (port->protocol.len > 0 && !span_equal_str(port->protocol, "TCP"))
         return fail_protocol(tr, ref, site, "the port is not a TCP port", unresolved);
-    struct tr_cluster_request request = {.object = object, .port = port, .gateway = site->gateway};
+    struct tr_cluster_request request = {
+        .object = object,
+        .port = port,
+        .gateway = site->gateway,
+        .is_h2 = translate_rule_is_grpc(site),
+    };
     if (!site->is_tcp)
         request.policy = translate_tls_find(tr, object, port, site->gateway);
-    const char *problem =
-        protocol_problem(port->app_protocol, site->is_tcp, request.policy != NULL);
+    const char *problem = protocol_problem(port->app_protocol, site, request.policy != NULL);
     if (problem)
         return fail_protocol(tr, ref, site, problem, unresolved);
     return translate_cluster(tr, &request);
@@ -182,9 +192,13 @@ int translate_backend(struct translation *tr, const struct conf_backend_ref *bac
         return fail_missing(tr, ref, site, unresolved);
     if (kind == CONF_KIND_SERVICE)
         return resolve_service(tr, ref, site, object, unresolved);
-    const char *problem = protocol_problem(object->xbackend->app_protocol, site->is_tcp, false);
+    const char *problem = protocol_problem(object->xbackend->app_protocol, site, false);
     if (problem)
         return fail_protocol(tr, ref, site, problem, unresolved);
-    struct tr_cluster_request request = {.object = object, .gateway = site->gateway};
+    struct tr_cluster_request request = {
+        .object = object,
+        .gateway = site->gateway,
+        .is_h2 = translate_rule_is_grpc(site),
+    };
     return translate_cluster(tr, &request);
 }

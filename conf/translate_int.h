@@ -30,7 +30,6 @@ struct tr_listener {
     struct tr_gateway *gateway;
     const struct conf_listener *conf;
     struct span hostname; /* lower case */
-    enum conf_kind kind; /* of routes it serves; CONF_KIND_NONE: none */
     const char *rejected; /* reason of Accepted=False, or NULL */
     struct span rejected_message;
     enum validate_conflict conflict;
@@ -178,6 +177,9 @@ struct translation {
     unsigned tls_policies_count;
     struct hmap tls_map; /* tr_tls_target by Service */
 
+    struct hmap claim_map; /* host names of listeners */
+    bool has_claims; /* there are HTTPRoutes and GRPCRoutes */
+
     struct hmap cluster_map; /* by Service, port, TLS and Gateway */
     struct hmap cluster_ids; /* by id */
     unsigned clusters_cap;
@@ -294,10 +296,24 @@ int translate_cluster(struct translation *tr, const struct tr_cluster_request *r
 /* translate_route.c: parentRefs */
 void translate_routes(struct translation *tr);
 
+/* translate_claim.c: HTTPRoutes and GRPCRoutes share no host name of a listener */
+
+/* The route of the other kind that has the name, or one that intersects with it; NULL: none.
+ * name: lower case, "" any. */
+const struct conf_object *translate_claim_find(struct translation *tr,
+                                               const struct tr_listener *listener,
+                                               enum conf_kind kind, struct span name);
+void translate_claim_add(struct translation *tr, const struct tr_listener *listener,
+                         const struct conf_object *route, struct span name);
+
 /* translate_rule.c */
 
-/* Rules of an HTTPRoute as reached through site->gateway. outer: the limits of the listener or
- * Gateway, or NULL. */
+static inline bool translate_rule_is_grpc(const struct tr_site *site)
+{
+    return site->object->kind == CONF_KIND_GRPC_ROUTE;
+}
+/* Rules of an HTTPRoute or GRPCRoute as reached through site->gateway. outer: the limits of the
+ * listener or Gateway, or NULL. */
 void translate_rules(struct translation *tr, struct tr_site *site, struct tr_limit_policy *outer,
                      struct model_http_route *route, struct tr_rules_outcome *ret);
 struct model_backend *translate_rule_backends(struct translation *tr, struct tr_site *site,

@@ -238,11 +238,11 @@ static const struct conf_object *find_target(struct translation *tr, struct tr_l
     const struct conf_ref *ref = &policy->object->rate_limit_policy->targets[index];
     enum conf_kind kind = conf_kind_find(ref->group, ref->kind);
     struct diag *diag;
-    if (kind != CONF_KIND_GATEWAY && kind != CONF_KIND_HTTP_ROUTE) {
+    if (kind != CONF_KIND_GATEWAY && kind != CONF_KIND_HTTP_ROUTE && kind != CONF_KIND_GRPC_ROUTE) {
         diag = lose(tr, policy, index, DIAG_POLICY_TARGET_KIND, "Invalid");
         diag_message(diag,
-                     "kind \"%.*s\" of group \"%.*s\" cannot be limited, only Gateway and "
-                     "HTTPRoute",
+                     "kind \"%.*s\" of group \"%.*s\" cannot be limited, only Gateway, HTTPRoute "
+                     "and GRPCRoute",
                      SPAN_ARG(ref->kind), SPAN_ARG(ref->group));
         lose_end(tr, policy, diag);
         return NULL;

@@ -92,7 +92,8 @@ static void check_protocol(struct translation *tr, struct tr_listener *listener)
     const struct conf_listener *conf = listener->conf;
     if (listener->conflict)
         return;
-    if (listener->kind == CONF_KIND_NONE) {
+    const enum conf_kind *kinds;
+    if (attach_protocol_kinds(conf->protocol, &kinds) == 0) {
         struct diag *diag = reject(tr, listener, DIAG_LISTENER_PROTOCOL, "UnsupportedProtocol");
         diag_field(diag, "spec.listeners[%u].protocol", index_of(listener));
         diag_message(diag, "protocol \"%.*s\" is not served, only HTTP, HTTPS and TCP",
@@ -110,16 +111,19 @@ static void check_protocol(struct translation *tr, struct tr_listener *listener)
 static void check_kinds(struct translation *tr, struct tr_listener *listener)
 {
     const struct conf_listener *conf = listener->conf;
-    for (unsigned i = 0; i < conf->kinds_count && listener->kind != CONF_KIND_NONE; i++) {
+    const enum conf_kind *served;
+    unsigned served_count = attach_protocol_kinds(conf->protocol, &served);
+    for (unsigned i = 0; i < conf->kinds_count && served_count > 0; i++) {
         const struct conf_route_kind *kind = &conf->kinds[i];
-        if (conf_kind_find(kind->group, kind->kind) == listener->kind)
+        if (attach_is_kind_served(conf->protocol, conf_kind_find(kind->group, kind->kind)))
             continue;
         struct diag *diag = translate_diag(tr, DIAG_ROUTE_KINDS_INVALID, listener->gateway->object,
                                            kind->pos, kind->kind);
         diag_field(diag, "spec.listeners[%u].allowedRoutes.kinds[%u].kind", index_of(listener), i);
-        diag_message(diag, "kind \"%.*s\" cannot be served on protocol %.*s, only %s",
-                     SPAN_ARG(kind->kind), SPAN_ARG(conf->protocol_text),
-                     conf_kind_name(listener->kind));
+        diag_message(diag, "kind \"%.*s\" cannot be served on protocol %.*s, only %s%s%s",
+                     SPAN_ARG(kind->kind), SPAN_ARG(conf->protocol_text), conf_kind_name(served[0]),
+                     served_count > 1 ? " and " : "",
+                     served_count > 1 ? conf_kind_name(served[1]) : "");
         diag_condition(diag, "ResolvedRefs=False, InvalidRouteKinds");
         diag_consequence(diag, "routes of other kinds are attached as usual");
         if (!listener->unresolved.reason) {
@@ -241,7 +245,6 @@ void translate_listeners(struct translation *tr, struct tr_gateway *gateway)
         listener->gateway = gateway;
         listener->conf = &conf->listeners[i];
         listener->hostname = attach_hostname(tr->arena, listener->conf->hostname);
-        listener->kind = attach_protocol_kind(listener->conf->protocol);
     }
     check_conflicts(tr, gateway);
     check_overlaps(tr, gateway);
@@ -345,8 +348,12 @@ void translate_listener_status(struct translation *tr, const struct tr_listener 
     (void)tr;
     status->name = listener->conf->name;
     status->attached_routes = listener->attached;
-    if (listener->kind != CONF_KIND_NONE && attach_is_kind_allowed(listener->conf, listener->kind))
-        status->supported_kinds[status->supported_kinds_count++] = conf_kind_name(listener->kind);
+    const enum conf_kind *kinds;
+    unsigned kinds_count = attach_protocol_kinds(listener->conf->protocol, &kinds);
+    for (unsigned i = 0; i < kinds_count; i++) {
+        if (attach_is_kind_allowed(listener->conf, kinds[i]))
+            status->supported_kinds[status->supported_kinds_count++] = conf_kind_name(kinds[i]);
+    }
     translate_condition(conditions, object, "Accepted", listener->rejected,
                         listener->rejected_message);
     if (listener->conflict)

@@ -196,6 +196,50 @@ static void narrow_by_hostname(struct translation *tr, const struct attaching *r
     parent->message = translate_message(tr, diag);
 }
 
+/* The first host name that an older route of the other kind has, with that route; NULL: none. */
+static const struct conf_object *find_older(struct translation *tr, const struct attaching *route,
+                                            const struct candidate *candidate, struct span *ret)
+{
+    const struct conf_object *older = NULL;
+    for (unsigned i = 0; i < candidate->hostnames_count && !older; i++) {
+        *ret = candidate->hostnames[i];
+        older = translate_claim_find(tr, candidate->listener, route->object->kind, *ret);
+    }
+    return older;
+}
+
+/* Leaves out listeners where an older route of the other kind has a host name of this one. */
+static void narrow_by_claims(struct translation *tr, const struct attaching *route,
+                             struct parent *parent)
+{
+    unsigned kept = 0;
+    struct diag *diag = NULL;
+    for (unsigned i = 0; i < parent->count; i++) {
+        const struct candidate *candidate = &parent->candidates[i];
+        struct span name;
+        const struct conf_object *older = find_older(tr, route, candidate, &name);
+        if (!older) {
+            parent->candidates[kept++] = *candidate;
+            continue;
+        }
+        diag = translate_diag(tr, DIAG_HOSTNAME_TAKEN, route->object, parent->ref->pos,
+                              parent->ref->name);
+        diag_field(diag, "spec.parentRefs[%u]", parent->index);
+        diag_message(diag, "listener \"%.*s\" has the older %s %.*s/%.*s under \"%.*s\"",
+                     SPAN_ARG(candidate->listener->conf->name), conf_kind_name(older->kind),
+                     SPAN_ARG(older->ns), SPAN_ARG(older->name),
+                     SPAN_ARG(name.len > 0 ? name : SPAN_LIT("*")));
+        diag_hint(diag, "HTTPRoutes and GRPCRoutes of a listener need host names of their own");
+        diag_consequence(diag, "the route is not reached through this listener");
+    }
+    parent->count = kept;
+    if (kept > 0)
+        return;
+    parent->rejected = "HostnameConflict";
+    diag_condition(diag, "Accepted=False, %s", parent->rejected);
+    parent->message = translate_message(tr, diag);
+}
+
 static void attach(struct translation *tr, const struct attaching *route, struct parent *parent)
 {
     parent->candidates =
@@ -204,8 +248,10 @@ static void attach(struct translation *tr, const struct attaching *route, struct
     narrow_by_section(tr, route, parent);
     if (!parent->rejected)
         narrow_by_admission(tr, route, parent);
-    if (!parent->rejected && route->object->kind == CONF_KIND_HTTP_ROUTE)
+    if (!parent->rejected && route->object->kind != CONF_KIND_TCP_ROUTE)
         narrow_by_hostname(tr, route, parent);
+    if (!parent->rejected && tr->has_claims && route->object->kind != CONF_KIND_TCP_ROUTE)
+        narrow_by_claims(tr, route, parent);
     if (parent->rejected)
         parent->count = 0;
 }
@@ -257,6 +303,7 @@ static struct built *build(struct translation *tr, const struct attaching *route
     };
     *built = (struct built){.gateway = gateway, .outer = outer, .index = -1};
     built->route.rank = route->rank;
+    built->route.is_grpc = route->object->kind == CONF_KIND_GRPC_ROUTE;
     translate_rules(tr, &site, outer, &built->route, &built->outcome);
     builts->count++;
     return built;
@@ -283,6 +330,13 @@ static void add_attachment(struct translation *tr, struct built *built,
                        &listener->attachments_cap, sizeof(*listener->attachments));
     listener->attachments[listener->attachments_count++] = (struct tr_attachment){
         (unsigned)built->index, candidate->hostnames, candidate->hostnames_count};
+}
+
+static void claim_hostnames(struct translation *tr, const struct attaching *route,
+                            const struct candidate *candidate)
+{
+    for (unsigned i = 0; i < candidate->hostnames_count && tr->has_claims; i++)
+        translate_claim_add(tr, candidate->listener, route->object, candidate->hostnames[i]);
 }
 
 static void finish_parent(const struct attaching *route, const struct parent *parent,
@@ -317,6 +371,7 @@ static void http_parent(struct translation *tr, const struct attaching *route,
         count_attached(route, parent);
     for (unsigned i = 0; i < parent->count && !parent->rejected; i++) {
         struct tr_listener *listener = parent->candidates[i].listener;
+        claim_hostnames(tr, route, &parent->candidates[i]);
         if (translate_listener_is_served(listener))
             add_attachment(tr, build(tr, route, builts, parent->gateway, outer_limits(listener)),
                            &parent->candidates[i]);
@@ -412,11 +467,20 @@ static void http_route(struct translation *tr, const struct conf_object *object,
 
 void translate_routes(struct translation *tr)
 {
-    unsigned count;
-    const struct conf_object *const *list = objects_list(tr->objects, CONF_KIND_HTTP_ROUTE, &count);
-    for (unsigned i = 0; i < count; i++)
-        http_route(tr, list[i], i);
-    list = objects_list(tr->objects, CONF_KIND_TCP_ROUTE, &count);
+    unsigned http_count, grpc_count, count;
+    const struct conf_object *const *http =
+        objects_list(tr->objects, CONF_KIND_HTTP_ROUTE, &http_count);
+    const struct conf_object *const *grpc =
+        objects_list(tr->objects, CONF_KIND_GRPC_ROUTE, &grpc_count);
+    tr->has_claims = http_count > 0 && grpc_count > 0;
+    for (unsigned i = 0, j = 0; i + j < http_count + grpc_count;) {
+        bool is_http =
+            j == grpc_count || (i < http_count && objects_compare_age(http[i], grpc[j]) <= 0);
+        const struct conf_object *object = is_http ? http[i] : grpc[j];
+        http_route(tr, object, i + j);
+        *(is_http ? &i : &j) += 1;
+    }
+    const struct conf_object *const *list = objects_list(tr->objects, CONF_KIND_TCP_ROUTE, &count);
     for (unsigned i = 0; i < count; i++) {
         struct attaching route = {.object = list[i], .rank = i};
         route_parents(tr, &route, list[i]->tcp_route->parents, list[i]->tcp_route->parents_count);

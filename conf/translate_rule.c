@@ -79,9 +79,12 @@ static void warn_backends(struct translation *tr, const struct tr_site *site,
     struct diag *diag = translate_diag(tr, is_none ? DIAG_NO_BACKENDS : DIAG_WEIGHTS_ZERO,
                                        site->object, rule->pos, SPAN_NONE);
     diag_field(diag, "spec.rules[%u].backendRefs", site->rule);
-    diag_message(diag, is_none ? "the rule has no backend and no redirect"
-                               : "the weights of all backends are 0");
-    diag_consequence(diag, "this rule would answer 500, others are unaffected");
+    bool is_grpc = translate_rule_is_grpc(site);
+    diag_message(diag, !is_none  ? "the weights of all backends are 0"
+                       : is_grpc ? "the rule has no backend"
+                                 : "the rule has no backend and no redirect");
+    diag_consequence(diag, "this rule would answer %s, others are unaffected",
+                     is_grpc ? "UNAVAILABLE (14)" : "500");
 }
 
 /* False: the rule must be left out. */

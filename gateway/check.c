@@ -210,6 +210,11 @@ static void check_match(struct checking *checking, const struct place *place,
     char member[64];
     if (match->path_type == CONF_MATCH_REGEX)
         check_pattern(checking, place, match->path_pos, match->path, "path.value");
+    if (match->rpc && match->rpc->type == CONF_MATCH_REGEX) {
+        check_pattern(checking, place, match->rpc->service_pos, match->rpc->service,
+                      "method.service");
+        check_pattern(checking, place, match->rpc->method_pos, match->rpc->method, "method.method");
+    }
     for (unsigned i = 0; i < match->headers_count; i++) {
         snprintf(member, sizeof(member), "headers[%u].value", i);
         if (match->headers[i].type == CONF_MATCH_REGEX)
@@ -222,11 +227,10 @@ static void check_match(struct checking *checking, const struct place *place,
     }
 }
 
-static void check_patterns(struct checking *checking)
+static void check_patterns(struct checking *checking, enum conf_kind kind)
 {
     unsigned count;
-    const struct conf_object *const *list =
-        objects_list(checking->model->objects, CONF_KIND_HTTP_ROUTE, &count);
+    const struct conf_object *const *list = objects_list(checking->model->objects, kind, &count);
     for (unsigned i = 0; i < count; i++) {
         const struct conf_http_route *route = list[i]->http_route;
         struct place place = {.object = list[i]};
@@ -244,7 +248,8 @@ void check_model(const struct model *model, int64_t now_s, struct diags *diags)
     hmap_init(&checking.seen, 0);
     arena_init(&checking.arena, 4096, 0, NULL);
     check_certificates(&checking);
-    check_patterns(&checking);
+    check_patterns(&checking, CONF_KIND_HTTP_ROUTE);
+    check_patterns(&checking, CONF_KIND_GRPC_ROUTE);
     arena_fini(&checking.arena);
     hmap_fini(&checking.seen);
 }

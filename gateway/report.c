@@ -36,7 +36,7 @@ struct report {
 };
 
 static const char *const report_titles[REPORT_COLUMNS] = {"ROUTE", "RULE", "MATCH", "BACKEND",
-                                                         "POLICIES"};
+                                                          "POLICIES"};
 
 /* A copy of what was built, safe for a terminal; the buf is empty again. "-" for nothing. */
 static struct span report_cell(struct report *report, struct buf *text)
@@ -91,6 +91,11 @@ static void report_add_hosts(const struct report *report, const struct model_htt
     }
 }
 
+static struct span or_star(struct span name)
+{
+    return name.len > 0 ? name : SPAN_LIT("*");
+}
+
 static void report_add_match(struct buf *text, const struct conf_http_match *match)
 {
     static const char *const types[] = {
@@ -98,7 +103,11 @@ static void report_add_match(struct buf *text, const struct conf_http_match *mat
         [CONF_MATCH_PREFIX] = "PathPrefix",
         [CONF_MATCH_REGEX] = "RegularExpression",
     };
-    buf_printf(text, "%s %.*s", types[match->path_type], SPAN_ARG(match->path));
+    if (match->rpc != NULL)
+        buf_printf(text, "%s %.*s/%.*s", types[match->rpc->type],
+                   SPAN_ARG(or_star(match->rpc->service)), SPAN_ARG(or_star(match->rpc->method)));
+    else
+        buf_printf(text, "%s %.*s", types[match->path_type], SPAN_ARG(match->path));
     if (match->method.len > 0)
         buf_printf(text, " %.*s", SPAN_ARG(match->method));
     for (unsigned i = 0; i < match->headers_count; i++)

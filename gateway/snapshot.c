@@ -79,7 +79,8 @@ static void snapshot_bad_rule(void *user, const struct model_http_route *route,
 {
     struct snapshot_builder *b = user;
     struct diag *diag = diags_add(b->diags, DIAG_REGEX_INVALID, NULL, (struct conf_pos){0});
-    snprintf(diag->object, sizeof(diag->object), "HTTPRoute %.*s/%.*s", SPAN_ARG(route->ns),
+    snprintf(diag->object, sizeof(diag->object), "%s %.*s/%.*s",
+             route->is_grpc ? "GRPCRoute" : "HTTPRoute", SPAN_ARG(route->ns),
              SPAN_ARG(route->name));
     diag_field(diag, "spec.rules[%u].matches", rule->index);
     diag_message(diag, "%s", err->text);

@@ -241,7 +241,8 @@ bool path_index_find(const struct path_index *index, const struct route_query *q
     }
     const struct expression *expressions = expressions_of(index);
     for (uint32_t i = 0; i < index->expressions_count; i++) {
-        if (pattern_matches(expressions[i].pattern, query->path) &&
+        const struct pattern *pattern = expressions[i].pattern;
+        if ((pattern == NULL || pattern_matches(pattern, query->path)) &&
             predicate_holds(expressions[i].candidate.predicate, query)) {
             *ret = (struct route_match){.rule = expressions[i].candidate.rule};
             return true;

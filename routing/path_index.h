@@ -15,7 +15,7 @@
 struct path_match {
     enum conf_match_type type;
     struct span path; /* PREFIX: without trailing '/' */
-    const struct pattern *pattern; /* REGEX */
+    const struct pattern *pattern; /* REGEX; NULL: the predicate looks at the path */
     const struct predicate *predicate; /* NULL: none */
     uint64_t priority; /* predicate_priority */
     uint32_t rule; /* position in the route */

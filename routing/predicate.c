@@ -11,8 +11,15 @@ struct predicate_field {
     const struct pattern *pattern;
 };
 
+/* The parts of "/service/method" that no Exact or prefix path can stand for. */
+struct predicate_rpc {
+    const struct pattern *service, *method_pattern;
+    struct span method; /* when method_pattern is NULL; empty: any */
+};
+
 struct predicate {
     struct span method; /* empty: any */
+    const struct predicate_rpc *rpc; /* NULL: none */
     struct predicate_field *headers, *parameters;
     uint32_t headers_count, parameters_count;
 };
@@ -84,11 +91,40 @@ static int fields_compile(const struct build *build, const struct conf_kv_match 
     return n;
 }
 
+/* *ret stays NULL when the path tells all. */
+static int rpc_compile(const struct build *build, const struct conf_rpc_match *from,
+                       const struct predicate_rpc **ret, struct err *reterr)
+{
+    bool is_regex = from->type == CONF_MATCH_REGEX;
+    if (!is_regex && from->service.len > 0)
+        return 0;
+    struct predicate_rpc *rpc = arena_new(build->arena, struct predicate_rpc);
+    if (rpc == NULL)
+        return err_set(reterr, -ENOMEM, "no memory for a match");
+    int r = 0;
+    if (!is_regex)
+        rpc->method = from->method;
+    if (is_regex && from->service.len > 0)
+        r = predicate_pattern_add(build->patterns, build->arena, from->service, &rpc->service,
+                                  reterr);
+    if (is_regex && from->method.len > 0 && r == 0)
+        r = predicate_pattern_add(build->patterns, build->arena, from->method, &rpc->method_pattern,
+                                  reterr);
+    *ret = rpc;
+    return r;
+}
+
 int predicate_compile(const struct conf_http_match *match, struct arena *arena,
                       struct predicate_patterns *patterns, const struct predicate **ret,
                       struct err *reterr)
 {
-    if (match->method.len == 0 && match->headers_count == 0 && match->queries_count == 0) {
+    struct build build = {.arena = arena, .patterns = patterns, .lower = true};
+    const struct predicate_rpc *rpc = NULL;
+    int r = match->rpc != NULL ? rpc_compile(&build, match->rpc, &rpc, reterr) : 0;
+    if (r < 0)
+        return r;
+    if (match->method.len == 0 && match->headers_count == 0 && match->queries_count == 0 &&
+        rpc == NULL) {
         *ret = NULL;
         return 0;
     }
@@ -98,9 +134,9 @@ int predicate_compile(const struct conf_http_match *match, struct arena *arena,
     if (predicate == NULL || fields == NULL)
         return err_set(reterr, -ENOMEM, "no memory for a match");
     predicate->method = match->method;
+    predicate->rpc = rpc;
     predicate->headers = fields;
     predicate->parameters = fields + match->headers_count;
-    struct build build = {.arena = arena, .patterns = patterns, .lower = true};
     int n =
         fields_compile(&build, match->headers, match->headers_count, predicate->headers, reterr);
     if (n < 0)
@@ -119,8 +155,13 @@ uint64_t predicate_priority(const struct predicate *predicate)
 {
     if (predicate == NULL)
         return 0;
-    return (uint64_t)(predicate->method.len > 0) << 48 | (uint64_t)predicate->headers_count << 24 |
-           predicate->parameters_count;
+    const struct predicate_rpc *rpc = predicate->rpc;
+    uint64_t called = 0;
+    if (rpc != NULL)
+        called = (rpc->service != NULL ? 4u : 0u) + (rpc->method.len > 0 ? 2u : 0u) +
+                 (rpc->method_pattern != NULL ? 1u : 0u);
+    return called << 52 | (uint64_t)(predicate->method.len > 0) << 48 |
+           (uint64_t)predicate->headers_count << 24 | predicate->parameters_count;
 }
 
 /* Whether the values joined by "," are `whole`, without joining them. */
@@ -262,10 +303,27 @@ static bool parameter_holds(const struct predicate_field *field, const struct ro
     return len >= 0 && pattern_matches(field->pattern, span_make(decoded, (size_t)len));
 }
 
+/* A path of exactly two elements (gRPC over HTTP/2, Requests). */
+static bool rpc_holds(const struct predicate_rpc *rpc, struct span path)
+{
+    struct span service, method;
+    if (path.len == 0 || path.len > PREDICATE_SUBJECT_MAX ||
+        !span_split(span_skip(path, 1), '/', &service, &method) || service.len == 0 ||
+        method.len == 0 || memchr(method.ptr, '/', method.len) != NULL)
+        return false;
+    if (rpc->service != NULL && !pattern_matches(rpc->service, service))
+        return false;
+    if (rpc->method_pattern != NULL)
+        return pattern_matches(rpc->method_pattern, method);
+    return rpc->method.len == 0 || span_equal(rpc->method, method);
+}
+
 bool predicate_holds(const struct predicate *predicate, const struct route_query *query)
 {
     if (predicate == NULL)
         return true;
+    if (predicate->rpc != NULL && !rpc_holds(predicate->rpc, query->path))
+        return false;
     if (predicate->method.len > 0 && !span_equal(predicate->method, query->method))
         return false;
     for (uint32_t i = 0; i < predicate->headers_count; i++) {

@@ -37,7 +37,9 @@ void predicate_patterns_free(struct predicate_patterns *list);
 MUST_CHECK int predicate_compile(const struct conf_http_match *match, struct arena *arena,
                                  struct predicate_patterns *patterns, const struct predicate **ret,
                                  struct err *reterr);
-/* Orders by method, then number of headers, then of parameters: the larger comes first. */
+/* Orders by what a gRPC match says of service and method (service, then exact method, then a
+ * pattern of it) where the path does not say it; then by method, then number of headers, then of
+ * parameters: the larger comes first. */
 uint64_t predicate_priority(const struct predicate *predicate);
 /* predicate may be NULL. No allocation. */
 bool predicate_holds(const struct predicate *predicate, const struct route_query *query);

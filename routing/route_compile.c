@@ -51,13 +51,39 @@ struct build_attachment {
     uint32_t order; /* of its first match */
 };
 
+/* GRPCRouteRule.matches: the more characters of the service match, then of the method, the earlier.
+ * So an exact pair comes first, then a pair of patterns, then the service alone as the first
+ * element of the path; what is left stands at the shortest prefix, ordered by the predicate. 0;
+ * -ENOMEM. */
+static int rpc_compile(struct build *build, const struct conf_rpc_match *rpc,
+                       struct path_match *match)
+{
+    bool has_both = rpc->service.len > 0 && rpc->method.len > 0;
+    match->type = CONF_MATCH_PREFIX;
+    match->path = SPAN_NONE;
+    if (rpc->type == CONF_MATCH_REGEX) {
+        match->type = has_both ? CONF_MATCH_REGEX : CONF_MATCH_PREFIX;
+    } else if (has_both) {
+        match->type = CONF_MATCH_EXACT;
+        match->path = arena_printf(&build->scratch, "/%.*s/%.*s", SPAN_ARG(rpc->service),
+                                   SPAN_ARG(rpc->method));
+    } else if (rpc->service.len > 0) {
+        match->path = arena_printf(&build->scratch, "/%.*s", SPAN_ARG(rpc->service));
+    }
+    return arena_ok(&build->scratch) ? 0 : -ENOMEM;
+}
+
 static int match_compile(struct build *build, const struct conf_http_match *conf,
                          struct path_match *match, struct err *reterr)
 {
     struct route_table *table = build->table;
     match->type = conf->path_type;
     match->path = conf->path;
-    if (match->type == CONF_MATCH_PREFIX) {
+    if (conf->rpc != NULL) {
+        int r = rpc_compile(build, conf->rpc, match);
+        if (r < 0)
+            return r;
+    } else if (match->type == CONF_MATCH_PREFIX) {
         while (match->path.len > 0 && match->path.ptr[match->path.len - 1] == '/')
             match->path.len--;
     } else if (match->type == CONF_MATCH_REGEX) {

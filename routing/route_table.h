@@ -4,7 +4,8 @@
 
 /* Which rule serves a request: compiled from the model for one port, pure
  * lookup. Precedence as Gateway API v1 HTTPRouteRule.matches says; regular
- * expression paths rank after Exact and before PathPrefix. */
+ * expression paths rank after Exact and before PathPrefix. GRPCRouteRule.matches
+ * the same: a service and a method rank before a service, that before a method. */
 
 #include "base/err.h"
 #include "conf/model.h"

@@ -68,17 +68,26 @@ static void test_kinds(void **state)
     struct conf_route_kind tcp[] = {
         {.group = SPAN_LIT(CONF_GROUP_GATEWAY), .kind = SPAN_LIT("TCPRoute")}};
     struct conf_route_kind other[] = {{.group = SPAN_LIT("x"), .kind = SPAN_LIT("HTTPRoute")}};
+    struct conf_route_kind grpc[] = {
+        {.group = SPAN_LIT(CONF_GROUP_GATEWAY), .kind = SPAN_LIT("GRPCRoute")}};
     const struct {
         enum conf_protocol protocol;
         struct conf_route_kind *kinds;
-        bool takes_http, takes_tcp;
+        bool takes_http, takes_grpc, takes_tcp;
     } cases[] = {
-        {CONF_PROTOCOL_HTTP, NULL, true, false},   {CONF_PROTOCOL_HTTPS, NULL, true, false},
-        {CONF_PROTOCOL_TCP, NULL, false, true},    {CONF_PROTOCOL_TLS, NULL, false, false},
-        {CONF_PROTOCOL_UDP, NULL, false, false},   {CONF_PROTOCOL_OTHER, NULL, false, false},
-        {CONF_PROTOCOL_HTTP, http, true, false},   {CONF_PROTOCOL_HTTP, tcp, false, false},
-        {CONF_PROTOCOL_TCP, http, false, false},   {CONF_PROTOCOL_TCP, tcp, false, true},
-        {CONF_PROTOCOL_HTTP, other, false, false},
+        {CONF_PROTOCOL_HTTP, NULL, true, true, false},
+        {CONF_PROTOCOL_HTTPS, NULL, true, true, false},
+        {CONF_PROTOCOL_TCP, NULL, false, false, true},
+        {CONF_PROTOCOL_TLS, NULL, false, false, false},
+        {CONF_PROTOCOL_UDP, NULL, false, false, false},
+        {CONF_PROTOCOL_OTHER, NULL, false, false, false},
+        {CONF_PROTOCOL_HTTP, http, true, false, false},
+        {CONF_PROTOCOL_HTTPS, grpc, false, true, false},
+        {CONF_PROTOCOL_HTTP, tcp, false, false, false},
+        {CONF_PROTOCOL_TCP, http, false, false, false},
+        {CONF_PROTOCOL_TCP, grpc, false, false, false},
+        {CONF_PROTOCOL_TCP, tcp, false, false, true},
+        {CONF_PROTOCOL_HTTP, other, false, false, false},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct conf_listener listener = {
@@ -88,6 +97,8 @@ static void test_kinds(void **state)
         };
         assert_int_equal(attach_is_kind_allowed(&listener, CONF_KIND_HTTP_ROUTE),
                          cases[i].takes_http);
+        assert_int_equal(attach_is_kind_allowed(&listener, CONF_KIND_GRPC_ROUTE),
+                         cases[i].takes_grpc);
         assert_int_equal(attach_is_kind_allowed(&listener, CONF_KIND_TCP_ROUTE),
                          cases[i].takes_tcp);
     }

@@ -74,6 +74,8 @@ static void expect(const char *text, const char *findings, bool is_good)
 #define LISTENER(fields)                                                                           \
     GW "kind: Gateway\n" META "spec:\n  gatewayClassName: c\n  listeners: [{" fields "}]\n"
 #define ROUTE(rule) GW "kind: HTTPRoute\n" META "spec:\n  rules: [{" rule "}]\n"
+#define GRPC(rule) GW "kind: GRPCRoute\n" META "spec:\n  rules: [{" rule "}]\n"
+#define CALL(method) GRPC("matches: [{method: {" method "}}]")
 #define UP "backendRefs: [{name: up, port: 80}]"
 #define LIMIT(rule)                                                                                \
     OWN "kind: RateLimitPolicy\n" META                                                             \
@@ -115,6 +117,27 @@ static const struct {
      "RG011 spec.listeners[0].port\n"},
     {ROUTE("backendRefs: [{name: up, port: 80, weight: 1000001}]"),
      "RG011 spec.rules[0].backendRefs[0].weight\n"},
+    /* GRPCRoute. */
+    {CALL(""), "RG017 spec.rules[0].matches[0].method\n"},
+    {CALL("type: RegularExpression, service: ''"), "RG017 spec.rules[0].matches[0].method\n"},
+    {CALL("service: 'a..b'"), "RG017 spec.rules[0].matches[0].method.service\n"},
+    {CALL("service: a.b."), "RG017 spec.rules[0].matches[0].method.service\n"},
+    {CALL("service: ."), "RG017 spec.rules[0].matches[0].method.service\n"},
+    {CALL("service: a/b"), "RG017 spec.rules[0].matches[0].method.service\n"},
+    {CALL("service: 1a"), "RG017 spec.rules[0].matches[0].method.service\n"},
+    {CALL("method: a.b"), "RG017 spec.rules[0].matches[0].method.method\n"},
+    {CALL("method: 'a*'"), "RG017 spec.rules[0].matches[0].method.method\n"},
+    {CALL("service: [a]"), "RG010 spec.rules[0].matches[0].method.service\n"},
+    {CALL("type: Prefix, service: a"), "RG012 spec.rules[0].matches[0].method.type\n"},
+    {GRPC("matches: [{method: POST}]"), "RG010 spec.rules[0].matches[0].method\n"},
+    {GRPC("matches: [{headers: [{name: a, value: b}, {name: a, value: c}]}]"),
+     "RG018 spec.rules[0].matches[0].headers\n"},
+    {GRPC("backendRefs: [{name: up}]"), "RG017 spec.rules[0].backendRefs[0].port\n"},
+    {GRPC("filters: [{type: RequestHeaderModifier, requestHeaderModifier: {}}, {type: "
+          "RequestHeaderModifier, requestHeaderModifier: {}}]"),
+     "RG017 spec.rules[0]\n"},
+    {GW "kind: GRPCRoute\n" META "spec: {rules: [{name: a}, {name: a}]}", "RG017 spec.rules\n"},
+    {GW "kind: GRPCRoute\n" META "spec: {hostnames: [10.0.0.1]}", "RG013 spec.hostnames[0]\n"},
     /* Gateway. */
     {LISTENER("name: a, protocol: HTTP"), "RG014 spec.listeners[0].port\n"},
     {LISTENER("name: a, port: 80, protocol: http"), "RG012 spec.listeners[0].protocol\n"},
@@ -426,6 +449,64 @@ static void test_http_route(void **state)
     decoded_fini(&d);
 }
 
+static void test_grpc_route(void **state)
+{
+    struct decoded d;
+    (void)state;
+    decode(GW "kind: GRPCRoute\n" META "spec:\n"
+              "  parentRefs: [{name: edge}]\n"
+              "  hostnames: [a.example.com]\n"
+              "  rules:\n"
+              "  - name: first\n"
+              "    matches:\n"
+              "    - method: {service: .pkg.v1_2.Echo, method: Say_2}\n"
+              "      headers: [{name: X-A, type: RegularExpression, value: 'a+'}]\n"
+              "    - method:\n"
+              "        type: RegularExpression\n"
+              "        service: '[.](a|b)'\n"
+              "    - headers: [{name: b, value: c}]\n"
+              "    filters:\n"
+              "    - {type: ResponseHeaderModifier, responseHeaderModifier: {remove: [c]}}\n"
+              "    - {type: URLRewrite, urlRewrite: {hostname: b.example.com}}\n"
+              "    backendRefs: [{name: up, port: 80}]\n"
+              "    sessionPersistence: {}\n",
+           &d);
+    assert_int_equal(d.diags.count, 0);
+    const struct conf_http_route *route = d.output.object->http_route;
+    const struct conf_http_rule *rule = &route->rules[0];
+    assert_int_equal(route->hostnames_count, 1);
+    assert_int_equal(rule->matches_count, 3);
+    const struct conf_rpc_match *rpc = rule->matches[0].rpc;
+    assert_int_equal(rpc->type, CONF_MATCH_EXACT);
+    assert_true(span_equal_str(rpc->service, ".pkg.v1_2.Echo"));
+    assert_true(span_equal_str(rpc->method, "Say_2"));
+    assert_int_equal(rpc->method_pos.line, 10);
+    assert_int_equal(rule->matches[0].headers[0].type, CONF_MATCH_REGEX);
+    rpc = rule->matches[1].rpc;
+    assert_int_equal(rpc->type, CONF_MATCH_REGEX);
+    assert_true(span_equal_str(rpc->service, "[.](a|b)"));
+    assert_int_equal(rpc->method.len, 0);
+    assert_null(rule->matches[2].rpc);
+    assert_int_equal(rule->matches[2].path_type, CONF_MATCH_PREFIX);
+    assert_int_equal(rule->filters[0].type, CONF_FILTER_RESPONSE_HEADERS);
+    assert_int_equal(rule->filters[1].type, CONF_FILTER_UNSUPPORTED);
+    assert_string_equal(rule->unsupported, "sessionPersistence");
+    schema_shift(&d.output, 1000);
+    assert_int_equal(rpc->service_pos.line, 1014);
+    decoded_fini(&d);
+
+    decode(GW "kind: GRPCRoute\n" META "spec: {}\n", &d);
+    assert_int_equal(d.diags.count, 0);
+    assert_int_equal(d.output.object->http_route->rules_count, 0);
+    decoded_fini(&d);
+
+    decode(CALL("servce: a.B, method: M"), &d);
+    assert_int_equal(d.diags.count, 1);
+    assert_string_equal(d.diags.items[0]->field, "spec.rules[0].matches[0].method.servce");
+    assert_string_equal(d.diags.items[0]->hint, "did you mean \"service\"?");
+    decoded_fini(&d);
+}
+
 static void test_default_rule(void **state)
 {
     struct decoded d;
@@ -525,6 +606,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad),          cmocka_unit_test(test_good),
         cmocka_unit_test(test_gateway),      cmocka_unit_test(test_http_route),
+        cmocka_unit_test(test_grpc_route),
         cmocka_unit_test(test_default_rule), cmocka_unit_test(test_core),
         cmocka_unit_test(test_rate_limits),  cmocka_unit_test(test_unknown_kind),
     };

@@ -31,6 +31,14 @@ static void add_pair(struct arena *arena, struct conf_kv_match **list, unsigned 
     (*list)[(*count)++] = match;
 }
 
+static const struct conf_rpc_match *rpc_match(struct arena *arena, struct span word)
+{
+    struct conf_rpc_match *rpc = arena_new(arena, struct conf_rpc_match);
+    rpc->type = word.ptr[0] == 'C' ? CONF_MATCH_REGEX : CONF_MATCH_EXACT;
+    (void)span_split(span_skip(word, 2), '/', &rpc->service, &rpc->method);
+    return rpc;
+}
+
 void fixture_match(struct arena *arena, struct span text, struct conf_http_match *match)
 {
     *match = (struct conf_http_match){.path_type = CONF_MATCH_PREFIX, .path = SPAN_LIT("/")};
@@ -41,6 +49,10 @@ void fixture_match(struct arena *arena, struct span text, struct conf_http_match
         switch (word.ptr[0]) {
         case 'm':
             match->method = span_skip(word, 2);
+            break;
+        case 'c':
+        case 'C':
+            match->rpc = rpc_match(arena, word);
             break;
         case 'h':
         case 'H':

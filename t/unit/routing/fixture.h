@@ -7,6 +7,7 @@
  * A rule is text: matches separated by " | ", each made of words:
  *   E:/path  P:/path  R:regex     path (P:/ when there is none)
  *   m=GET  h=name:value  H=name:regex  q=name:value  Q=name:regex
+ *   c=service/method  C=regex/regex     what gRPC calls; either side may be empty
  * Host names are separated by spaces; "any" stands for the empty name. */
 
 #include "base/arena.h"
