@@ -127,7 +127,7 @@ static bool downstream_start_tls(struct downstream *d)
 
     if (port != NULL && port->tls != NULL) {
         d->handshake_view = view_pin(d->worker->view);
-        layer = tls_server_layer_new(d->worker->tls, port->tls);
+        layer = tls_server_layer_new(d->worker->tls, port->tls, SPAN_LIT("http/1.1"));
     }
     if (layer == NULL) {
         conn_abort(d->conn);

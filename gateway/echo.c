@@ -300,7 +300,7 @@ static void echo_on_accept(struct acceptor *acceptor UNUSED, struct conn *conn, 
         echo_client_serve(client);
         return;
     }
-    struct layer *layer = tls_server_layer_new(echo->tls, echo->spec);
+    struct layer *layer = tls_server_layer_new(echo->tls, echo->spec, SPAN_LIT("http/1.1"));
     if (layer == NULL) {
         conn_abort(conn);
         echo_client_free(client);

@@ -10,6 +10,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/arena.h"
+#include "tls/alpn.h"
 #include "tls/digest.h"
 #include "tls/pem.h"
 #include "tls/tls_int.h"
@@ -192,8 +193,7 @@ static SSL_CTX *build_ctx(struct tls_worker *worker, struct tls_client_ctx *clie
                                 : X509_VERIFY_PARAM_set1_host(param, spec->server_name, 0)) == 1;
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(ctx, verify_backend, spec);
-    SSL_CTX_set_session_cache_mode(ctx,
-                                   SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
     SSL_CTX_sess_set_new_cb(ctx, on_session);
     SSL_CTX_set_app_data(ctx, client);
     ERR_clear_error();
@@ -223,8 +223,8 @@ void tls_client_ctx_unref(struct tls_client_ctx *client)
 static struct tls_client_ctx *find_client(struct tls_worker *worker,
                                           const struct tls_client_spec *spec, struct span alpn)
 {
-    char key_room[sizeof(spec->id) + 256];
-    if (alpn.len > 255)
+    char key_room[sizeof(spec->id) + ALPN_SIZE];
+    if (alpn.len > ALPN_SIZE)
         return NULL;
     memcpy(key_room, spec->id, sizeof(spec->id));
     if (alpn.len > 0)
@@ -271,6 +271,7 @@ struct layer *tls_client_layer_new(struct tls_worker *worker, const struct tls_c
     client->used_ns = worker->loop->clock.mono_ns;
     client->refs++;
     layer->client = client;
+    layer->alpn = span_skip(client->node.key, sizeof(spec->id));
     return &layer->layer;
 }
 
@@ -284,8 +285,8 @@ SSL *tls_client_start(struct tls_layer *layer)
 {
     struct tls_client_ctx *client = layer->client;
     const struct tls_client_spec *spec = client->spec;
-    struct span alpn = span_skip(client->node.key, sizeof(spec->id));
-    uint8_t protocols[256];
+    uint8_t protocols[ALPN_SIZE];
+    size_t protocols_len = alpn_write(layer->alpn, protocols);
 
     SSL *ssl = SSL_new(client->ctx);
     if (!ssl)
@@ -295,11 +296,8 @@ SSL *tls_client_start(struct tls_layer *layer)
     if (spec->server_name[0] != '\0' && !spec->is_ip)
         ok = SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
                       (void *)(uintptr_t)spec->server_name) == 1;
-    if (alpn.len > 0) {
-        protocols[0] = (uint8_t)alpn.len;
-        memcpy(protocols + 1, alpn.ptr, alpn.len);
-        ok = ok && SSL_set_alpn_protos(ssl, protocols, (unsigned)alpn.len + 1) == 0;
-    }
+    if (protocols_len > 0)
+        ok = ok && SSL_set_alpn_protos(ssl, protocols, (unsigned)protocols_len) == 0;
     if (client->session && !can_resume(client->session))
         tls_client_forget(client);
     if (client->session)

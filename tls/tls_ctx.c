@@ -9,14 +9,14 @@
 #include <openssl/rand.h>
 
 #include "base/panic.h"
+#include "tls/alpn.h"
 #include "tls/ticket.h"
 
 /* Mozilla's server guideline, intermediate: TLS 1.2 with forward secrecy and AEAD only, TLS
  * 1.3; the peer's order decides, as all are good and it knows what its processor does well. */
-static const char tls_ctx_ciphers[] =
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
-    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
-    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
+static const char tls_ctx_ciphers[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+                                      "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+                                      "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 static const char tls_ctx_suites[] =
     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 
@@ -42,22 +42,19 @@ static bool tls_ctx_set_profile(SSL_CTX *ctx)
     return ok;
 }
 
-/* The only protocol we speak over TLS to clients. A client that offers none gets it too; one
- * that offers only others is refused (RFC 7301 3.2). */
+/* Ours decides, as we know what we do well. A client that offers none speaks HTTP/1.1; one that
+ * offers only others is refused (RFC 7301 3.2). */
 static int tls_ctx_choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                                const unsigned char *in, unsigned in_len, void *user)
 {
-    static const struct span http1 = {"http/1.1", 8};
+    const struct tls_worker *worker = user;
+    struct span name = alpn_choose(worker->active->alpn, span_make(in, in_len));
     (void)ssl;
-    (void)user;
-    for (unsigned i = 0; i < in_len && in_len - i > in[i]; i += 1 + in[i]) {
-        if (span_equal(span_make(in + i + 1, in[i]), http1)) {
-            *out = in + i + 1;
-            *out_len = in[i];
-            return SSL_TLSEXT_ERR_OK;
-        }
-    }
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
+    if (name.ptr == NULL)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = (const unsigned char *)name.ptr;
+    *out_len = (unsigned char)name.len;
+    return SSL_TLSEXT_ERR_OK;
 }
 
 static bool tls_ctx_start_mac(EVP_MAC_CTX *mac, struct ticket_key *key)
@@ -107,7 +104,7 @@ SSL_CTX *tls_ctx_new_server(struct tls_worker *worker)
         return NULL;
     SSL_CTX_set_app_data(ctx, worker);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_alpn_select_cb(ctx, tls_ctx_choose_alpn, NULL);
+    SSL_CTX_set_alpn_select_cb(ctx, tls_ctx_choose_alpn, worker);
     if (tls_ctx_set_profile(ctx) && SSL_CTX_set_num_tickets(ctx, 1) == 1 &&
         SSL_CTX_set_max_early_data(ctx, 0) == 1 &&
         SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, tls_ctx_on_ticket) == 1)

@@ -82,6 +82,7 @@ struct tls_layer {
     const char *refusal; /* why our own callback ended the handshake, static */
     const struct tls_server_spec *spec; /* server: until open */
     struct tls_client_ctx *client; /* client: reference held */
+    struct span alpn; /* protocols we speak, as in tls/alpn.h; lives as long as the layer */
     struct tls_info info;
     char *identity; /* peer names; NULL: none */
     char *names; /* server_name and listener_id: names_room, or the heap when they are long */

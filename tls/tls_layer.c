@@ -11,6 +11,7 @@
 
 #include "base/metric.h"
 #include "io/conn.h"
+#include "tls/alpn.h"
 #include "tls/tls_text.h"
 #include "tls/verify.h"
 
@@ -200,9 +201,9 @@ static const char *learn_peer(struct tls_layer *layer)
     unsigned alpn_len;
 
     SSL_get0_alpn_selected(ssl, &alpn, &alpn_len);
-    if (alpn_len > 0 && !span_equal(span_make(alpn, alpn_len), SPAN_LIT("http/1.1")))
+    info->alpn = alpn_find(layer->alpn, span_make(alpn, alpn_len));
+    if (alpn_len > 0 && info->alpn.ptr == NULL)
         return "TLS: the peer chose a protocol that was not offered";
-    info->alpn = alpn_len > 0 ? SPAN_LIT("http/1.1") : SPAN_LIT("");
     info->version = SSL_get_version(ssl);
     info->cipher = SSL_get_cipher_name(ssl);
     info->resumed = SSL_session_reused(ssl);

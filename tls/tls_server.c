@@ -149,12 +149,10 @@ static int compile_listener(struct arena *arena, const struct model_listener *in
     return 0;
 }
 
-struct tls_server_spec *tls_server_compile(const struct model_listener *const *listeners,
-                                           unsigned count,
-                                           void (*bad)(void *user,
-                                                       const struct model_listener *listener,
-                                                       const struct err *err),
-                                           void *user)
+struct tls_server_spec *tls_server_compile(
+    const struct model_listener *const *listeners, unsigned count,
+    void (*bad)(void *user, const struct model_listener *listener, const struct err *err),
+    void *user)
 {
     struct tls_server_spec *spec = calloc(1, sizeof(*spec));
     if (!spec)
@@ -369,11 +367,13 @@ void tls_server_sweep(struct tls_worker *worker, const struct tls_server_spec *c
     }
 }
 
-struct layer *tls_server_layer_new(struct tls_worker *worker, const struct tls_server_spec *spec)
+struct layer *tls_server_layer_new(struct tls_worker *worker, const struct tls_server_spec *spec,
+                                   struct span alpn)
 {
     struct tls_layer *layer = tls_layer_new(worker);
     if (!layer)
         return NULL;
     layer->spec = spec;
+    layer->alpn = alpn;
     return &layer->layer;
 }

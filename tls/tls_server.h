@@ -25,12 +25,10 @@ void tls_ticket_rotate(void);
  * listener, err)` is told of listeners whose certificates cannot be used (mismatch,
  * unreadable): they are left out. Control thread. NULL: no memory. min_version etc. are fixed:
  * TLS 1.2 and 1.3, Mozilla intermediate. */
-struct tls_server_spec *tls_server_compile(const struct model_listener *const *listeners,
-                                           unsigned count,
-                                           void (*bad)(void *user,
-                                                       const struct model_listener *listener,
-                                                       const struct err *err),
-                                           void *user);
+struct tls_server_spec *tls_server_compile(
+    const struct model_listener *const *listeners, unsigned count,
+    void (*bad)(void *user, const struct model_listener *listener, const struct err *err),
+    void *user);
 void tls_server_spec_free(struct tls_server_spec *spec); /* no worker uses it any more */
 
 /* Per worker: library context, cached SSL_CTXs (by content, so an unchanged listener keeps its
@@ -43,14 +41,17 @@ void tls_worker_sweep(struct tls_worker *worker, const struct tls_server_spec *c
                       unsigned count);
 
 /* A server layer to push on an accepted conn. spec is pinned by the caller until the layer is
- * open or the conn is closed. NULL: no memory. */
-struct layer *tls_server_layer_new(struct tls_worker *worker, const struct tls_server_spec *spec);
+ * open or the conn is closed. alpn: what is spoken on it, as in tls/alpn.h, borrowed as long as the
+ * conn lives; a client that offers only others gets the alert no_application_protocol. NULL: no
+ * memory. */
+struct layer *tls_server_layer_new(struct tls_worker *worker, const struct tls_server_spec *spec,
+                                   struct span alpn);
 
 /* What is known about an open TLS conn (either side); spans live as long as the conn. */
 struct tls_info {
     struct span server_name; /* SNI, lower case, no trailing dot; "" none */
     struct span listener_id; /* model_listener.id that was chosen (server side) */
-    struct span alpn; /* "http/1.1", "" none */
+    struct span alpn; /* what both speak, such as "h2"; "": the peer offered nothing */
     const char *version, *cipher; /* "TLSv1.3" */
     bool resumed;
     bool truncated; /* the peer ended without close_notify: the end may be missing */

@@ -23,7 +23,7 @@ static void accept_tls(struct acceptor *acceptor, struct conn *conn, void *user)
 {
     struct world *world = user;
     for (int i = 0; i < world->depth; i++) {
-        struct layer *layer = tls_server_layer_new(world->worker, world->server_spec);
+        struct layer *layer = tls_server_layer_new(world->worker, world->server_spec, FIXTURE_ALPN);
         assert_non_null(layer);
         conn_push_layer(conn, layer);
     }

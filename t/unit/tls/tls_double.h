@@ -197,7 +197,7 @@ struct pair {
 static inline void pair_begin(struct pair *pair, struct tls_worker *server_worker,
                        const struct tls_server_spec *server, const struct tls_client_spec *client)
 {
-    conn_begin(&pair->server, tls_server_layer_new(server_worker, server));
+    conn_begin(&pair->server, tls_server_layer_new(server_worker, server, FIXTURE_ALPN));
     conn_begin(&pair->client, tls_client_layer_new(worker, client, SPAN_LIT("http/1.1")));
 }
 
@@ -301,7 +301,7 @@ static inline void raw_pump(struct raw *raw, struct conn *conn)
 static inline void raw_dial(struct raw *raw, struct conn *conn, struct tls_worker *on,
                      const struct tls_server_spec *spec, const char *server_name)
 {
-    conn_begin(conn, tls_server_layer_new(on, spec));
+    conn_begin(conn, tls_server_layer_new(on, spec, FIXTURE_ALPN));
     raw_connect(raw, server_name);
     if (raw->session)
         SSL_set_session(raw->ssl, raw->session);

@@ -21,6 +21,8 @@
 #include "tls/tls_client.h"
 #include "tls/tls_server.h"
 
+#define FIXTURE_ALPN SPAN_LIT("h2,http/1.1")
+
 struct fixture_pair {
     X509 *cert;
     EVP_PKEY *key;

@@ -124,7 +124,7 @@ static void test_garbage(void **state)
     for (size_t i = 0; i < 2 * ARRAY_COUNT(cases); i++) {
         struct conn conn;
         struct layer *layer = i & 1 ? tls_client_layer_new(worker, client, SPAN_NONE)
-                                    : tls_server_layer_new(worker, server);
+                                    : tls_server_layer_new(worker, server, FIXTURE_ALPN);
         conn_begin(&conn, layer);
         buf_reset(&conn.out);
         conn.layer->ops->on_data(conn.layer, span_str(cases[i / 2].bytes));
@@ -310,7 +310,7 @@ static void test_idle_conn_keeps_no_buffers(void **state)
         struct raw raw;
         raw_init(&raw, versions[i], NULL);
         size_t before = heap_bytes;
-        conn_begin(&conn, tls_server_layer_new(worker, server));
+        conn_begin(&conn, tls_server_layer_new(worker, server, FIXTURE_ALPN));
         assert_int_equal(heap_bytes, before); /* nothing before the first byte */
         conn_end(&conn);
         raw_dial(&raw, &conn, worker, server, "a.example");
@@ -345,7 +345,7 @@ static void *run_worker(void *user)
     struct tls_worker *own = tls_worker_new(&loop, NULL);
     for (unsigned i = 0; own && i < THREAD_HANDSHAKES; i++) {
         struct pair pair;
-        conn_begin(&pair.server, tls_server_layer_new(own, run->server));
+        conn_begin(&pair.server, tls_server_layer_new(own, run->server, FIXTURE_ALPN));
         conn_begin(&pair.client, tls_client_layer_new(own, run->client, SPAN_LIT("http/1.1")));
         conn_pump(&pair.client, &pair.server, 4096);
         run->opened += pair.client.open && pair.server.open;

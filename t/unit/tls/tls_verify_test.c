@@ -260,8 +260,10 @@ static void test_alpn(void **state)
     } cases[] = {
         {"", true, ""},
         {"\x08http/1.1", true, "http/1.1"},
-        {"\x02h2\x08http/1.1", true, "http/1.1"},
-        {"\x02h2", false, NULL},
+        {"\x02h2\x08http/1.1", true, "h2"},
+        {"\x08http/1.1\x02h2", true, "h2"},
+        {"\x02h2", true, "h2"},
+        {"\x03h2c", false, NULL},
         {"\x03"
          "ftp",
          false, NULL},
@@ -402,7 +404,7 @@ static void test_client_resumes_by_spec(void **state)
     assert_non_null(fresh);
     for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
         struct pair pair;
-        conn_begin(&pair.server, tls_server_layer_new(worker, server));
+        conn_begin(&pair.server, tls_server_layer_new(worker, server, FIXTURE_ALPN));
         conn_begin(&pair.client,
                    tls_client_layer_new(fresh, steps[i].spec, SPAN_LIT("http/1.1")));
         conn_pump(&pair.client, &pair.server, 100000);
