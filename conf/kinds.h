@@ -203,8 +203,16 @@ enum conf_filter_type {
     CONF_FILTER_RESPONSE_HEADERS,
     CONF_FILTER_REDIRECT,
     CONF_FILTER_REWRITE,
+    CONF_FILTER_CORS, /* of rules; a backendRef's is not served */
     CONF_FILTER_UNSUPPORTED, /* a type of the API that is not served yet, or unknown: see type_text
                               */
+};
+
+struct conf_cors { /* GEP-1767 */
+    struct span *origins, *methods, *headers, *expose; /* of the first three "*" stands alone */
+    unsigned origins_count, methods_count, headers_count, expose_count;
+    bool allow_credentials;
+    uint32_t max_age_s; /* 5 by default */
 };
 
 struct conf_filter {
@@ -218,6 +226,7 @@ struct conf_filter {
         uint16_t port; /* 0: absent */
         uint16_t status; /* 302 by default */
     } url;
+    struct conf_cors cors;
 };
 
 struct conf_backend_ref {

@@ -86,11 +86,27 @@ static void dump_header_mod(const struct conf_header_mod *mod, struct buf *out)
         buf_printf(out, " remove %.*s", SPAN_ARG(mod->remove[i]));
 }
 
+static void dump_list(const char *what, const struct span *items, unsigned count, struct buf *out)
+{
+    for (unsigned i = 0; i < count; i++)
+        buf_printf(out, "%s%.*s", i == 0 ? what : ",", SPAN_ARG(items[i]));
+}
+
+static void dump_cors(const struct conf_cors *cors, struct buf *out)
+{
+    dump_list(" origins ", cors->origins, cors->origins_count, out);
+    dump_list(" methods ", cors->methods, cors->methods_count, out);
+    dump_list(" headers ", cors->headers, cors->headers_count, out);
+    dump_list(" expose ", cors->expose, cors->expose_count, out);
+    buf_printf(out, "%s max-age %u s", cors->allow_credentials ? " credentials" : "",
+               cors->max_age_s);
+}
+
 static void dump_filters(const struct model_filter *filters, unsigned count, const char *indent,
                          struct buf *out)
 {
     static const char *const names[] = {"request-headers", "response-headers", "redirect",
-                                        "rewrite"};
+                                        "rewrite", "cors"};
     static const char *const mods[] = {"keep", "full", "prefix"};
     for (unsigned i = 0; i < count; i++) {
         const struct conf_filter *conf = filters[i].conf;
@@ -101,6 +117,8 @@ static void dump_filters(const struct model_filter *filters, unsigned count, con
         if (filters[i].type == MODEL_FILTER_REDIRECT || filters[i].type == MODEL_FILTER_REWRITE)
             buf_printf(out, " hostname \"%.*s\" path %s \"%.*s\"", SPAN_ARG(conf->url.hostname),
                        mods[conf->url.path_mod], SPAN_ARG(conf->url.path));
+        else if (filters[i].type == MODEL_FILTER_CORS)
+            dump_cors(&conf->cors, out);
         else
             dump_header_mod(&conf->headers, out);
         buf_add_char(out, '\n');

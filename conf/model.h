@@ -56,6 +56,7 @@ enum model_filter_type {
     MODEL_FILTER_RESPONSE_HEADERS,
     MODEL_FILTER_REDIRECT,
     MODEL_FILTER_REWRITE,
+    MODEL_FILTER_CORS,
 };
 
 struct model_filter {

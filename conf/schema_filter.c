@@ -3,6 +3,8 @@
 
 #include "conf/schema_int.h"
 
+#include "conf/origin.h"
+
 /* Filters of HTTPRoute rules and backendRefs. Types that are not served are
  * decoded as such, never dropped: requests of their rule must not pass
  * unfiltered. */
@@ -146,9 +148,71 @@ static const struct decode_field rewrite_fields[] = {
 };
 static const struct decode_table rewrite_table = DECODE_TABLE(rewrite_fields);
 
+/* --- CORS --- */
+
+static const char *is_allowed_origin(struct span text)
+{
+    struct origin origin;
+    return span_equal_str(text, "*") || origin_parse(text, &origin)
+               ? NULL
+               : "be \"*\" or http(s)://host[:port], where host may be \"*\" or begin with \"*.\"";
+}
+
+static const char *is_allowed_method(struct span text)
+{
+    static const char *const methods[] = {"GET",     "HEAD",    "POST",  "PUT",   "DELETE",
+                                          "CONNECT", "OPTIONS", "TRACE", "PATCH", "*"};
+    for (unsigned i = 0; i < ARRAY_COUNT(methods); i++) {
+        if (span_equal_str(text, methods[i]))
+            return NULL;
+    }
+    return "be a method of HTTP in capitals, or \"*\"";
+}
+
+/* Sets of the API; "*" stands for all of them, so nothing may stand beside it. */
+static void set_check(struct decode *decode, const struct doc_node *node, const char *name,
+                      const struct span *items, unsigned count)
+{
+    for (unsigned i = 0; count > 1 && i < count; i++) {
+        if (span_equal_str(items[i], "*"))
+            schema_rule(decode, node, name, "\"*\" must stand alone");
+        for (unsigned j = 0; j < i; j++) {
+            if (!span_equal(items[i], items[j]))
+                continue;
+            struct diag *diag =
+                decode_report(decode, DIAG_DUPLICATE_ITEM, schema_child(node, name), name);
+            diag_message(diag, "\"%.*s\" is there twice", SPAN_ARG(items[i]));
+        }
+    }
+}
+
+static void cors_check(struct decode *decode, const struct doc_node *node, void *out)
+{
+    const struct conf_cors *cors = out;
+    set_check(decode, node, "allowOrigins", cors->origins, cors->origins_count);
+    set_check(decode, node, "allowMethods", cors->methods, cors->methods_count);
+    set_check(decode, node, "allowHeaders", cors->headers, cors->headers_count);
+}
+
+static const struct decode_field cors_fields[] = {
+    {.name = "allowOrigins", .type = DECODE_STRS, .at = DECODE_AT(conf_cors, origins),
+     .at_count = DECODE_AT(conf_cors, origins_count), .max = 64, .check = is_allowed_origin},
+    {.name = "allowCredentials", .type = DECODE_BOOL,
+     .at = DECODE_AT(conf_cors, allow_credentials)},
+    {.name = "allowMethods", .type = DECODE_STRS, .at = DECODE_AT(conf_cors, methods),
+     .at_count = DECODE_AT(conf_cors, methods_count), .max = 9, .check = is_allowed_method},
+    {.name = "allowHeaders", .type = DECODE_STRS, .at = DECODE_AT(conf_cors, headers),
+     .at_count = DECODE_AT(conf_cors, headers_count), .max = 64, .check = schema_is_header_name},
+    {.name = "exposeHeaders", .type = DECODE_STRS, .at = DECODE_AT(conf_cors, expose),
+     .at_count = DECODE_AT(conf_cors, expose_count), .max = 64, .check = schema_is_header_name},
+    {.name = "maxAge", .type = DECODE_INT, .at = DECODE_AT(conf_cors, max_age_s), .width = 4,
+     .min = 1, .max = INT32_MAX, .def_int = 5},
+};
+static const struct decode_table cors_table = DECODE_TABLE(cors_fields, .check = cors_check);
+
 /* --- the filter --- */
 
-/* Each type has the field of its name; the first four are served. */
+/* Each type has the field of its name. */
 static const struct {
     const char *type, *field;
     enum conf_filter_type served_as;
@@ -158,7 +222,7 @@ static const struct {
     {"RequestRedirect", "requestRedirect", CONF_FILTER_REDIRECT},
     {"URLRewrite", "urlRewrite", CONF_FILTER_REWRITE},
     {"RequestMirror", "requestMirror", CONF_FILTER_UNSUPPORTED},
-    {"CORS", "cors", CONF_FILTER_UNSUPPORTED},
+    {"CORS", "cors", CONF_FILTER_CORS},
     {"ExternalAuth", "externalAuth", CONF_FILTER_UNSUPPORTED},
     {"ExtensionRef", "extensionRef", CONF_FILTER_UNSUPPORTED},
 };
@@ -188,7 +252,8 @@ static const struct decode_field filter_fields[] = {
     {.name = "requestRedirect", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &redirect_table},
     {.name = "urlRewrite", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &rewrite_table},
     {.name = "requestMirror", .type = DECODE_SKIP},
-    {.name = "cors", .type = DECODE_SKIP},
+    {.name = "cors", .type = DECODE_OBJECT, .at = DECODE_AT(conf_filter, cors),
+     .table = &cors_table},
     {.name = "externalAuth", .type = DECODE_SKIP},
     {.name = "extensionRef", .type = DECODE_SKIP},
 };

@@ -30,6 +30,8 @@ static enum model_filter_type filter_type(enum conf_filter_type type)
         return MODEL_FILTER_REDIRECT;
     case CONF_FILTER_REWRITE:
         return MODEL_FILTER_REWRITE;
+    case CONF_FILTER_CORS:
+        return MODEL_FILTER_CORS;
     case CONF_FILTER_UNSUPPORTED:
         break;
     }

@@ -59,10 +59,12 @@ static bool check_filters(const struct conf_http_rule *rule, const struct filter
         ret->reason = "UnsupportedValue";
         ret->value = filter->type_text;
         snprintf(ret->field, sizeof(ret->field), "%sfilters[%u]", list->prefix, i);
-        if (filter->type == CONF_FILTER_UNSUPPORTED) {
+        /* A preflight and its request may be for different backends: only the rule can answer. */
+        bool is_misplaced = filter->type == CONF_FILTER_CORS && list->prefix[0] != '\0';
+        if (filter->type == CONF_FILTER_UNSUPPORTED || is_misplaced) {
             snprintf(ret->field, sizeof(ret->field), "%sfilters[%u].type", list->prefix, i);
-            snprintf(ret->text, sizeof(ret->text), "filter type \"%.*s\" is not served",
-                     SPAN_ARG(filter->type_text));
+            snprintf(ret->text, sizeof(ret->text), "filter type \"%.*s\" is not served%s",
+                     SPAN_ARG(filter->type_text), is_misplaced ? " on a backendRef" : "");
             return false;
         }
         if (!is_url_filter(filter))

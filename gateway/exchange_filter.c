@@ -70,6 +70,7 @@ bool exchange_filter_request(struct exchange *ex, const struct filter_program *p
             redirect(ex, &step->url);
             return false;
         case MODEL_FILTER_RESPONSE_HEADERS:
+        case MODEL_FILTER_CORS:
             break;
         }
         if (!ok) {
@@ -80,12 +81,15 @@ bool exchange_filter_request(struct exchange *ex, const struct filter_program *p
     return true;
 }
 
-static bool filter_response(const struct filter_program *program, struct http_head *response)
+static bool filter_response(struct exchange *ex, const struct filter_program *program,
+                            struct http_head *response)
 {
     for (unsigned i = 0; i < program->count; i++) {
         const struct filter_step *step = &program->steps[i];
         if (step->type == MODEL_FILTER_RESPONSE_HEADERS &&
             !rule_headers_apply(&step->headers, response))
+            return false;
+        if (step->type == MODEL_FILTER_CORS && !cors_allow(&step->cors, ex->origin, response))
             return false;
     }
     return true;
@@ -93,8 +97,16 @@ static bool filter_response(const struct filter_program *program, struct http_he
 
 bool exchange_filter_response(struct exchange *ex, struct http_head *response)
 {
-    return (ex->backend_filters == NULL || filter_response(ex->backend_filters, response)) &&
-           filter_response(&ex->rule->filters, response);
+    return (ex->backend_filters == NULL || filter_response(ex, ex->backend_filters, response)) &&
+           filter_response(ex, &ex->rule->filters, response);
+}
+
+enum exchange_verdict exchange_answer_preflight(struct exchange *ex)
+{
+    ex->outcome = OUTCOME_CORS_PREFLIGHT;
+    exchange_goto(ex, EXCHANGE_STEP_FINISH);
+    local_reply_preflight(ex);
+    return EXCHANGE_NEXT;
 }
 
 enum exchange_verdict exchange_step_filter_request(struct exchange *ex)

@@ -49,6 +49,8 @@ struct exchange {
     const struct filter_program *backend_filters; /* or NULL */
     unsigned backend_index;
 
+    struct span origin; /* as it came, of a rule with a CORS filter; empty: none */
+
     struct limit_check limit;
     bool limit_pending, limit_done;
 
@@ -107,6 +109,9 @@ enum exchange_verdict exchange_step_head_back(struct exchange *ex);
 enum exchange_verdict exchange_step_relay(struct exchange *ex);
 
 /* exchange_filter.c */
+
+/* Answers a CORS preflight by the rule's filter. */
+enum exchange_verdict exchange_answer_preflight(struct exchange *ex);
 
 /* Applies the request's side of a list of filters; false: the exchange has ended, answered by one
  * of them or failed. */

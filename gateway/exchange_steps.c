@@ -49,6 +49,21 @@ static unsigned query_header(const void *user, struct span name, struct span *va
     return count;
 }
 
+/* A preflight asks for a request that is still to come, with a method and headers of its own. When
+ * the rule for that one has no CORS filter, the preflight is a request like any other. */
+static int find_rule(struct exchange *ex, const struct route_query *query, bool *ret_is_preflight)
+{
+    struct route_query wanted = *query;
+    *ret_is_preflight = cors_is_preflight(ex->request, &wanted.method);
+    if (*ret_is_preflight) {
+        wanted.header = NULL;
+        if (route_table_find(ex->port->routes, &wanted, &ex->match) == 0 &&
+            ex->port->rules[ex->match.rule->id].cors != NULL)
+            return 0;
+    }
+    return route_table_find(ex->port->routes, query, &ex->match);
+}
+
 enum exchange_verdict exchange_step_route(struct exchange *ex)
 {
     const struct tls_info *tls = ex->downstream->tls;
@@ -69,13 +84,19 @@ enum exchange_verdict exchange_step_route(struct exchange *ex)
             return fail(ex, OUTCOME_MISDIRECTED);
         query.connection_listener = listener;
     }
-    int rc = route_table_find(ex->port->routes, &query, &ex->match);
+    bool is_preflight;
+    int rc = find_rule(ex, &query, &is_preflight);
     if (rc == -EXDEV)
         return fail(ex, OUTCOME_MISDIRECTED);
     if (rc != 0)
         return fail(ex, OUTCOME_NO_ROUTE);
     ex->rule_index = ex->match.rule->id;
     ex->rule = &ex->port->rules[ex->rule_index];
+    if (ex->rule->cors != NULL) {
+        ex->origin = cors_origin(ex->request);
+        if (is_preflight)
+            return exchange_answer_preflight(ex);
+    }
     if (ex->rule->route_rule->conf->request_timeout_ns != 0)
         ex->total_deadline_ns = ex->start_ns + ex->rule->route_rule->conf->request_timeout_ns;
     return next(ex, EXCHANGE_STEP_LIMIT);

@@ -48,13 +48,23 @@ static void reply_send(struct exchange *ex, struct http_head *head, struct span 
         ex->down = NULL; /* both directions have ended: the stream is gone */
 }
 
+/* Scripts are to be able to read what went wrong. */
+static struct http_head *reply_allow(struct exchange *ex, struct http_head *head)
+{
+    if (head == NULL || ex->rule == NULL || ex->rule->cors == NULL)
+        return head;
+    return cors_allow(ex->rule->cors, ex->origin, head) ? head : NULL;
+}
+
 void local_reply(struct exchange *ex, unsigned status)
 {
     if (status == 0)
         return; /* no answer of its own: the stream is reset */
     struct span body = arena_printf(&ex->arena, "%u %s: %s\n", status, http_status_text(status),
                                     outcome_name(ex->outcome));
-    reply_send(ex, reply_head(ex, status, SPAN_LIT("text/plain; charset=utf-8"), body.len), body);
+    struct http_head *head =
+        reply_head(ex, status, SPAN_LIT("text/plain; charset=utf-8"), body.len);
+    reply_send(ex, reply_allow(ex, head), body);
 }
 
 void local_reply_limited(struct exchange *ex)
@@ -80,7 +90,15 @@ void local_reply_limited(struct exchange *ex)
          (headers && !http_head_add_id(head, HTTP_HEADER_RATELIMIT_POLICY, fields.policy)) ||
          (headers && !http_head_add_id(head, HTTP_HEADER_RATELIMIT, fields.limit))))
         head = NULL;
-    reply_send(ex, head, body);
+    reply_send(ex, reply_allow(ex, head), body);
+}
+
+void local_reply_preflight(struct exchange *ex)
+{
+    struct http_head *head = reply_head(ex, 204, SPAN_NONE, 0);
+    if (head != NULL && !cors_allow_preflight(ex->rule->cors, ex->request, head))
+        head = NULL;
+    reply_send(ex, head, SPAN_NONE);
 }
 
 void local_reply_redirect(struct exchange *ex, unsigned status, struct span location)

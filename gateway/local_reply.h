@@ -11,6 +11,8 @@
 void local_reply(struct exchange *ex, unsigned status);
 /* 429 or 503 of a rate limit: Retry-After, RateLimit fields, problem+json (RFC 9457). */
 void local_reply_limited(struct exchange *ex);
+/* 204 to a CORS preflight, by the rule's filter. */
+void local_reply_preflight(struct exchange *ex);
 /* 30x with Location, to which the response filters of the rule apply. */
 void local_reply_redirect(struct exchange *ex, unsigned status, struct span location);
 

@@ -57,6 +57,9 @@ static void filter_program_compile(struct filter_program *program,
         case MODEL_FILTER_REWRITE:
             step->url = url_program_make(filters[i].conf);
             break;
+        case MODEL_FILTER_CORS:
+            cors_compile(&step->cors, &filters[i].conf->cors, arena);
+            break;
         }
     }
 }
@@ -69,6 +72,10 @@ void rule_compile(struct rule *rule, const struct route_rule *route_rule, struct
     *rule = (struct rule){.route_rule = route_rule};
     if (conf->filters_count > 0)
         filter_program_compile(&rule->filters, conf->filters, conf->filters_count, arena);
+    for (unsigned i = 0; i < rule->filters.count; i++) {
+        if (rule->filters.steps[i].type == MODEL_FILTER_CORS)
+            rule->cors = &rule->filters.steps[i].cors;
+    }
     for (unsigned i = 0; i < conf->backends_count; i++)
         any |= conf->backends[i].filters_count > 0;
     if (!any)

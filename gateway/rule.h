@@ -7,6 +7,7 @@
 
 #include "base/metric.h"
 #include "conf/model.h"
+#include "gateway/cors.h"
 #include "http/message.h"
 #include "routing/route_table.h"
 
@@ -34,6 +35,7 @@ struct filter_step {
     union {
         struct header_program headers; /* REQUEST_HEADERS, RESPONSE_HEADERS */
         struct url_program url; /* REDIRECT, REWRITE */
+        struct cors_policy cors;
     };
 };
 
@@ -53,6 +55,7 @@ struct rule_series {
 struct rule {
     const struct route_rule *route_rule;
     struct filter_program filters;
+    const struct cors_policy *cors; /* of a filter; NULL: none */
     const struct filter_program *backend_filters; /* by backend, NULL when no backend has any */
     struct rule_series *series; /* atomic; NULL until first use */
 };

@@ -326,7 +326,7 @@ bool predicate_holds(const struct predicate *predicate, const struct route_query
         return false;
     if (predicate->method.len > 0 && !span_equal(predicate->method, query->method))
         return false;
-    for (uint32_t i = 0; i < predicate->headers_count; i++) {
+    for (uint32_t i = 0; query->header != NULL && i < predicate->headers_count; i++) {
         if (!header_holds(&predicate->headers[i], query))
             return false;
     }

@@ -22,7 +22,8 @@ struct route_query {
     struct span path; /* normalised */
     struct span query; /* raw */
     /* Header lookup by lower-case name. Writes at most max values (in order) and returns how many
-     * there are; several are joined by "," for matching. */
+     * there are; several are joined by "," for matching. NULL: headers are not known yet, and tests
+     * of them hold (CORS preflights speak for a request that is still to come). */
     unsigned (*header)(const void *user, struct span name, struct span *values, unsigned max);
     const void *user;
     /* The listener the connection was made for (SNI), from route_table_listener of the same table;

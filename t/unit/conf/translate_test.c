@@ -16,8 +16,8 @@
  * With RINGGATE_GOLDEN=write in the environment the expectations are written instead: read them. */
 
 static const char *const golden_names[] = {
-    "attach", "basic", "eight_mistakes", "gateways",     "grpc",
-    "limits", "refs",  "rules",          "tls_policies",
+    "attach", "basic",  "eight_mistakes", "filters", "gateways",
+    "grpc",   "limits", "refs",           "rules",   "tls_policies",
 };
 
 struct translated {

@@ -127,6 +127,33 @@ static void test_limits(void **state)
     arena_fini(&arena);
 }
 
+/* A query without headers stands for a request that is still to come. */
+static void test_unknown_headers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *match, *method;
+        bool expect;
+    } cases[] = {
+        {"h=a:1 H=b:x", "GET", true}, {"m=PUT h=a:1", "PUT", true},  {"m=PUT h=a:1", "GET", false},
+        {"h=a:1 q=k:1", "GET", true}, {"h=a:1 q=k:2", "GET", false},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct arena arena;
+        struct predicate_patterns patterns = {0};
+        const struct predicate *predicate = NULL;
+        struct conf_http_match match;
+        const struct route_query query = {.method = span_str(cases[i].method),
+                                          .query = SPAN_LIT("k=1")};
+        arena_init(&arena, 4096, 0, NULL);
+        fixture_match(&arena, span_str(cases[i].match), &match);
+        assert_int_equal(predicate_compile(&match, &arena, &patterns, &predicate, NULL), 0);
+        assert_int_equal(predicate_holds(predicate, &query), cases[i].expect);
+        predicate_patterns_free(&patterns);
+        arena_fini(&arena);
+    }
+}
+
 static void test_bad_pattern(void **state)
 {
     (void)state;
@@ -150,9 +177,8 @@ static void test_bad_pattern(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parameter),
-        cmocka_unit_test(test_priority),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_parameter),   cmocka_unit_test(test_priority),
+        cmocka_unit_test(test_limits),      cmocka_unit_test(test_unknown_headers),
         cmocka_unit_test(test_bad_pattern),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
