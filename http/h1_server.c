@@ -91,6 +91,12 @@ static void server_deadline(struct h1_server *s, uint64_t timeout_ns)
     conn_set_deadline(s->rx.conn, timeout_ns ? s->pool->loop->clock.mono_ns + timeout_ns : 0);
 }
 
+/* Until the next bytes of a body that we want. */
+static void server_body_deadline(struct h1_server *s)
+{
+    server_deadline(s, s->stream.may_rest ? 0 : s->rx.limits->body_timeout_ns);
+}
+
 static void server_release_arena(struct h1_server *s)
 {
     if (!s->arena_lent)
@@ -213,6 +219,7 @@ static void server_request(struct h1_server *s, struct http_head *head)
     s->read = SERVER_READ_BODY;
     s->write = SERVER_WRITE_NONE;
     s->stream.user = NULL;
+    s->stream.may_rest = false;
     s->stream.error_text = NULL;
     s->rx.active = true;
     h1_rx_begin(&s->rx, head, 0);
@@ -318,7 +325,7 @@ static bool server_read_body(struct h1_server *s)
         if (server_is_ended(s))
             server_fail(s, HTTP_ERROR_TRUNCATED);
         else if (s->rx.credit > 0)
-            server_deadline(s, s->rx.limits->body_timeout_ns);
+            server_body_deadline(s);
         return false;
     case H1_RX_END:
         break;
@@ -528,7 +535,7 @@ static void server_grant(struct http_stream *stream, size_t bytes)
     bool stopped = s->rx.credit == 0;
     h1_rx_grant(&s->rx, bytes);
     if (stopped && bytes > 0 && s->read == SERVER_READ_BODY)
-        server_deadline(s, s->rx.limits->body_timeout_ns);
+        server_body_deadline(s);
 }
 
 static void server_reset(struct http_stream *stream, enum http_error error)

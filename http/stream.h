@@ -113,6 +113,9 @@ struct http_stream {
     struct http_stream_user *user; /* NULL until set by the taker */
     /* During on_reset: what the conn said of its failure (static), or NULL. */
     const char *error_text;
+    /* Server, set by the taker: the peer may be silent in the middle of a body as long as it likes
+     * (gRPC, tunnels): body_timeout does not count. False for a new stream. */
+    bool may_rest;
 };
 
 /* Server: a response head, or (status 1xx) an interim one. Client: used by http_client_request

@@ -534,6 +534,29 @@ static void run_no_credit(void)
     app_stop(&app);
 }
 
+/* A taker may say that a body has all the time it likes. */
+static void run_resting_body(void)
+{
+    struct http_limits limits;
+    struct app app;
+    http_limits_default(&limits);
+    limits.body_timeout_ns = 10 * NS_PER_MS;
+    app_start(&app, &limits);
+    wire_send_text(&app.wire, POST3("/later") "a");
+    wire_settle(&app.wire);
+    struct request *r = app.requests[0];
+    r->stream->may_rest = true;
+    http_stream_grant(r->stream, 10);
+    for (uint64_t start = clock_mono_ns(); clock_mono_ns() < start + 40 * NS_PER_MS;)
+        wire_turn(&app.wire);
+    assert_true(r->alive);
+    wire_send_text(&app.wire, "bc");
+    wire_settle(&app.wire);
+    assert_true(r->ended);
+    wire_expect(&app.wire, "\r\n\r\nabc");
+    app_stop(&app);
+}
+
 /* A client that pipelines and does not read: what waits for it is bounded. */
 static void run_deaf_client(void)
 {
@@ -760,6 +783,7 @@ TEST(http10_keep_alive)
 TEST(early_response)
 TEST(back_pressure)
 TEST(no_credit)
+TEST(resting_body)
 TEST(deaf_client)
 TEST(continue)
 TEST(upgrade)
@@ -778,11 +802,12 @@ int main(void)
         cmocka_unit_test(test_vectors),        cmocka_unit_test(test_chunked_response),
         cmocka_unit_test(test_no_body),        cmocka_unit_test(test_http10_keep_alive),
         cmocka_unit_test(test_early_response), cmocka_unit_test(test_back_pressure),
-        cmocka_unit_test(test_no_credit),      cmocka_unit_test(test_deaf_client),
-        cmocka_unit_test(test_continue),       cmocka_unit_test(test_upgrade),
-        cmocka_unit_test(test_timeouts),       cmocka_unit_test(test_requests_max),
-        cmocka_unit_test(test_drain),          cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_resets),         cmocka_unit_test(test_abort),
+        cmocka_unit_test(test_no_credit),      cmocka_unit_test(test_resting_body),
+        cmocka_unit_test(test_deaf_client),    cmocka_unit_test(test_continue),
+        cmocka_unit_test(test_upgrade),        cmocka_unit_test(test_timeouts),
+        cmocka_unit_test(test_requests_max),   cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_ends),           cmocka_unit_test(test_resets),
+        cmocka_unit_test(test_abort),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
