@@ -34,7 +34,7 @@ struct access_record {
     struct span listener_id; /* "namespace/gateway/listener" */
     const char *detail; /* why, static text */
     struct span limit_policy, limit_rule;
-    const char *protocol; /* "HTTP/1.1" */
+    const char *protocol; /* http_head_protocol */
     unsigned attempts;
 };
 

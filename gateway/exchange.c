@@ -97,7 +97,7 @@ static void exchange_log(struct exchange *ex)
         .detail = ex->upstream_text != NULL && ex->outcome != OUTCOME_OK
                       ? ex->upstream_text
                       : outcome_name(ex->outcome),
-        .protocol = ex->request->version_minor == 0 ? "HTTP/1.0" : "HTTP/1.1",
+        .protocol = http_head_protocol(ex->request),
         .attempts = ex->attempts,
     };
     if (ex->limit.limit != NULL) {

@@ -445,17 +445,11 @@ static const struct http_stream_ops client_stream_ops = {
     .conn = client_conn,
 };
 
-/* Methods for which a body is usual say so when there is none (RFC 9110 8.6). */
-static bool client_announces_empty(enum http_method method)
-{
-    return method == HTTP_METHOD_POST || method == HTTP_METHOD_PUT || method == HTTP_METHOD_PATCH;
-}
-
 static struct h1_plan client_plan(const struct http_head *head, bool end)
 {
     struct h1_plan plan = {.framing = H1_FRAMING_NONE, .announce = HTTP_LENGTH_UNKNOWN};
     if (end) {
-        plan.announce = client_announces_empty(head->method) ? 0 : HTTP_LENGTH_UNKNOWN;
+        plan.announce = http_method_announces_empty(head->method) ? 0 : HTTP_LENGTH_UNKNOWN;
     } else if (head->content_length >= 0) {
         plan.framing = H1_FRAMING_LENGTH;
         plan.announce = head->content_length;

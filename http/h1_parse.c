@@ -181,6 +181,19 @@ static enum http_error parse_head(const struct h1_parse *parse, struct span byte
     return error;
 }
 
+bool h1_parse_knows_method(struct span text)
+{
+    static const struct span names[] = {
+#define XX(number, name, string) {#string, sizeof(#string) - 1},
+        HTTP_METHOD_MAP(XX)
+#undef XX
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (span_equal(text, names[i]))
+            return true;
+    return false;
+}
+
 enum http_error h1_parse_request(const struct h1_parse *parse, struct span head,
                                  struct http_head **ret)
 {

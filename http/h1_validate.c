@@ -3,19 +3,16 @@
 
 #include "http/h1_validate.h"
 
-#include <errno.h>
-
 #include "base/panic.h"
 #include "http/chars.h"
 #include "http/field.h"
+#include "http/target.h"
 #include "http/uri.h"
-
-#define VALIDATE_LENGTH_MAX ((uint64_t)1 << 60) /* bytes of a body */
 
 /* What the fields say, gathered in one pass. */
 struct validate_facts {
-    unsigned hosts, lengths, codings, upgrades, expects;
-    struct span host, length, coding, upgrade, expect;
+    unsigned hosts, lengths, codings, upgrades;
+    struct span host, length, coding, upgrade;
     bool close, keep_alive, upgrade_listed;
 };
 
@@ -53,10 +50,6 @@ static void validate_known(struct validate_facts *facts, struct http_field *fiel
     case HTTP_HEADER_UPGRADE:
         facts->upgrades++;
         facts->upgrade = field->value;
-        break;
-    case HTTP_HEADER_EXPECT:
-        facts->expects++;
-        facts->expect = field->value;
         break;
     default:
         break;
@@ -111,35 +104,11 @@ static enum http_error validate_framing(struct http_head *head, const struct val
     if (facts->lengths > 1)
         return HTTP_ERROR_BAD_FRAMING;
     uint64_t length = 0;
-    if (facts->lengths == 1 && span_to_u64(facts->length, VALIDATE_LENGTH_MAX, &length) < 0)
+    if (facts->lengths == 1 && span_to_u64(facts->length, HTTP_LENGTH_MAX, &length) < 0)
         return HTTP_ERROR_BAD_FRAMING;
     head->content_length = (int64_t)length;
     head->has_body = length > 0;
     return HTTP_ERROR_NONE;
-}
-
-/* Splits an authority and gives the one form that is routed by and forwarded. */
-static enum http_error validate_authority(struct http_head *head, struct span text)
-{
-    int error = uri_parse_authority(head->arena, text, &head->host, &head->port);
-    if (error == -ENOBUFS)
-        return HTTP_ERROR_HEAD_TOO_LARGE;
-    if (error < 0)
-        return HTTP_ERROR_BAD_HOST;
-    size_t host = head->host.len;
-    /* The host is a part of text unless it had to be changed; then what follows it is ":port". */
-    if (head->host.ptr == text.ptr && (host == text.len || head->port != 0)) {
-        bool dotted = host < text.len && text.ptr[host] == '.';
-        if (!dotted) {
-            head->authority = text;
-            return HTTP_ERROR_NONE;
-        }
-    }
-    if (head->port == 0)
-        head->authority = head->host;
-    else
-        head->authority = arena_printf(head->arena, "%.*s:%u", SPAN_ARG(head->host), head->port);
-    return head->authority.ptr == NULL ? HTTP_ERROR_HEAD_TOO_LARGE : HTTP_ERROR_NONE;
 }
 
 /* Host: one, valid (RFC 9112 3.2); only HTTP/1.0 may leave it out. */
@@ -149,20 +118,7 @@ static enum http_error validate_host(struct http_head *head, const struct valida
         return HTTP_ERROR_NONE;
     if (facts->hosts != 1)
         return HTTP_ERROR_BAD_HOST;
-    return validate_authority(head, facts->host);
-}
-
-/* Path and query, from a target in origin form. */
-static enum http_error validate_origin(struct http_head *head, struct span text)
-{
-    struct span path;
-    head->has_query = span_split(text, '?', &path, &head->query);
-    if (head->has_query && !uri_is_query(head->query))
-        return HTTP_ERROR_BAD_TARGET;
-    int error = uri_normalize_path(head->arena, path, &head->path);
-    if (error == -ENOBUFS)
-        return HTTP_ERROR_HEAD_TOO_LARGE;
-    return error < 0 ? HTTP_ERROR_BAD_TARGET : HTTP_ERROR_NONE;
+    return target_set_authority(head, facts->host);
 }
 
 /* scheme "://" authority path-abempty [ "?" query ]: the target's authority takes the place of
@@ -178,7 +134,7 @@ static enum http_error validate_absolute(struct http_head *head)
     size_t end = 0;
     while (end < rest.len && rest.ptr[end] != '/' && rest.ptr[end] != '?')
         end++;
-    enum http_error error = validate_authority(head, span_make(rest.ptr, end));
+    enum http_error error = target_set_authority(head, span_make(rest.ptr, end));
     if (error != HTTP_ERROR_NONE)
         return error;
     rest = span_skip(rest, end);
@@ -187,7 +143,7 @@ static enum http_error validate_absolute(struct http_head *head)
         return HTTP_ERROR_NONE;
     }
     if (rest.len > 0 && rest.ptr[0] == '/')
-        return validate_origin(head, rest);
+        return target_set_origin(head, rest);
     head->path = SPAN_LIT("/");
     head->has_query = rest.len > 0;
     head->query = head->has_query ? span_skip(rest, 1) : SPAN_NONE;
@@ -197,25 +153,12 @@ static enum http_error validate_absolute(struct http_head *head)
 static enum http_error validate_target(struct http_head *head)
 {
     if (LIKELY(head->target.ptr[0] == '/'))
-        return validate_origin(head, head->target);
+        return target_set_origin(head, head->target);
     if (span_equal(head->target, SPAN_LIT("*"))) {
         head->path = head->target;
         return head->method == HTTP_METHOD_OPTIONS ? HTTP_ERROR_NONE : HTTP_ERROR_BAD_TARGET;
     }
     return validate_absolute(head);
-}
-
-/* Only "100-continue" is known (RFC 9110 10.1.1); the field is written anew by the client session.
- */
-static enum http_error validate_expect(struct http_head *head, const struct validate_facts *facts)
-{
-    if (facts->expects == 0)
-        return HTTP_ERROR_NONE;
-    if (facts->expects > 1 || !span_equal_fold(facts->expect, SPAN_LIT("100-continue")))
-        return HTTP_ERROR_EXPECTATION;
-    head->expect_continue = head->version_minor == 1 && head->has_body;
-    (void)http_head_remove_id(head, HTTP_HEADER_EXPECT);
-    return HTTP_ERROR_NONE;
 }
 
 /* Tunnels are for WebSocket handshakes only: other protocols (h2c) would carry requests past the
@@ -244,7 +187,7 @@ enum http_error h1_validate_request(struct http_head *head, const struct http_li
     if (error == HTTP_ERROR_NONE)
         error = validate_target(head);
     if (error == HTTP_ERROR_NONE)
-        error = validate_expect(head, &facts);
+        error = target_set_expect(head);
     if (error == HTTP_ERROR_NONE)
         validate_upgrade(head, &facts);
     return error;

@@ -16,10 +16,12 @@
  *                   head_bytes_max
  *
  * CONTINUATION frames are limited by their bytes, not by their number: a legal head may come one
- * byte at a time. nghttp2's own limit, which gives no GOAWAY, has to lie beyond:
- * h2_guard_continuations_max. */
+ * byte at a time. nghttp2's own limit, which gives no GOAWAY, has to be out of the way:
+ * H2_GUARD_CONTINUATIONS_MAX. */
 
 #include "http/server.h"
+
+#define H2_GUARD_CONTINUATIONS_MAX SIZE_MAX /* for nghttp2_option_set_max_continuations */
 
 struct h2_guard_bucket {
     uint64_t filled_ns; /* when tokens were last added */
@@ -45,10 +47,10 @@ MUST_CHECK const char *h2_guard_on_frame(struct h2_guard *guard, uint8_t type, u
 MUST_CHECK const char *h2_guard_on_fault(struct h2_guard *guard, uint64_t now_ns);
 /* An interim response came. */
 MUST_CHECK const char *h2_guard_on_interim(struct h2_guard *guard, uint64_t now_ns);
+/* The RST_STREAM just received is none to count: its stream's response was whole (RFC 9113 8.1,
+ * client sessions). */
+void h2_guard_forgive_reset(struct h2_guard *guard);
 /* A DATA frame was sent: the peer may answer it with WINDOW_UPDATE and PING. */
 void h2_guard_on_data_sent(struct h2_guard *guard);
-
-/* For nghttp2_option_set_max_continuations. */
-size_t h2_guard_continuations_max(const struct http_limits *limits);
 
 #endif

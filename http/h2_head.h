@@ -27,18 +27,30 @@ struct h2_head_rules {
                           * is then given out as 101 */
 };
 
-/* A block being read. About 150 bytes, embedded by the session: one is enough for a connection,
+enum h2_head_pseudo {
+    H2_HEAD_METHOD,
+    H2_HEAD_SCHEME,
+    H2_HEAD_PATH,
+    H2_HEAD_AUTHORITY,
+    H2_HEAD_PROTOCOL,
+    H2_HEAD_STATUS,
+    H2_HEAD_PSEUDO_COUNT
+};
+
+/* A block being read. About 220 bytes, embedded by the session: one is enough for a connection,
  * because blocks do not interleave (RFC 9113 4.3). */
 struct h2_head {
     struct h2_head_rules rules;
     struct arena *arena; /* NULL: count only */
     struct http_head *head;
     size_t bytes; /* decoded so far: name + value + 32 a field (RFC 9113 6.5.2) */
-    unsigned fields; /* so far, pseudo fields too */
-    struct span scheme, path, protocol, status, host, length;
-    size_t cookie_bytes; /* of the crumbs, with "; " between them */
+    unsigned fields; /* so far, without pseudo fields */
+    struct span pseudo[H2_HEAD_PSEUDO_COUNT]; /* ptr NULL: not there */
+    struct span host; /* the Host field of a request; ptr NULL: none */
+    uint64_t length; /* Content-Length */
+    size_t cookie_bytes; /* of the crumbs, each with "; " after it */
     unsigned cookies;
-    uint8_t seen; /* pseudo fields, one bit each */
+    bool has_length;
     bool regular; /* a field that is no pseudo field has come */
     uint8_t error; /* enum http_error: the first one */
 };
@@ -54,8 +66,8 @@ MUST_CHECK bool h2_head_add(struct h2_head *block, struct span name, struct span
 /* The block is complete; end_stream: no body follows. NONE and *ret (without an arena or for
  * trailers of which none is left: NULL); else why it is refused and *ret is what is known, for
  * logs, or NULL:
- *   requests: BAD_REQUEST, BAD_HOST, BAD_TARGET, BAD_FRAMING, METHOD, EXPECTATION,
- *             HEAD_TOO_LARGE, with a status to answer by;
+ *   requests: BAD_REQUEST, BAD_HOST, BAD_TARGET, BAD_FRAMING, METHOD, URI_TOO_LONG, EXPECTATION,
+ *             HEAD_TOO_LARGE (also a full arena), with a status to answer by;
  *   responses: BAD_RESPONSE; trailers: BAD_REQUEST.
  * Malformed in the sense of RFC 9113 8.1.1 is what h2_head_is_malformed says: such a stream is
  * reset with PROTOCOL_ERROR; an answer may come before that. */
@@ -72,11 +84,13 @@ struct h2_head_block {
     size_t bytes; /* as the peer's SETTINGS_MAX_HEADER_LIST_SIZE counts them */
 };
 
-/* Fields that are hop-by-hop or framing are left out, Content-Length is written from
+/* secure: the conn has TLS, so the scheme is https: servers refuse another one than their
+ * connection's. Fields that are hop-by-hop or framing are left out, Content-Length is written from
  * head->content_length, "te: trailers" is kept when the head has a TE field that lists it, before
  * http_head_remove_hop_by_hop or after. With head->upgrade: an extended CONNECT (RFC 8441 4). 0;
  * -ENOBUFS: arena full. That no name or value could split a message of HTTP/1 is asserted. */
-MUST_CHECK int h2_head_write_request(struct http_head *head, struct h2_head_block *ret);
+MUST_CHECK int h2_head_write_request(struct http_head *head, bool secure,
+                                     struct h2_head_block *ret);
 /* date: written when the head has none (final responses only); empty: never. Status 101 becomes 200
  * (RFC 8441 5). The caller decides what a body-less response announces, as
  * with http/h1_write.h: head->content_length >= 0 is written. */

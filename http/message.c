@@ -15,6 +15,7 @@ struct http_head *http_head_new(struct arena *arena, unsigned fields_cap)
     if (head == NULL)
         return NULL;
     head->arena = arena;
+    head->version_major = 1;
     head->version_minor = 1;
     if (fields_cap == 0)
         return head;
@@ -23,6 +24,13 @@ struct http_head *http_head_new(struct arena *arena, unsigned fields_cap)
         return NULL;
     head->fields_cap = fields_cap;
     return head;
+}
+
+const char *http_head_protocol(const struct http_head *head)
+{
+    if (head->version_major == 2)
+        return "HTTP/2";
+    return head->version_minor == 0 ? "HTTP/1.0" : "HTTP/1.1";
 }
 
 static bool message_grow(struct http_head *head)
@@ -195,6 +203,11 @@ bool http_method_is_idempotent(enum http_method method)
     default:
         return false;
     }
+}
+
+bool http_method_announces_empty(enum http_method method)
+{
+    return method == HTTP_METHOD_POST || method == HTTP_METHOD_PUT || method == HTTP_METHOD_PATCH;
 }
 
 static const struct {

@@ -30,13 +30,15 @@ struct http_field {
 };
 
 #define HTTP_LENGTH_UNKNOWN (-1) /* chunked, or until close: the writer chooses the framing */
+#define HTTP_LENGTH_MAX ((uint64_t)1 << 60) /* bytes of a body */
 
 struct http_head {
     struct arena *arena;
     struct http_field
         *fields; /* in order of arrival; includes framing fields, flagged in header.h */
     unsigned fields_count, fields_cap;
-    uint8_t version_minor; /* of HTTP/1.x as received; 1 when made by us */
+    uint8_t version_major; /* 1 or 2 */
+    uint8_t version_minor; /* of HTTP/1.x as received; else 1 */
     bool is_response;
     bool keep_alive; /* the peer's wish after this message */
     bool has_body; /* bytes may follow (length known > 0, or unknown) */
@@ -64,6 +66,8 @@ struct http_head {
 
 /* An empty head in the arena with room for fields_cap fields; NULL: arena overflow. */
 struct http_head *http_head_new(struct arena *arena, unsigned fields_cap);
+/* "HTTP/1.0", "HTTP/1.1" or "HTTP/2", for logs. */
+const char *http_head_protocol(const struct http_head *head);
 /* A deep copy of spans is not made. NULL/-ENOBUFS style: false when at 4096 fields or out of arena.
  * The caller vouches for name and value (token; no CR, LF, NUL): asserted, so that splitting is
  * impossible. */
@@ -87,6 +91,8 @@ void http_head_remove_hop_by_hop(struct http_head *head);
 enum http_method http_method_from_span(struct span text);
 /* RFC 9110 9.2.2. */
 bool http_method_is_idempotent(enum http_method method);
+/* A request with this method says so when it has no body: "content-length: 0" (RFC 9110 8.6). */
+bool http_method_announces_empty(enum http_method method);
 /* "Not Found"; "" when not known. */
 const char *http_status_text(unsigned status);
 /* No body in such a response, whatever its fields say (RFC 9112 6.3). */
