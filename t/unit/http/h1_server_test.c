@@ -512,7 +512,14 @@ static void run_back_pressure(void)
     app_stop(&app);
 }
 
-/* A request's body waits for its first credit, and no timeout runs meanwhile. */
+static void turn_for(struct app *app, uint64_t time_ns)
+{
+    for (uint64_t start = clock_mono_ns(); clock_mono_ns() < start + time_ns;)
+        wire_turn(&app->wire);
+}
+
+/* A request's body waits for its first credit, and no timeout runs meanwhile, nor when it may rest.
+ */
 static void run_no_credit(void)
 {
     struct http_limits limits;
@@ -521,38 +528,17 @@ static void run_no_credit(void)
     limits.body_timeout_ns = limits.idle_timeout_ns = 10 * NS_PER_MS;
     app_start(&app, &limits);
     wire_send_text(&app.wire, POST3("/later") "ab");
-    for (uint64_t start = clock_mono_ns(); clock_mono_ns() < start + 40 * NS_PER_MS;)
-        wire_turn(&app.wire);
+    turn_for(&app, 40 * NS_PER_MS);
     struct request *r = app.requests[0];
     assert_true(r->alive);
     assert_int_equal(r->body.len, 0);
-    wire_send_text(&app.wire, "c");
+    r->stream->may_rest = true;
     http_stream_grant(r->stream, 2);
+    turn_for(&app, 40 * NS_PER_MS);
+    assert_true(r->alive);
+    wire_send_text(&app.wire, "c");
     wire_settle(&app.wire);
     assert_true(r->ended); /* the test's on_body grants more */
-    wire_expect(&app.wire, "\r\n\r\nabc");
-    app_stop(&app);
-}
-
-/* A taker may say that a body has all the time it likes. */
-static void run_resting_body(void)
-{
-    struct http_limits limits;
-    struct app app;
-    http_limits_default(&limits);
-    limits.body_timeout_ns = 10 * NS_PER_MS;
-    app_start(&app, &limits);
-    wire_send_text(&app.wire, POST3("/later") "a");
-    wire_settle(&app.wire);
-    struct request *r = app.requests[0];
-    r->stream->may_rest = true;
-    http_stream_grant(r->stream, 10);
-    for (uint64_t start = clock_mono_ns(); clock_mono_ns() < start + 40 * NS_PER_MS;)
-        wire_turn(&app.wire);
-    assert_true(r->alive);
-    wire_send_text(&app.wire, "bc");
-    wire_settle(&app.wire);
-    assert_true(r->ended);
     wire_expect(&app.wire, "\r\n\r\nabc");
     app_stop(&app);
 }
@@ -783,7 +769,6 @@ TEST(http10_keep_alive)
 TEST(early_response)
 TEST(back_pressure)
 TEST(no_credit)
-TEST(resting_body)
 TEST(deaf_client)
 TEST(continue)
 TEST(upgrade)
@@ -802,12 +787,11 @@ int main(void)
         cmocka_unit_test(test_vectors),        cmocka_unit_test(test_chunked_response),
         cmocka_unit_test(test_no_body),        cmocka_unit_test(test_http10_keep_alive),
         cmocka_unit_test(test_early_response), cmocka_unit_test(test_back_pressure),
-        cmocka_unit_test(test_no_credit),      cmocka_unit_test(test_resting_body),
-        cmocka_unit_test(test_deaf_client),    cmocka_unit_test(test_continue),
-        cmocka_unit_test(test_upgrade),        cmocka_unit_test(test_timeouts),
-        cmocka_unit_test(test_requests_max),   cmocka_unit_test(test_drain),
-        cmocka_unit_test(test_ends),           cmocka_unit_test(test_resets),
-        cmocka_unit_test(test_abort),
+        cmocka_unit_test(test_no_credit),      cmocka_unit_test(test_deaf_client),
+        cmocka_unit_test(test_continue),       cmocka_unit_test(test_upgrade),
+        cmocka_unit_test(test_timeouts),       cmocka_unit_test(test_requests_max),
+        cmocka_unit_test(test_drain),          cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_resets),         cmocka_unit_test(test_abort),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
