@@ -277,7 +277,7 @@ void downstream_abort(struct downstream *downstream)
         return;
     }
     if (downstream->conn == NULL)
-        return; /* a tunnel has it */
+        return; /* an exchange still holds it for its log line */
     conn_abort(downstream->conn);
     downstream_refuse(downstream, OUTCOME_DRAINED, "drain deadline");
 }

@@ -30,8 +30,7 @@ struct downstream {
 /* Takes an accepted conn. */
 void downstream_accept(struct worker_listener *listener, const struct snapshot_port *port,
                        struct conn *conn);
-/* An exchange holds its downstream for log and addresses, also after an upgrade took the connection
- * away. */
+/* An exchange holds its downstream for log and addresses, also after the connection is gone. */
 void downstream_ref(struct downstream *downstream);
 void downstream_unref(struct downstream *downstream);
 /* Graceful end of one. */

@@ -136,7 +136,6 @@ static void exchange_finish(struct exchange *ex)
     if (ex->down != NULL && !(ex->request_ended && ex->response_sent))
         http_stream_reset(ex->down, HTTP_ERROR_GONE);
     metric_add(METRIC_REQUESTS_ACTIVE, -1);
-    dlist_remove(&ex->tunnel_link);
     downstream_unref(ex->downstream);
     if (ex->view != NULL)
         view_unpin(ex->view);
@@ -250,7 +249,6 @@ void exchange_begin(struct exchange *ex, struct downstream *downstream, struct h
     ex->activity_ns = ex->start_ns;
     ex->view = view_pin(ex->worker->view);
     timer_init(&ex->timer, exchange_on_timer);
-    dlist_init(&ex->tunnel_link);
     metric_add(METRIC_REQUESTS_ACTIVE, 1);
     exchange_run(ex);
 }

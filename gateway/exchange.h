@@ -21,7 +21,4 @@ void exchange_discard(struct exchange *exchange);
 void exchange_begin(struct exchange *exchange, struct downstream *downstream,
                     struct http_stream *stream, struct http_head *head);
 
-/* Upgraded connections of the worker end by then (drain). */
-void exchange_stop_tunnels(struct worker *worker, uint64_t deadline_ns);
-
 #endif

@@ -10,7 +10,6 @@
 #include "gateway/exchange.h"
 #include "gateway/outcome.h"
 #include "gateway/upstream.h"
-#include "io/relay.h"
 
 enum exchange_step {
     EXCHANGE_STEP_ADMIT,
@@ -70,7 +69,7 @@ struct exchange {
     bool response_sent; /* all of it was handed to the client's session */
     bool head_ready; /* response head waits for HEAD_BACK */
     bool local; /* we answer ourselves */
-    bool tunnel; /* upgraded: relay owns both conns */
+    bool tunnel; /* upgraded: ended when both directions have */
     bool body_asked; /* the client may send the body now, to one backend only: no retry */
     size_t request_debt, response_debt; /* body bytes not granted back yet */
     struct body_pace pace; /* of the request's body; not of gRPC's, whose streams may rest */
@@ -80,9 +79,6 @@ struct exchange {
     uint64_t total_deadline_ns, attempt_deadline_ns, head_deadline_ns, activity_ns;
     uint64_t bytes_in, bytes_out; /* body bytes */
     unsigned status; /* sent to the client */
-    struct relay *relay;
-    struct dlist tunnel_link; /* worker->tunnel_list */
-    struct relay_owner relay_owner;
     char request_id[40];
     struct span request_id_span;
     struct addr client; /* trusted client address */
@@ -122,7 +118,7 @@ MUST_CHECK bool exchange_filter_response(struct exchange *ex, struct http_head *
 
 /* exchange_relay.c */
 extern const struct http_stream_user_ops exchange_down_ops, exchange_up_ops;
-bool exchange_tunnel(struct exchange *ex);
+void exchange_open_tunnel(struct exchange *ex);
 /* The whole request is sent: arms the deadline of the response's head. */
 void exchange_await_head(struct exchange *ex);
 /* The request is complete: tells the backend's stream, which must be there and not have ended. */

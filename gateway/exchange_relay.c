@@ -63,6 +63,8 @@ static void down_on_end(struct http_stream_user *user, struct http_stream *strea
     if (ex->up == NULL || ex->request_sent)
         return; /* before the backend is connected: an empty chunked body, ended by SEND */
     exchange_end_request(ex);
+    if (ex->tunnel)
+        exchange_run(ex);
 }
 
 /* The time for a response begins when the whole request is on its way: an upload may take longer. A
@@ -223,60 +225,12 @@ const struct http_stream_user_ops exchange_up_ops = {
     .on_reset = up_on_reset,
 };
 
-/* Tunnels. */
-
-static void exchange_on_relay_end(struct relay_owner *owner, enum relay_end end, int error UNUSED,
-                                  uint64_t bytes_ab, uint64_t bytes_ba)
+/* An upgrade was accepted: what follows on both streams is the tunnel's (http/stream.h). */
+void exchange_open_tunnel(struct exchange *ex)
 {
-    struct exchange *ex = container_of(owner, struct exchange, relay_owner);
-    ex->relay = NULL;
-    ex->bytes_in = bytes_ab;
-    ex->bytes_out = bytes_ba;
-    switch (end) {
-    case RELAY_END_DONE:
-        break;
-    case RELAY_END_A_RESET:
-        ex->outcome = OUTCOME_CLIENT_GONE;
-        break;
-    case RELAY_END_B_RESET:
-        ex->outcome = OUTCOME_UPSTREAM_TRUNCATED;
-        break;
-    case RELAY_END_IDLE:
-        ex->outcome = OUTCOME_STREAM_IDLE;
-        break;
-    case RELAY_END_DEADLINE:
-        ex->outcome = OUTCOME_DRAINED;
-        break;
-    }
-    exchange_goto(ex, EXCHANGE_STEP_FINISH);
-    exchange_run(ex);
-}
-
-bool exchange_tunnel(struct exchange *ex)
-{
-    struct conn *down = http_stream_take_conn(ex->down);
-    struct conn *up = http_stream_take_conn(ex->up);
-
-    ex->down = ex->up = NULL;
     ex->tunnel = true;
-    ex->relay_owner.on_end = exchange_on_relay_end;
-    ex->relay = relay_start(down, up, ex->worker->settings->stream_idle_timeout, &ex->relay_owner);
-    if (ex->relay != NULL) {
-        dlist_push_back(&ex->worker->tunnel_list, &ex->tunnel_link);
-        if (ex->worker->draining)
-            relay_stop_at(ex->relay, ex->worker->drain_deadline_ns);
-        return true;
-    }
-    conn_abort(down);
-    conn_abort(up);
-    return false;
-}
-
-void exchange_stop_tunnels(struct worker *worker, uint64_t deadline_ns)
-{
-    dlist_foreach(it, next, &worker->tunnel_list)
-    {
-        struct exchange *ex = dlist_entry(it, struct exchange, tunnel_link);
-        relay_stop_at(ex->relay, deadline_ns);
-    }
+    ex->request_ended = ex->request_sent = false;
+    ex->activity_ns = ex->worker->loop->clock.mono_ns;
+    exchange_arm(ex);
+    http_stream_grant(ex->down, HTTP_STREAM_WINDOW);
 }

@@ -314,11 +314,10 @@ static enum exchange_verdict switch_protocols(struct exchange *ex)
     ex->total_deadline_ns = ex->attempt_deadline_ns = ex->head_deadline_ns = 0;
     exchange_release_endpoint(ex, CLUSTER_RESULT_OK);
     http_head_remove_hop_by_hop(ex->response); /* the session writes its own Upgrade */
-    if (http_stream_send_head(ex->down, ex->response, false) != 0)
-        return EXCHANGE_WAIT;
     ex->step = EXCHANGE_STEP_RELAY;
-    if (!exchange_tunnel(ex))
-        return fail(ex, OUTCOME_OVERLOAD);
+    if (http_stream_send_head(ex->down, ex->response, false) != 0)
+        return EXCHANGE_WAIT; /* on_reset follows */
+    exchange_open_tunnel(ex);
     return EXCHANGE_WAIT;
 }
 
@@ -353,7 +352,9 @@ enum exchange_verdict exchange_step_head_back(struct exchange *ex)
 
 enum exchange_verdict exchange_step_relay(struct exchange *ex)
 {
-    if (ex->tunnel || !ex->response_sent || !ex->response_ended)
+    if (!ex->response_sent || !ex->response_ended)
+        return EXCHANGE_WAIT;
+    if (ex->tunnel && !(ex->request_ended && ex->request_sent))
         return EXCHANGE_WAIT;
     exchange_release_endpoint(ex, CLUSTER_RESULT_OK);
     return next(ex, EXCHANGE_STEP_FINISH);

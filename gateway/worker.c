@@ -222,7 +222,6 @@ static void worker_on_drain(struct mail *mail)
     if (!worker->draining)
         worker_begin_drain(worker);
     l4_stop_at(worker, worker->drain_deadline_ns);
-    exchange_stop_tunnels(worker, worker->drain_deadline_ns);
     loop_arm(worker->loop, &worker->housekeeping, 1);
 }
 
@@ -319,7 +318,6 @@ static int worker_init(struct worker *worker, struct err *reterr)
     pool_init(&worker->l4s, "l4", l4_object_size(), conns);
     dlist_init(&worker->downstream_list);
     dlist_init(&worker->l4_list);
-    dlist_init(&worker->tunnel_list);
     dlist_init(&worker->dial_list);
     hmap_init(&worker->listeners, 16);
     timer_init(&worker->housekeeping, worker_on_housekeeping);

@@ -48,7 +48,7 @@ struct worker {
     struct pool exchanges, downstreams, upstreams, l4s;
     struct h1_server_pool *h1_servers;
     struct h1_client_pool *h1_clients;
-    struct dlist downstream_list, l4_list, tunnel_list, dial_list; /* all, for drain */
+    struct dlist downstream_list, l4_list, dial_list; /* all, for drain */
     struct http_limits limits, upstream_limits;
     struct addr_range *trusted; /* proxies whose X-Forwarded-For is believed; shared */
     unsigned trusted_count;

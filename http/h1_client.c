@@ -15,7 +15,7 @@
 
 /* The mirror of h1_server:
  *
- *   read   IDLE -> HEAD -> BODY -> DONE -> IDLE     the response; UPGRADED after 101
+ *   read   IDLE -> HEAD -> BODY -> DONE -> IDLE     the response; after 101 the tunnel
  *   write  BODY -> DONE                             the request
  *
  * The session is idle again only when the request was sent whole, the response
@@ -33,7 +33,6 @@ enum client_read {
     CLIENT_READ_HEAD,
     CLIENT_READ_BODY,
     CLIENT_READ_DONE,
-    CLIENT_READ_UPGRADED,
 };
 
 struct h1_client_pool {
@@ -58,6 +57,7 @@ struct h1_client {
     bool written; /* the request is sent whole */
     bool head_method; /* HEAD */
     bool touched; /* a byte of the response has come */
+    bool tunnel; /* 101 was received */
     bool reusable; /* as far as the response's head tells */
     bool peer_ended;
     bool draining; /* the current request is the last */
@@ -196,8 +196,12 @@ static bool client_take_head(struct h1_client *c, struct http_head *head)
     }
     c->rx.scan = (struct h1_scan){0};
     if (head->status == 101) {
-        c->read = CLIENT_READ_UPGRADED;
-        c->written = true;
+        static const struct h1_plan plain = {.framing = H1_FRAMING_UNTIL_CLOSE};
+        c->read = CLIENT_READ_BODY;
+        c->tunnel = true;
+        c->written = false;
+        h1_rx_begin_tunnel(&c->rx, HTTP_STREAM_WINDOW);
+        h1_tx_begin(&c->tx, &plain);
     } else if (!interim) {
         if (c->head_method) {
             head->has_body = false;
@@ -288,7 +292,6 @@ static void client_pump(struct h1_client *c)
         c->reusable = false; /* more than the response, or the end */
         break;
     case CLIENT_READ_HEAD:
-    case CLIENT_READ_UPGRADED:
         break;
     }
 }
@@ -393,6 +396,8 @@ static int client_send_end(struct http_stream *stream, struct http_head *trailer
     if (error < 0)
         return client_broken(c, error);
     c->written = true;
+    if (c->tunnel)
+        conn_shutdown(c->rx.conn);
     if (c->read == CLIENT_READ_DONE)
         client_next(c);
     return 0;
@@ -414,18 +419,12 @@ static void client_reset(struct http_stream *stream, enum http_error error)
     if (c->read == CLIENT_READ_DONE && c->written)
         return; /* from inside the on_end that made it whole: nothing is left to abandon */
     c->rx.active = false;
+    if (c->tunnel) { /* an orderly end would be taken for the other side's */
+        conn_abort(c->rx.conn);
+        client_detach(c, error);
+        return;
+    }
     client_close(c, error);
-}
-
-static struct conn *client_take_conn(struct http_stream *stream)
-{
-    struct h1_client *c = client_of_stream(stream);
-    struct conn *conn = c->rx.conn;
-    ASSERT(c->read == CLIENT_READ_UPGRADED);
-    conn_set_deadline(conn, 0);
-    c->rx.active = false;
-    client_detach(c, HTTP_ERROR_NONE);
-    return conn;
 }
 
 static struct conn *client_conn(const struct http_stream *stream)
@@ -441,7 +440,6 @@ static const struct http_stream_ops client_stream_ops = {
     .is_congested = client_is_congested,
     .grant = client_grant,
     .reset = client_reset,
-    .take_conn = client_take_conn,
     .conn = client_conn,
 };
 
@@ -512,6 +510,7 @@ static struct http_stream *client_request(struct http_client *client, struct htt
     c->upgrade = head->upgrade;
     c->interim = 0;
     c->touched = false;
+    c->tunnel = false;
     c->reusable = false;
     conn_set_deadline(c->rx.conn, 0);
     return &c->stream;

@@ -27,6 +27,18 @@ void h1_rx_begin(struct h1_rx *rx, const struct http_head *head, uint32_t credit
     }
 }
 
+void h1_rx_begin_tunnel(struct h1_rx *rx, uint32_t credit)
+{
+    ASSERT(!rx->paused);
+    rx->trailers = NULL;
+    rx->kind = H1_RX_UNTIL_CLOSE;
+    rx->credit = credit;
+    if (credit == 0) { /* bytes that are here already come with the first grant */
+        rx->paused = true;
+        conn_pause_input(rx->conn);
+    }
+}
+
 /* The user may do anything in on_body, also end the session: then conn is NULL. */
 static void rx_deliver(struct h1_rx *rx, struct span data, size_t used)
 {

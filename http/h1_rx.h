@@ -42,6 +42,8 @@ enum h1_rx_event {
 /* A message with this head follows in the input. A body of unknown length that is not chunked lasts
  * until the connection closes. credit: bytes of body that may be given out at first. */
 void h1_rx_begin(struct h1_rx *rx, const struct http_head *head, uint32_t credit);
+/* The connection's bytes are a tunnel's from now on; they last until it is closed. */
+void h1_rx_begin_tunnel(struct h1_rx *rx, uint32_t credit);
 /* Gives out what is there. Calls on_body. */
 enum h1_rx_event h1_rx_pump(struct h1_rx *rx);
 /* Never beyond HTTP_STREAM_WINDOW in all. */

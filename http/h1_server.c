@@ -16,7 +16,9 @@
 /* Two halves that move on their own:
  *
  *   read   HEAD -> BODY -> DONE -> HEAD ...      the request
- *   write  NONE -> BODY -> DONE -> NONE ...      the response; UPGRADED after 101
+ *   write  NONE -> BODY -> DONE -> NONE ...      the response
+ *
+ * After 101 both carry the tunnel: read TUNNEL -> DONE, write BODY -> DONE.
  *
  * A request is over when both are DONE. Only then the next head is looked at:
  * what a client sends ahead stays in the conn's input.
@@ -26,13 +28,8 @@
  * a call from outside ended the session, from the loop. Until then the memory stays, so callbacks
  * may end the session under our feet; every step after a callback looks at rx.conn. */
 
-enum server_read { SERVER_READ_HEAD, SERVER_READ_BODY, SERVER_READ_DONE };
-enum server_write {
-    SERVER_WRITE_NONE,
-    SERVER_WRITE_BODY,
-    SERVER_WRITE_DONE,
-    SERVER_WRITE_UPGRADED,
-};
+enum server_read { SERVER_READ_HEAD, SERVER_READ_BODY, SERVER_READ_DONE, SERVER_READ_TUNNEL };
+enum server_write { SERVER_WRITE_NONE, SERVER_WRITE_BODY, SERVER_WRITE_DONE };
 
 struct h1_server_pool {
     struct pool pool;
@@ -49,7 +46,7 @@ struct h1_server {
     struct h1_server_pool *pool;
     struct http_server_owner *owner;
     struct span upgrade; /* of the current request */
-    struct loop_task task; /* server_finish from the loop */
+    struct loop_task task; /* from the loop: server_finish, or the end of a tunnel's input */
     uint32_t requests;
     uint8_t read, write; /* enum server_read, server_write */
     uint8_t depth; /* conn callbacks we are inside of */
@@ -59,6 +56,7 @@ struct h1_server {
     bool head_begun; /* bytes of a head have come: the head timeout runs */
     bool crlf_skipped; /* the one empty line before a request line */
     bool head_method; /* HEAD */
+    bool tunnel; /* 101 was sent */
     bool client_stays; /* the current request does not ask for the connection's end */
     bool keep_alive; /* of the current exchange, as told to the client */
     bool arena_lent; /* request_arena gave one that no request has taken */
@@ -113,11 +111,6 @@ static void server_finish(struct h1_server *s)
     server_release_arena(s);
     s->owner->ops->on_closed(s->owner, (enum http_error)s->error);
     pool_put(&s->pool->pool, s);
-}
-
-static void server_on_task(struct loop_task *task)
-{
-    server_finish(container_of(task, struct h1_server, task));
 }
 
 /* The conn has been closed, given away or lost. */
@@ -214,6 +207,7 @@ static void server_request(struct h1_server *s, struct http_head *head)
     s->requests++;
     s->minor = head->version_minor;
     s->head_method = head->method == HTTP_METHOD_HEAD;
+    s->tunnel = false;
     s->keep_alive = s->client_stays = head->keep_alive;
     s->upgrade = head->upgrade;
     s->read = SERVER_READ_BODY;
@@ -310,6 +304,24 @@ static bool server_read_head(struct h1_server *s)
     return s->rx.conn != NULL;
 }
 
+static void server_read_ended(struct h1_server *s)
+{
+    s->read = SERVER_READ_DONE;
+    bool answered = s->write == SERVER_WRITE_DONE;
+    s->stream.user->ops->on_end(s->stream.user, &s->stream, s->rx.trailers);
+    /* When the response was complete before, this was the end of both; else send_end sees to it. */
+    if (answered && s->rx.conn != NULL)
+        server_next(s);
+}
+
+/* 101 was sent, and the request has ended. */
+static void server_open_tunnel(struct h1_server *s)
+{
+    s->read = SERVER_READ_TUNNEL;
+    h1_rx_begin_tunnel(&s->rx, 0);
+    conn_set_deadline(s->rx.conn, 0);
+}
+
 /* true: the body is over, go on. */
 static bool server_read_body(struct h1_server *s)
 {
@@ -330,13 +342,16 @@ static bool server_read_body(struct h1_server *s)
     case H1_RX_END:
         break;
     }
-    s->read = SERVER_READ_DONE;
-    bool answered = s->write == SERVER_WRITE_DONE;
-    s->stream.user->ops->on_end(s->stream.user, &s->stream, s->rx.trailers);
-    /* When the response was complete before, this was the end of both; else send_end sees to it. */
-    if (answered && s->rx.conn != NULL)
-        server_next(s);
+    server_read_ended(s);
+    if (s->rx.conn != NULL && s->tunnel && s->read == SERVER_READ_DONE)
+        server_open_tunnel(s);
     return s->rx.conn != NULL;
+}
+
+static void server_read_tunnel(struct h1_server *s)
+{
+    if (h1_rx_pump(&s->rx) == H1_RX_WAIT && !s->rx.paused && server_is_ended(s))
+        server_read_ended(s);
 }
 
 /* A client that sends requests and does not read the answers is not given more of them: on_drain
@@ -352,6 +367,8 @@ static void server_pump(struct h1_server *s)
         else
             more = false; /* until the response is complete */
     }
+    if (s->rx.conn != NULL && s->read == SERVER_READ_TUNNEL)
+        server_read_tunnel(s);
 }
 
 static struct h1_server *server_of(struct conn_owner *owner)
@@ -382,6 +399,14 @@ static void server_on_drain(struct conn_owner *owner, struct conn *conn)
     server_enter(s);
     if (s->rx.active && s->write == SERVER_WRITE_BODY)
         s->stream.user->ops->on_drain(s->stream.user, &s->stream);
+    server_pump(s);
+    server_leave(s);
+}
+
+static void server_on_task(struct loop_task *task)
+{
+    struct h1_server *s = container_of(task, struct h1_server, task);
+    server_enter(s);
     server_pump(s);
     server_leave(s);
 }
@@ -473,10 +498,17 @@ static int server_send_interim(struct h1_server *s, const struct http_head *head
     if (head->status != 101)
         return s->minor == 0 ? 0 : h1_write_response(s->rx.conn, head, &plan);
     ASSERT(s->upgrade.len > 0);
+    plan.framing = H1_FRAMING_UNTIL_CLOSE;
     plan.connection = SPAN_LIT("upgrade");
     plan.upgrade = s->upgrade;
-    s->write = SERVER_WRITE_UPGRADED;
-    return h1_write_response(s->rx.conn, head, &plan);
+    int error = h1_write_response(s->rx.conn, head, &plan);
+    h1_tx_begin(&s->tx, &plan);
+    s->write = SERVER_WRITE_BODY;
+    s->tunnel = true;
+    s->keep_alive = false;
+    if (s->read == SERVER_READ_DONE)
+        server_open_tunnel(s);
+    return error;
 }
 
 static int server_send_head(struct http_stream *stream, struct http_head *head, bool end)
@@ -520,6 +552,8 @@ static int server_send_end(struct http_stream *stream, struct http_head *trailer
     int error = h1_tx_end(&s->tx, s->rx.conn, trailers);
     if (error < 0)
         return server_broken(s, error);
+    if (s->tunnel)
+        conn_shutdown(s->rx.conn);
     server_written(s);
     return 0;
 }
@@ -536,6 +570,8 @@ static void server_grant(struct http_stream *stream, size_t bytes)
     h1_rx_grant(&s->rx, bytes);
     if (stopped && bytes > 0 && s->read == SERVER_READ_BODY)
         server_body_deadline(s);
+    if (stopped && s->read == SERVER_READ_TUNNEL && server_is_ended(s))
+        loop_defer(s->pool->loop, &s->task); /* nothing is left that would call on_data */
 }
 
 static void server_reset(struct http_stream *stream, enum http_error error)
@@ -549,23 +585,12 @@ static void server_reset(struct http_stream *stream, enum http_error error)
         server_next(s);
         return;
     }
-    if (s->write == SERVER_WRITE_BODY && s->tx.framing == H1_FRAMING_UNTIL_CLOSE) {
+    if (s->tunnel || (s->write == SERVER_WRITE_BODY && s->tx.framing == H1_FRAMING_UNTIL_CLOSE)) {
         conn_abort(s->rx.conn);
         server_detach(s, error);
         return;
     }
     server_close(s, s->write == SERVER_WRITE_DONE, error);
-}
-
-static struct conn *server_take_conn(struct http_stream *stream)
-{
-    struct h1_server *s = server_of_stream(stream);
-    struct conn *conn = s->rx.conn;
-    ASSERT(s->write == SERVER_WRITE_UPGRADED);
-    conn_set_deadline(conn, 0);
-    s->rx.active = false;
-    server_detach(s, HTTP_ERROR_NONE);
-    return conn;
 }
 
 static struct conn *server_conn(const struct http_stream *stream)
@@ -581,7 +606,6 @@ static const struct http_stream_ops server_stream_ops = {
     .is_congested = server_is_congested,
     .grant = server_grant,
     .reset = server_reset,
-    .take_conn = server_take_conn,
     .conn = server_conn,
 };
 

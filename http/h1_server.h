@@ -20,8 +20,7 @@ struct h1_server_options {
 };
 
 /* Takes an open conn, whose input may already hold bytes (on_request then comes from the loop).
- * NULL: no memory, the conn stays the caller's. After http_stream_take_conn on_closed(NONE) comes
- * from the loop too. */
+ * NULL: no memory, the conn stays the caller's. */
 struct http_server *h1_server_start(struct h1_server_pool *pool, struct conn *conn,
                                     const struct h1_server_options *options,
                                     struct http_server_owner *owner);

@@ -21,8 +21,7 @@
  * than 101 is an ordinary message. After 101, sent by a server or received by a client, both
  * directions are open again and carry the tunnel's bytes as bodies, under credit as bodies are (a
  * server stream still has none); on_end and http_stream_end, both without trailers, are the
- * half-closes. Bytes that came before the 101 wait for it. Who rather moves bytes between
- * connections takes the connection: http_stream_take_conn. */
+ * half-closes. Bytes that came before the 101 wait for it. */
 
 #include "http/message.h"
 #include "io/conn.h"
@@ -160,14 +159,6 @@ static inline void http_stream_grant(struct http_stream *s, size_t bytes)
 static inline void http_stream_reset(struct http_stream *s, enum http_error error)
 {
     s->ops->reset(s, error);
-}
-
-/* After a 101 was sent (server) or received (client), before any byte of the tunnel was given out
- * or sent: the connection leaves the session, with the bytes it holds; the stream and the session
- * are gone. NULL: the connection is shared (HTTP/2), the stream goes on as the tunnel. */
-static inline struct conn *http_stream_take_conn(struct http_stream *s)
-{
-    return s->ops->take_conn(s);
 }
 
 /* The connection underneath, for addresses and TLS facts; borrowed. */

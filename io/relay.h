@@ -3,7 +3,7 @@
 #define RINGGATE_IO_RELAY_H
 
 /* Moves bytes between two open conns both ways until both sides ended: TCP
- * routes, upgraded connections. Keeps half-closes, applies back pressure, and moves large
+ * routes. Keeps half-closes, applies back pressure, and moves large
  * plain transfers with splice(2) through a pipe (pooled, 256 KiB), without
  * touching the bytes. */
 

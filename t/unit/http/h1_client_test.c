@@ -23,7 +23,6 @@ struct call {
     unsigned status, interims, trailers;
     bool ended, alive, written, no_grant;
     enum http_error reset;
-    struct conn *taken;
 };
 
 struct app {
@@ -53,10 +52,8 @@ static void call_on_head(struct http_stream_user *user, struct http_stream *stre
     }
     assert_int_equal(call->status, 0);
     call->status = head->status;
-    if (head->status == 101) {
-        call->alive = false;
-        call->taken = http_stream_take_conn(stream);
-    }
+    if (head->status == 101)
+        call->written = false; /* open again */
 }
 
 static void call_on_body(struct http_stream_user *user, struct http_stream *stream,
@@ -165,8 +162,6 @@ static void app_stop(struct app *app)
         wire_turn(&app->wire);
     assert_null(app->client);
     assert_int_equal(app->closes, 1);
-    if (app->call.taken != NULL)
-        conn_close(app->call.taken, false);
     wire_fini(&app->wire);
     h1_client_pool_free(app->pool);
     buf_fini(&app->call.body);
@@ -377,36 +372,66 @@ static void run_interim_flood(void)
     app_stop(&app);
 }
 
+static void upgrade_start(struct app *app, const char *upgrade)
+{
+    char text[256];
+    app_start(app);
+    struct http_head *head = request_head(app, "GET", "/ws");
+    head->upgrade = SPAN_LIT("websocket");
+    call_start(app, head, true);
+    wire_expect(&app->wire, "connection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    snprintf(text, sizeof(text),
+             "HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\nhello", upgrade);
+    wire_send_text(&app->wire, text);
+    wire_settle(&app->wire);
+}
+
+static void tunnel_send(struct app *app, const char *text)
+{
+    struct iovec iov = {(char *)(uintptr_t)text, strlen(text)};
+    assert_int_equal(http_stream_send_body(app->call.stream, &iov, 1), 0);
+}
+
 static void run_upgrade(void)
 {
-    static const struct {
-        const char *upgrade;
-        bool taken;
-    } cases[] = {{"websocket", true}, {"WebSocket", true}, {"h2c", false}};
-    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-        struct app app;
-        char text[256];
-        app_start(&app);
-        struct http_head *head = request_head(&app, "GET", "/ws");
-        head->upgrade = SPAN_LIT("websocket");
-        call_start(&app, head, true);
-        wire_expect(&app.wire, "connection: upgrade\r\nupgrade: websocket\r\n\r\n");
-        snprintf(text, sizeof(text),
-                 "HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\nhello",
-                 cases[i].upgrade);
-        wire_send_text(&app.wire, text);
-        until_over(&app);
-        wire_settle(&app.wire);
-        assert_int_equal(app.call.taken != NULL, cases[i].taken);
-        if (app.call.taken != NULL) {
-            assert_true(span_equal_str(conn_input(app.call.taken), "hello"));
-            assert_null(app.client);
-            assert_int_equal(app.closed, HTTP_ERROR_NONE);
-        } else {
-            assert_int_equal(app.call.reset, HTTP_ERROR_BAD_RESPONSE);
-        }
-        app_stop(&app);
-    }
+    struct app app;
+    upgrade_start(&app, "h2c"); /* nobody asked for that */
+    assert_int_equal(app.call.reset, HTTP_ERROR_BAD_RESPONSE);
+    app_stop(&app);
+
+    upgrade_start(&app, "WebSocket"); /* their half-close first */
+    assert_string_equal(buf_str(&app.call.body), "hello");
+    tunnel_send(&app, "frames");
+    wire_expect(&app.wire, "\r\n\r\nframes");
+    wire_shutdown(&app.wire);
+    wire_settle(&app.wire);
+    assert_true(app.call.ended && app.call.alive);
+    tunnel_send(&app, "more");
+    app.call.alive = false;
+    assert_int_equal(http_stream_end(app.call.stream, NULL), 0);
+    assert_true(wire_expect_end(&app.wire));
+    assert_int_equal(wire_count(&app.wire, "framesmore"), 1);
+    wire_settle(&app.wire);
+    assert_null(app.client); /* never used again */
+    assert_int_equal(app.idles, 0);
+    app_stop(&app);
+
+    upgrade_start(&app, "websocket"); /* ours first */
+    app.call.written = true;
+    assert_int_equal(http_stream_end(app.call.stream, NULL), 0);
+    assert_true(wire_expect_end(&app.wire));
+    wire_send_text(&app.wire, " late");
+    wire_shutdown(&app.wire);
+    until_over(&app);
+    assert_true(app.call.ended);
+    assert_string_equal(buf_str(&app.call.body), "hello late");
+    app_stop(&app);
+
+    upgrade_start(&app, "websocket"); /* given up */
+    app.call.alive = false;
+    http_stream_reset(app.call.stream, HTTP_ERROR_GONE);
+    assert_false(wire_expect_end(&app.wire));
+    app_stop(&app);
 }
 
 static void run_early_response(void)

@@ -1,307 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
-#include "http/h1_server.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-
-#include <cmocka.h>
-
+#include "h1_server_app.h"
 #include "vectors.h"
-#include "wire.h"
-
-/* A session over a real connection on both engines. The application answers by
- * path; what it was told is in struct app. */
-
-#define REQUESTS_MAX 512u
-
-struct app;
-
-struct request {
-    struct http_stream_user user;
-    struct app *app;
-    struct http_stream *stream;
-    struct arena arena;
-    struct buf body;
-    bool alive, ended, answered, trailer;
-    enum http_error reset;
-    char path[64];
-    char host[64];
-};
-
-struct app {
-    struct http_server_owner owner;
-    struct wire wire;
-    struct h1_server_pool *pool;
-    struct http_server *session; /* NULL: closed */
-    struct http_limits limits;
-    struct request *requests[REQUESTS_MAX];
-    unsigned count, arenas, refusals, closes;
-    enum http_error refused, closed;
-    struct conn *taken;
-    bool no_memory;
-};
-
-static struct request *request_of(struct http_stream_user *user)
-{
-    return container_of(user, struct request, user);
-}
-
-static void reply(struct request *r, unsigned status, struct span body)
-{
-    struct http_head *head = http_head_new(&r->arena, 4);
-    head->is_response = true;
-    head->status = (uint16_t)status;
-    head->content_length = (int64_t)body.len;
-    assert_true(http_head_add(head, SPAN_LIT("x-path"), span_str(r->path)));
-    r->answered = true;
-    bool end = body.len == 0 || strcmp(r->path, "/head") == 0;
-    assert_int_equal(http_stream_send_head(r->stream, head, end), 0);
-    if (end)
-        return;
-    struct iovec iov = {(void *)(uintptr_t)body.ptr, body.len};
-    assert_int_equal(http_stream_send_body(r->stream, &iov, 1), 0);
-    assert_int_equal(http_stream_end(r->stream, NULL), 0);
-}
-
-static void reply_streaming(struct request *r, bool trailers)
-{
-    struct http_head *head = http_head_new(&r->arena, 4);
-    head->is_response = true;
-    head->status = 200;
-    head->content_length = HTTP_LENGTH_UNKNOWN;
-    r->answered = true;
-    assert_int_equal(http_stream_send_head(r->stream, head, false), 0);
-    struct iovec iov[2] = {{(char[]){'o', 'n', 'e'}, 3}, {(char[]){'t', 'w', 'o'}, 3}};
-    assert_int_equal(http_stream_send_body(r->stream, iov, 2), 0);
-    assert_int_equal(http_stream_send_body(r->stream, iov, 0), 0);
-    struct http_head *tail = NULL;
-    if (trailers) {
-        tail = http_head_new(&r->arena, 1);
-        assert_true(http_head_add(tail, SPAN_LIT("x-sum"), SPAN_LIT("6")));
-    }
-    assert_int_equal(http_stream_end(r->stream, tail), 0);
-}
-
-static void interim(struct request *r, unsigned status)
-{
-    struct http_head *head = http_head_new(&r->arena, 1);
-    head->is_response = true;
-    head->status = (uint16_t)status;
-    assert_int_equal(http_stream_send_head(r->stream, head, false), 0);
-}
-
-static void request_on_body(struct http_stream_user *user, struct http_stream *stream,
-                            struct span data)
-{
-    struct request *r = request_of(user);
-    assert_true(r->alive && stream == r->stream);
-    buf_add_span(&r->body, data);
-    if (strcmp(r->path, "/drop") == 0) {
-        r->alive = false;
-        http_stream_reset(stream, HTTP_ERROR_GONE);
-    } else if (strcmp(r->path, "/nogrant") != 0) {
-        http_stream_grant(stream, data.len);
-    }
-}
-
-static void request_on_end(struct http_stream_user *user, struct http_stream *stream,
-                           struct http_head *trailers)
-{
-    struct request *r = request_of(user);
-    assert_true(r->alive && stream == r->stream && !r->ended);
-    r->ended = true;
-    r->trailer = trailers != NULL;
-    if (strcmp(r->path, "/hold") == 0 || strcmp(r->path, "/short") == 0)
-        return;
-    if (r->answered) {
-        r->alive = false;
-        return;
-    }
-    if (strcmp(r->path, "/chunked") == 0)
-        reply_streaming(r, true);
-    else if (strcmp(r->path, "/204") == 0)
-        reply(r, 204, SPAN_NONE);
-    else if (strcmp(r->path, "/head") == 0)
-        reply(r, 200, SPAN_LIT("12345"));
-    else
-        reply(r, 200, buf_span(&r->body));
-    r->alive = false;
-}
-
-static void request_on_drain(struct http_stream_user *user, struct http_stream *stream)
-{
-    assert_true(request_of(user)->alive && stream != NULL);
-}
-
-static void request_on_reset(struct http_stream_user *user, struct http_stream *stream,
-                             enum http_error error)
-{
-    struct request *r = request_of(user);
-    assert_true(r->alive && stream == r->stream);
-    r->alive = false;
-    r->reset = error;
-}
-
-static const struct http_stream_user_ops request_ops = {
-    .on_body = request_on_body,
-    .on_end = request_on_end,
-    .on_drain = request_on_drain,
-    .on_reset = request_on_reset,
-};
-
-static struct app *app_of(struct http_server_owner *owner)
-{
-    return container_of(owner, struct app, owner);
-}
-
-static struct arena *app_request_arena(struct http_server_owner *owner)
-{
-    struct app *app = app_of(owner);
-    if (app->no_memory)
-        return NULL;
-    struct request *r = xcalloc(1, sizeof(*r));
-    arena_init(&r->arena, BLOCK_SIZE, 16 * BLOCK_SIZE, block_arena_source(app->wire.loop->blocks));
-    app->arenas++;
-    return &r->arena;
-}
-
-static void request_free(struct request *r)
-{
-    r->app = NULL;
-    buf_fini(&r->body);
-    arena_fini(&r->arena);
-    free(r);
-}
-
-static void app_release_arena(struct http_server_owner *owner, struct arena *arena)
-{
-    struct request *r = container_of(arena, struct request, arena);
-    app_of(owner)->arenas--;
-    arena_fini(&r->arena);
-    free(r);
-}
-
-static void app_on_request(struct http_server_owner *owner, struct http_stream *stream,
-                           struct http_head *head)
-{
-    struct app *app = app_of(owner);
-    struct request *r = container_of(head->arena, struct request, arena);
-    assert_true(app->count < REQUESTS_MAX);
-    app->requests[app->count++] = r;
-    buf_init(&r->body, 16u << 20);
-    r->app = app;
-    r->alive = true;
-    r->stream = stream;
-    r->user.ops = &request_ops;
-    stream->user = &r->user;
-    if (!span_equal_str(head->path, "/later"))
-        http_stream_grant(stream, HTTP_STREAM_WINDOW);
-    snprintf(r->path, sizeof(r->path), "%.*s", SPAN_ARG(head->path));
-    snprintf(r->host, sizeof(r->host), "%.*s", SPAN_ARG(head->host));
-    if (strcmp(r->path, "/early") == 0) {
-        reply(r, 413, SPAN_LIT("too much"));
-        if (head->has_body) {
-            r->alive = false;
-            http_stream_reset(stream, HTTP_ERROR_NONE);
-        }
-    } else if (strcmp(r->path, "/short") == 0) {
-        struct http_head *response = http_head_new(&r->arena, 1);
-        response->is_response = true;
-        response->status = 200;
-        response->content_length = 10;
-        assert_int_equal(http_stream_send_head(stream, response, false), 0);
-        assert_true(http_stream_end(stream, NULL) < 0); /* on_reset follows */
-    } else if (strcmp(r->path, "/continue") == 0) {
-        assert_true(head->expect_continue || head->version_minor == 0);
-        interim(r, 100);
-    } else if (strcmp(r->path, "/ws") == 0) {
-        assert_true(head->upgrade.len > 0);
-        interim(r, 101);
-        r->alive = false;
-        app->taken = http_stream_take_conn(stream);
-    }
-}
-
-static void app_on_refused(struct http_server_owner *owner, enum http_error error,
-                           const struct http_head *head)
-{
-    struct app *app = app_of(owner);
-    (void)head;
-    app->refusals++;
-    app->refused = error;
-}
-
-static void app_on_closed(struct http_server_owner *owner, enum http_error error)
-{
-    struct app *app = app_of(owner);
-    app->closes++;
-    app->closed = error;
-    app->session = NULL;
-    for (unsigned i = 0; i < app->count; i++)
-        assert_true(!app->requests[i]->alive);
-}
-
-static const struct http_server_owner_ops app_ops = {
-    .on_request = app_on_request,
-    .request_arena = app_request_arena,
-    .release_arena = app_release_arena,
-    .on_refused = app_on_refused,
-    .on_closed = app_on_closed,
-};
-
-static enum loop_engine engine_now;
-
-static void app_start(struct app *app, const struct http_limits *limits)
-{
-    memset(app, 0, sizeof(*app));
-    http_limits_default(&app->limits);
-    if (limits != NULL)
-        app->limits = *limits;
-    wire_open(&app->wire, wire_loop_new(engine_now));
-    app->pool = h1_server_pool_new(app->wire.loop, 4);
-    app->owner.ops = &app_ops;
-    struct h1_server_options options = {.limits = &app->limits};
-    app->session = h1_server_start(app->pool, app->wire.conn, &options, &app->owner);
-    assert_non_null(app->session);
-    conn_start(app->wire.conn);
-}
-
-static void app_stop(struct app *app)
-{
-    wire_close(&app->wire, false);
-    for (int i = 0; i < 5000 && app->session != NULL; i++) {
-        wire_turn(&app->wire);
-        if (i == 4000)
-            http_server_abort(app->session);
-    }
-    assert_null(app->session);
-    assert_int_equal(app->closes, 1);
-    for (unsigned i = 0; i < app->count; i++) {
-        app->arenas--;
-        request_free(app->requests[i]);
-    }
-    assert_int_equal(app->arenas, 0);
-    if (app->taken != NULL)
-        conn_close(app->taken, false);
-    wire_fini(&app->wire);
-    h1_server_pool_free(app->pool);
-    loop_free(app->wire.loop);
-}
-
-static void each_engine(void (*test)(void))
-{
-    static const enum loop_engine engines[] = {LOOP_ENGINE_EPOLL, LOOP_ENGINE_URING};
-    for (size_t i = 0; i < ARRAY_COUNT(engines); i++) {
-        engine_now = engines[i];
-        if (wire_has_engine(engine_now))
-            test();
-    }
-}
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 #define POST3(path) "POST " path " HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
@@ -600,22 +301,6 @@ static void run_continue(void)
     app_stop(&app);
 }
 
-static void run_upgrade(void)
-{
-    struct app app;
-    app_start(&app, NULL);
-    wire_send_text(&app.wire, "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n"
-                              "Upgrade: websocket\r\n\r\nframes");
-    wire_expect(&app.wire, "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n"
-                           "upgrade: websocket\r\n\r\n");
-    for (int i = 0; i < 100 && app.session != NULL; i++)
-        loop_turn(app.wire.loop, 0);
-    assert_null(app.session);
-    assert_int_equal(app.closed, HTTP_ERROR_NONE);
-    assert_true(span_equal_str(conn_input(app.taken), "frames"));
-    app_stop(&app);
-}
-
 static void run_timeouts(void)
 {
     struct http_limits limits;
@@ -752,12 +437,6 @@ static void run_abort(void)
     app_stop(&app);
 }
 
-#define TEST(name)                                                                                 \
-    static void test_##name(void **state)                                                          \
-    {                                                                                              \
-        (void)state;                                                                               \
-        each_engine(run_##name);                                                                   \
-    }
 TEST(keep_alive)
 TEST(one_byte_segments)
 TEST(pipelining)
@@ -771,7 +450,6 @@ TEST(back_pressure)
 TEST(no_credit)
 TEST(deaf_client)
 TEST(continue)
-TEST(upgrade)
 TEST(timeouts)
 TEST(requests_max)
 TEST(drain)
@@ -788,10 +466,10 @@ int main(void)
         cmocka_unit_test(test_no_body),        cmocka_unit_test(test_http10_keep_alive),
         cmocka_unit_test(test_early_response), cmocka_unit_test(test_back_pressure),
         cmocka_unit_test(test_no_credit),      cmocka_unit_test(test_deaf_client),
-        cmocka_unit_test(test_continue),       cmocka_unit_test(test_upgrade),
-        cmocka_unit_test(test_timeouts),       cmocka_unit_test(test_requests_max),
-        cmocka_unit_test(test_drain),          cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_resets),         cmocka_unit_test(test_abort),
+        cmocka_unit_test(test_continue),       cmocka_unit_test(test_timeouts),
+        cmocka_unit_test(test_requests_max),   cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_ends),           cmocka_unit_test(test_resets),
+        cmocka_unit_test(test_abort),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
