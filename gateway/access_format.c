@@ -125,6 +125,7 @@ static void line_text(struct line *line, const struct access_record *r)
     text_pair(line, "peer", r->spiffe_id);
     text_pair(line, "rl_policy", r->limit_policy);
     text_pair(line, "rl_rule", r->limit_rule);
+    text_pair(line, "grpc_status", r->grpc_status);
 }
 
 static void json_key(struct line *line, const char *key)
@@ -163,6 +164,7 @@ static void json_request(struct line *line, const struct access_record *r)
     }
     json_text(line, "protocol", r->protocol);
     json_number(line, "response_code", r->status);
+    json_span(line, "grpc_status", r->grpc_status);
     json_span(line, "user_agent", header_of(r, HTTP_HEADER_USER_AGENT));
     json_span(line, "x_forwarded_for", header_of(r, HTTP_HEADER_X_FORWARDED_FOR));
     json_span(line, "request_id", r->request_id);

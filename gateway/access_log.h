@@ -34,6 +34,7 @@ struct access_record {
     struct span listener_id; /* "namespace/gateway/listener" */
     const char *detail; /* why, static text */
     struct span limit_policy, limit_rule;
+    struct span grpc_status; /* empty: not gRPC, or ended without one */
     const char *protocol; /* http_head_protocol */
     unsigned attempts;
 };

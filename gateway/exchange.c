@@ -99,6 +99,7 @@ static void exchange_log(struct exchange *ex)
                       : outcome_name(ex->outcome),
         .protocol = http_head_protocol(ex->request),
         .attempts = ex->attempts,
+        .grpc_status = ex->grpc_status,
     };
     if (ex->limit.limit != NULL) {
         record.limit_policy = ex->limit.limit->policy;
@@ -168,6 +169,8 @@ void exchange_fail(struct exchange *ex, enum outcome outcome)
     ex->step = EXCHANGE_STEP_FINISH;
     if (ex->down != NULL && !ex->response_begun)
         local_reply(ex, outcome_status(ex->outcome));
+    else if (ex->down != NULL && ex->grpc && !ex->response_sent)
+        local_reply_trailers(ex);
 }
 
 bool exchange_retry(struct exchange *ex)
@@ -195,6 +198,16 @@ static uint64_t exchange_body_deadline(const struct exchange *ex)
     return body_pace_deadline(&ex->pace, &floor, ex->bytes_in, ex->worker->loop->clock.mono_ns);
 }
 
+/* Silence has an end in a response, and in a gRPC call also before it, where nothing else ends it.
+ */
+static uint64_t exchange_idle_deadline(const struct exchange *ex)
+{
+    uint64_t timeout_ns = ex->worker->settings->stream_idle_timeout;
+    bool counts =
+        ex->step == EXCHANGE_STEP_RELAY || (ex->grpc && ex->step == EXCHANGE_STEP_HEAD_BACK);
+    return counts && timeout_ns != 0 ? ex->activity_ns + timeout_ns : UINT64_MAX;
+}
+
 /* One timer; what it means is what is due. It is armed lazily: activity only moves a number. */
 void exchange_arm(struct exchange *ex)
 {
@@ -205,8 +218,7 @@ void exchange_arm(struct exchange *ex)
         deadline = MIN(deadline, ex->attempt_deadline_ns);
     if (ex->head_deadline_ns != 0)
         deadline = MIN(deadline, ex->head_deadline_ns);
-    if (ex->step == EXCHANGE_STEP_RELAY && ex->worker->settings->stream_idle_timeout != 0)
-        deadline = MIN(deadline, ex->activity_ns + ex->worker->settings->stream_idle_timeout);
+    deadline = MIN(deadline, exchange_idle_deadline(ex));
     if (deadline == UINT64_MAX)
         loop_disarm(ex->worker->loop, &ex->timer);
     else
@@ -222,8 +234,7 @@ static void exchange_on_timer(struct timer *timer)
         (ex->attempt_deadline_ns != 0 && now >= ex->attempt_deadline_ns) ||
         (ex->head_deadline_ns != 0 && now >= ex->head_deadline_ns)) {
         exchange_fail(ex, OUTCOME_UPSTREAM_TIMEOUT);
-    } else if (ex->step == EXCHANGE_STEP_RELAY && ex->worker->settings->stream_idle_timeout != 0 &&
-               now >= ex->activity_ns + ex->worker->settings->stream_idle_timeout) {
+    } else if (now >= exchange_idle_deadline(ex)) {
         exchange_fail(ex, OUTCOME_STREAM_IDLE);
     } else if (now >= exchange_body_deadline(ex)) {
         ex->upstream_text = "request body slower than body_rate_min";
@@ -245,6 +256,8 @@ void exchange_begin(struct exchange *ex, struct downstream *downstream, struct h
     ex->up_user.ops = &exchange_up_ops;
     stream->user = &ex->down_user;
     ex->request = head;
+    ex->grpc = grpc_is_request(head);
+    stream->may_rest = ex->grpc;
     ex->start_ns = ex->worker->loop->clock.mono_ns;
     ex->activity_ns = ex->start_ns;
     ex->view = view_pin(ex->worker->view);

@@ -8,6 +8,7 @@
 #include "gateway/body_pace.h"
 #include "gateway/downstream.h"
 #include "gateway/exchange.h"
+#include "gateway/grpc.h"
 #include "gateway/outcome.h"
 #include "gateway/upstream.h"
 
@@ -38,6 +39,8 @@ struct exchange {
     struct http_stream *down, *up; /* NULL: gone */
     struct http_stream_user down_user, up_user;
     struct http_head *request, *response;
+    bool grpc; /* answered in the way of gRPC, and in no hurry but its own */
+    struct span grpc_status; /* as the client got it; empty: it did not, or not of gRPC */
     struct http_head *request_trailers; /* came after its body; NULL: none, or not yet */
 
     const struct snapshot_port *port;
@@ -72,7 +75,7 @@ struct exchange {
     bool tunnel; /* upgraded: ended when both directions have */
     bool body_asked; /* the client may send the body now, to one backend only: no retry */
     size_t request_debt, response_debt; /* body bytes not granted back yet */
-    struct body_pace pace; /* of the request's body; not of gRPC's, whose streams may rest */
+    struct body_pace pace; /* of the request's body; not of gRPC's, which may rest */
 
     struct timer timer;
     uint64_t start_ns, upstream_start_ns, upstream_head_ns;

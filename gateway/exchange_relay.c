@@ -68,12 +68,13 @@ static void down_on_end(struct http_stream_user *user, struct http_stream *strea
 }
 
 /* The time for a response begins when the whole request is on its way: an upload may take longer. A
- * client that stalls is body_timeout's, a backend that does not read is write_timeout's. */
+ * client that stalls is body_timeout's, a backend that does not read is write_timeout's. A call of
+ * gRPC says itself how long it may take, and a stream of answers may begin late. */
 void exchange_await_head(struct exchange *ex)
 {
     uint64_t timeout_ns = ex->worker->settings->route_timeout;
-    if (timeout_ns != 0 && ex->total_deadline_ns == 0 && ex->attempt_deadline_ns == 0 &&
-        !ex->head_ready && !ex->response_begun)
+    if (timeout_ns != 0 && !ex->grpc && ex->total_deadline_ns == 0 &&
+        ex->attempt_deadline_ns == 0 && !ex->head_ready && !ex->response_begun)
         ex->head_deadline_ns = ex->worker->loop->clock.mono_ns + timeout_ns;
     exchange_arm(ex);
 }
@@ -163,6 +164,8 @@ static void up_on_end(struct http_stream_user *user, struct http_stream *stream 
     ex->response_ended = true;
     if (ex->request_sent)
         ex->up = NULL;
+    if (ex->grpc && trailers != NULL)
+        ex->grpc_status = grpc_status_read(trailers);
     if (ex->down != NULL && !ex->response_sent && http_stream_end(ex->down, trailers) == 0)
         ex->response_sent = true;
     if (ex->response_sent && ex->request_ended)

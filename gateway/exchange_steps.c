@@ -20,19 +20,41 @@ static enum exchange_verdict next(struct exchange *ex, enum exchange_step step)
     return EXCHANGE_NEXT;
 }
 
+static enum exchange_verdict refuse(struct exchange *ex, unsigned status)
+{
+    ex->outcome = OUTCOME_BAD_REQUEST;
+    ex->step = EXCHANGE_STEP_FINISH;
+    local_reply(ex, status);
+    return EXCHANGE_NEXT;
+}
+
 enum exchange_verdict exchange_step_admit(struct exchange *ex)
 {
     ex->port = worker_listener_port(ex->downstream->listener);
     if (ex->port == NULL || ex->port->routes == NULL)
         return fail(ex, OUTCOME_NO_ROUTE); /* the listener left the configuration */
-    if (ex->request->method == HTTP_METHOD_CONNECT || ex->request->method == HTTP_METHOD_TRACE) {
-        ex->outcome = OUTCOME_BAD_REQUEST;
-        ex->step = EXCHANGE_STEP_FINISH;
-        local_reply(ex, 405);
-        return EXCHANGE_NEXT;
-    }
+    if (ex->request->method == HTTP_METHOD_CONNECT || ex->request->method == HTTP_METHOD_TRACE)
+        return refuse(ex, 405);
     forwarded_decide_client(ex);
     return next(ex, EXCHANGE_STEP_ROUTE);
+}
+
+/* The shorter of what the route and a gRPC caller allow. false: the caller's is malformed. */
+static bool set_total_deadline(struct exchange *ex)
+{
+    uint64_t timeout_ns = ex->rule->route_rule->conf->request_timeout_ns, wanted_ns;
+    if (timeout_ns == 0)
+        timeout_ns = UINT64_MAX;
+    if (ex->grpc) {
+        const struct http_field *field = http_head_find_id(ex->request, HTTP_HEADER_GRPC_TIMEOUT);
+        if (field != NULL && grpc_timeout_parse(field->value, &wanted_ns) != 0)
+            return false;
+        if (field != NULL)
+            timeout_ns = MIN(timeout_ns, wanted_ns);
+    }
+    if (timeout_ns != UINT64_MAX)
+        ex->total_deadline_ns = ex->start_ns + timeout_ns;
+    return true;
 }
 
 static unsigned query_header(const void *user, struct span name, struct span *values, unsigned max)
@@ -97,8 +119,8 @@ enum exchange_verdict exchange_step_route(struct exchange *ex)
         if (is_preflight)
             return exchange_answer_preflight(ex);
     }
-    if (ex->rule->route_rule->conf->request_timeout_ns != 0)
-        ex->total_deadline_ns = ex->start_ns + ex->rule->route_rule->conf->request_timeout_ns;
+    if (!set_total_deadline(ex))
+        return refuse(ex, 400);
     return next(ex, EXCHANGE_STEP_LIMIT);
 }
 
@@ -256,12 +278,6 @@ enum exchange_verdict exchange_step_connect(struct exchange *ex)
     return EXCHANGE_WAIT;
 }
 
-static bool is_grpc(const struct http_head *head)
-{
-    const struct http_field *type = http_head_find_id(head, HTTP_HEADER_CONTENT_TYPE);
-    return type != NULL && span_starts_with(type->value, SPAN_LIT("application/grpc"));
-}
-
 enum exchange_verdict exchange_step_send(struct exchange *ex)
 {
     uint64_t now = ex->worker->loop->clock.mono_ns;
@@ -286,7 +302,7 @@ enum exchange_verdict exchange_step_send(struct exchange *ex)
         exchange_end_request(ex);
     } else {
         ex->body_asked = true;
-        if (!is_grpc(ex->request))
+        if (!ex->grpc)
             body_pace_begin(&ex->pace, now);
         exchange_arm(ex);
         http_stream_grant(ex->down, HTTP_STREAM_WINDOW);
@@ -338,6 +354,8 @@ enum exchange_verdict exchange_step_head_back(struct exchange *ex)
     ex->head_deadline_ns = 0;
     ex->response_begun = true;
     ex->status = response->status;
+    if (ex->grpc)
+        ex->grpc_status = grpc_status_read(response); /* trailers-only */
     ex->step = EXCHANGE_STEP_RELAY;
     bool end = !response->has_body;
     if (http_stream_send_head(ex->down, response, end) != 0)

@@ -56,8 +56,44 @@ static struct http_head *reply_allow(struct exchange *ex, struct http_head *head
     return cors_allow(ex->rule->cors, ex->origin, head) ? head : NULL;
 }
 
+/* Trailers-only: a head that ends the response. */
+static struct http_head *grpc_head(struct exchange *ex, enum grpc_status status,
+                                   struct span message)
+{
+    struct http_head *head = reply_head(ex, 200, SPAN_NONE, 0);
+    if (head == NULL ||
+        !http_head_add_id(head, HTTP_HEADER_CONTENT_TYPE, SPAN_LIT("application/grpc")) ||
+        !grpc_status_write(head, status, message))
+        return NULL;
+    ex->grpc_status = grpc_status_read(head);
+    return head;
+}
+
+static struct span outcome_message(const struct exchange *ex)
+{
+    return span_str(outcome_name(ex->outcome));
+}
+
+void local_reply_trailers(struct exchange *ex)
+{
+    struct http_head *trailers = http_head_new(&ex->arena, 2);
+    enum grpc_status status = grpc_status_of(ex->outcome, outcome_status(ex->outcome));
+    if (trailers == NULL || !grpc_status_write(trailers, status, outcome_message(ex)) ||
+        http_stream_end(ex->down, trailers) != 0)
+        return;
+    ex->grpc_status = grpc_status_read(trailers);
+    ex->response_sent = true;
+    if (ex->request_ended)
+        ex->down = NULL; /* both directions have ended: the stream is gone */
+}
+
 void local_reply(struct exchange *ex, unsigned status)
 {
+    if (ex->grpc) {
+        enum grpc_status code = grpc_status_of(ex->outcome, status);
+        reply_send(ex, grpc_head(ex, code, outcome_message(ex)), SPAN_NONE);
+        return;
+    }
     if (status == 0)
         return; /* no answer of its own: the stream is reset */
     struct span body = arena_printf(&ex->arena, "%u %s: %s\n", status, http_status_text(status),
@@ -67,28 +103,46 @@ void local_reply(struct exchange *ex, unsigned status)
     reply_send(ex, reply_allow(ex, head), body);
 }
 
-void local_reply_limited(struct exchange *ex)
+/* The head of a denial, but for the fields of the limit. */
+static struct http_head *limited_head(struct exchange *ex, unsigned retry_after_s,
+                                      struct span *ret_body)
 {
     bool closed = ex->limit.result == LIMIT_RESULT_STORE_CLOSED;
     unsigned status = closed ? 503 : 429;
-    const struct model_limit *limit = ex->limit.limit;
-    struct limit_headers fields = {0};
-    char *buffer = arena_alloc(&ex->arena, 512);
-
-    bool headers = buffer != NULL && limit_format_headers(&ex->limit, buffer, 512, &fields);
-    struct span body = arena_printf(
+    struct span rule = ex->limit.limit != NULL ? ex->limit.limit->rule->name : SPAN_NONE;
+    struct span retry =
+        arena_printf(&ex->arena, "%u%s", MAX(retry_after_s, 1u), ex->grpc ? "000" : "");
+    struct http_head *head;
+    if (ex->grpc) {
+        *ret_body = SPAN_NONE;
+        head = grpc_head(
+            ex, grpc_status_of(ex->outcome, status),
+            arena_printf(&ex->arena, "%s: %.*s", outcome_name(ex->outcome), SPAN_ARG(rule)));
+        return head != NULL && http_head_add(head, SPAN_LIT("grpc-retry-pushback-ms"), retry)
+                   ? head
+                   : NULL;
+    }
+    *ret_body = arena_printf(
         &ex->arena,
         "{\"type\":\"https://iana.org/assignments/http-problem-types#%s\",\"title\":\"%s\","
         "\"status\":%u,\"violated-policies\":[\"%.*s\"]}\n",
         closed ? "temporary-reduced-capacity" : "quota-exceeded",
-        closed ? "Rate limit store unavailable" : "Too many requests", status,
-        SPAN_ARG(limit != NULL ? limit->rule->name : SPAN_NONE));
-    struct http_head *head = reply_head(ex, status, SPAN_LIT("application/problem+json"), body.len);
-    struct span retry = arena_printf(&ex->arena, "%u", MAX(fields.retry_after_s, 1u));
-    if (head != NULL &&
-        (!http_head_add_id(head, HTTP_HEADER_RETRY_AFTER, retry) ||
-         (headers && !http_head_add_id(head, HTTP_HEADER_RATELIMIT_POLICY, fields.policy)) ||
-         (headers && !http_head_add_id(head, HTTP_HEADER_RATELIMIT, fields.limit))))
+        closed ? "Rate limit store unavailable" : "Too many requests", status, SPAN_ARG(rule));
+    head = reply_head(ex, status, SPAN_LIT("application/problem+json"), ret_body->len);
+    return head != NULL && http_head_add_id(head, HTTP_HEADER_RETRY_AFTER, retry) ? head : NULL;
+}
+
+void local_reply_limited(struct exchange *ex)
+{
+    struct limit_headers fields = {0};
+    struct span body = SPAN_NONE;
+    char *buffer = arena_alloc(&ex->arena, 512);
+
+    bool headers = buffer != NULL && limit_format_headers(&ex->limit, buffer, 512, &fields);
+    struct http_head *head = limited_head(ex, fields.retry_after_s, &body);
+    if (head != NULL && headers &&
+        (!http_head_add_id(head, HTTP_HEADER_RATELIMIT_POLICY, fields.policy) ||
+         !http_head_add_id(head, HTTP_HEADER_RATELIMIT, fields.limit)))
         head = NULL;
     reply_send(ex, reply_allow(ex, head), body);
 }

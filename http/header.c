@@ -110,10 +110,13 @@ enum http_header_id http_header_find(struct span name)
         break;
     case 11:
         TRY(RETRY_AFTER);
+        TRY(GRPC_STATUS);
         break;
     case 12:
         TRY(CONTENT_TYPE);
         TRY(X_REQUEST_ID);
+        TRY(GRPC_TIMEOUT);
+        TRY(GRPC_MESSAGE);
         break;
     default:
         return header_find_long(name);
