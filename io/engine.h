@@ -58,6 +58,7 @@ struct sock {
     bool hup; /* the peer closed or failed: a short read does not mean drained */
     bool tx_blocked; /* epoll: no room at the last send */
     bool registered; /* epoll: known to the kernel */
+    bool muted; /* epoll: registered for no arrivals */
     bool rx_over; /* on_rx_end was called */
     int failed; /* epoll: -errno to be told by the next dispatch; link is in its list */
     struct op rx, tx;

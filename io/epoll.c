@@ -57,6 +57,20 @@ static void wait_for_events(struct engine *engine, uint64_t wait_ns)
     }
 }
 
+/* Which edges a registered sock is told of: all, or (muted) no arrivals. */
+static void sock_interest(struct sock *sock, bool muted)
+{
+    if (sock->muted == muted)
+        return;
+    struct epoll_event event = {
+        .events = (muted ? 0 : EPOLLIN | EPOLLRDHUP) | EPOLLOUT | EPOLLET,
+        .data.u64 = (uintptr_t)sock | TAG_SOCK,
+    };
+    /* Fails only for want of memory, which a change does not need. */
+    (void)epoll_ctl(epoll_of(sock->loop->engine)->fd, EPOLL_CTL_MOD, sock->fd, &event);
+    sock->muted = muted;
+}
+
 static void sock_event(struct sock *sock, uint32_t events)
 {
     if (sock->closing || sock->failed)
@@ -83,8 +97,12 @@ static void sock_event(struct sock *sock, uint32_t events)
             sock->events->on_sent(sock, 0);
         }
     }
-    if (!sock->closing && (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)))
+    if (!sock->closing && (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP))) {
         engine_mark_readable(sock, (events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0);
+        /* Noted; what arrives until it is wanted again shall not wake us again and again. */
+        if (sock->rx_want == SOCK_RX_OFF)
+            sock_interest(sock, true);
+    }
 }
 
 static void listener_event(struct listener *listener)
@@ -188,7 +206,10 @@ static void rx_set(struct sock *sock, enum sock_rx rx)
         return;
     }
     sock_register_or_fail(sock);
-    if (sock->readable && !sock->failed)
+    if (sock->failed)
+        return;
+    sock_interest(sock, false);
+    if (sock->readable)
         engine_mark_readable(sock, false);
 }
 

@@ -4,7 +4,7 @@
 
 /* Moves bytes between two open conns both ways until both sides ended: TCP
  * routes. Keeps half-closes, applies back pressure, and moves large
- * plain transfers with splice(2) through a pipe (pooled, 256 KiB), without
+ * plain transfers with splice(2) through a pipe (pooled, up to 1 MiB), without
  * touching the bytes. */
 
 #include "io/conn.h"

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/panic.h"
@@ -17,18 +18,22 @@
  * A flow climbs: receives that fill a buffer turn its conn to bulk mode; 256 KiB
  * in receives of 16 KiB or more turn it to splicing, as soon as nothing is queued. It
  * climbs down when splices move little. A pipe is held only while it
- * holds bytes, so that idle flows cost nothing.
+ * holds bytes, so that idle flows cost nothing; a worker has LOOP_PIPES of them, what
+ * finds none is copied.
  *
  * Both descriptors are non-blocking meanwhile: what SPLICE_F_NONBLOCK means for the socket
  * differs between kernels. */
 
-#define PIPE_SIZE (256 * 1024)
+/* Room for a whole receive buffer: fewer calls, and fewer short segments at their ends. An
+ * unprivileged user has 64 MiB of them in all, so the smaller one is tried as well. */
+#define PIPE_SIZE (1024 * 1024)
+#define PIPE_SIZE_MIN (256 * 1024)
 #define FULL_RECEIVES 8u /* in a row: bulk mode */
 #define SPLICE_AFTER (256u * 1024)
 #define SPLICE_CHUNK (16u * 1024)
 #define SMALL_SPLICE 4096u
 #define SMALL_SPLICES 16u /* in a row: back to copying */
-#define ROUNDS 8 /* of splicing in one turn */
+#define ROUNDS 4 /* of splicing in one turn */
 
 static void set_nonblocking(struct conn *conn, bool on)
 {
@@ -39,21 +44,45 @@ static void set_nonblocking(struct conn *conn, bool on)
     (void)fcntl(conn->sock.fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
 }
 
+static void pipe_close(int pipe[2])
+{
+    (void)close(pipe[0]);
+    (void)close(pipe[1]);
+    pipe[0] = pipe[1] = -1;
+}
+
+static int pipe_open(int pipe[2])
+{
+    if (pipe2(pipe, O_NONBLOCK | O_CLOEXEC) < 0)
+        return -errno;
+    if (fcntl(pipe[1], F_SETPIPE_SZ, PIPE_SIZE) >= 0 ||
+        fcntl(pipe[1], F_SETPIPE_SZ, PIPE_SIZE_MIN) >= 0)
+        return 0;
+    pipe_close(pipe); /* over the user's quota it may hold two pages: copying is better */
+    return -EPERM;
+}
+
+static bool pipe_is_available(const struct loop_pools *pools)
+{
+    return pools->pipe_count > 0 || pools->pipe_held < LOOP_PIPES;
+}
+
 static int pipe_take(struct relay_flow *flow)
 {
     struct loop_pools *pools = flow->relay->loop->pools;
     if (flow->pipe[0] >= 0)
         return 0;
+    if (!pipe_is_available(pools))
+        return -EMFILE;
     if (pools->pipe_count > 0) {
         pools->pipe_count--;
-        flow->pipe[0] = pools->pipes[pools->pipe_count][0];
-        flow->pipe[1] = pools->pipes[pools->pipe_count][1];
-        return 0;
+        memcpy(flow->pipe, pools->pipes[pools->pipe_count], sizeof(flow->pipe));
+    } else {
+        int rc = pipe_open(flow->pipe);
+        if (rc < 0)
+            return rc;
     }
-    if (pipe2(flow->pipe, O_NONBLOCK | O_CLOEXEC) < 0)
-        return -errno;
-    /* Over the user's quota: the default size works, with more calls. */
-    (void)fcntl(flow->pipe[1], F_SETPIPE_SZ, PIPE_SIZE);
+    pools->pipe_held++;
     return 0;
 }
 
@@ -62,14 +91,11 @@ static void pipe_put(struct relay_flow *flow)
     struct loop_pools *pools = flow->relay->loop->pools;
     if (flow->pipe[0] < 0)
         return;
-    if (flow->pipe_bytes == 0 && pools->pipe_count < LOOP_PIPES) {
-        pools->pipes[pools->pipe_count][0] = flow->pipe[0];
-        pools->pipes[pools->pipe_count][1] = flow->pipe[1];
-        pools->pipe_count++;
-    } else {
-        (void)close(flow->pipe[0]);
-        (void)close(flow->pipe[1]);
-    }
+    pools->pipe_held--;
+    if (flow->pipe_bytes == 0 && pools->pipe_count < LOOP_PIPES)
+        memcpy(pools->pipes[pools->pipe_count++], flow->pipe, sizeof(flow->pipe));
+    else
+        pipe_close(flow->pipe);
     flow->pipe[0] = flow->pipe[1] = -1;
     flow->pipe_bytes = 0;
 }
@@ -131,7 +157,7 @@ static bool splice_pump(struct relay_flow *flow)
         if (from->error || flow->to->error)
             return true;
         if (pipe_take(flow) < 0) {
-            splice_back(flow); /* no descriptors: copy */
+            splice_back(flow); /* no pipe: copy */
             return false;
         }
         ssize_t n = splice_once(from->sock.fd, flow->pipe[1], PIPE_SIZE);
@@ -190,7 +216,8 @@ static bool splice_is_possible(const struct relay_flow *flow)
     const struct conn *from = flow->from, *to = flow->to;
     return from->sock.loop->engine->ops->real && !from->top && !to->top && !from->error &&
            !to->error && !from->rx_eof && !to->tx_shut && from->in_len == 0 &&
-           from->stash_len == 0 && to->queued == 0 && !to->tx_busy;
+           from->stash_len == 0 && to->queued == 0 && !to->tx_busy &&
+           pipe_is_available(flow->relay->loop->pools);
 }
 
 void relay_splice_leave(struct relay_flow *flow)

@@ -15,8 +15,9 @@
  *        former is missing or unfair (see uring_probe).
  *
  * At most one of them is armed. A change cancels what is armed and goes on
- * when its last completion comes; an armed poll stays when receiving is turned off, because
- * it costs nothing and an edge must not be lost (sock.readable keeps it). */
+ * when its last completion comes. An armed poll stays when receiving is turned off until it has
+ * told of something (sock.readable keeps the edge): a short pause costs nothing, and in a long
+ * one what arrives does not wake us again and again. */
 
 /* Not in the headers of old liburing; values of the kernel's interface. */
 #ifndef IORING_RECVSEND_POLL_FIRST
@@ -111,7 +112,7 @@ static void rx_update(struct sock *sock)
     if (want == SOCK_RX_DATA && !uring->multishot)
         want = SOCK_RX_READY;
     if (sock->rx_armed != SOCK_RX_OFF && sock->rx_armed != want &&
-        !(sock->rx_armed == SOCK_RX_READY && want == SOCK_RX_OFF)) {
+        !(sock->rx_armed == SOCK_RX_READY && want == SOCK_RX_OFF && !sock->readable)) {
         uring_cancel(uring, &sock->rx);
         return;
     }

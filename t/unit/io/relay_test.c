@@ -3,7 +3,7 @@
 
 #include "io_fixture.h"
 
-
+#include "io/loop_int.h"
 #include "io/relay.h"
 
 struct rig {
@@ -117,10 +117,11 @@ static void test_copy_and_splice(void **state)
 {
     (void)state;
     static const struct transfer cases[] = {
-        {100000, 100, 0},          {1u << 20, 4096, 0},      {1u << 20, 1000, 3},
-        {16u << 20, 262144, 0},    {16u << 20, 262144, 7},   {4u << 20, 70000, 2},
+        {100000, 100, 0},       {1u << 20, 4096, 0},    {1u << 20, 1000, 3},
+        {16u << 20, 262144, 0}, {16u << 20, 262144, 7}, {4u << 20, 70000, 2},
     };
-    FIXTURE_EACH_ENGINE(engine) {
+    FIXTURE_EACH_ENGINE(engine)
+    {
         for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
             struct rig rig;
             rig_init(&rig, engine);
@@ -145,12 +146,36 @@ static void test_copy_and_splice(void **state)
     }
 }
 
+/* All pipes are in use elsewhere, or come back while a transfer runs. */
+static void test_without_pipes(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine)
+    {
+        struct rig rig;
+        rig_init(&rig, engine);
+        rig_start(&rig, 0);
+        struct loop_pools *pools = rig.loop->pools;
+        pools->pipe_held = LOOP_PIPES;
+        stream(&rig, true, (struct transfer){8u << 20, 262144, 7});
+        assert_int_equal(pools->pipe_held, LOOP_PIPES);
+        assert_int_equal(pools->pipe_count, 0);
+        pools->pipe_held = 0;
+        stream(&rig, true, (struct transfer){8u << 20, 262144, 7});
+        assert_int_equal(pools->pipe_held, 0);
+        assert_int_equal(pools->pipe_count, 1);
+        relay_abort(rig.relay);
+        rig_fini(&rig);
+    }
+}
+
 /* Both directions at once, both spliced. */
 static void test_both_ways_at_once(void **state)
 {
     (void)state;
     const size_t total = 8u << 20;
-    FIXTURE_EACH_ENGINE(engine) {
+    FIXTURE_EACH_ENGINE(engine)
+    {
         struct rig rig;
         rig_init(&rig, engine);
         rig_start(&rig, 0);
@@ -185,7 +210,8 @@ static void test_both_ways_at_once(void **state)
 static void test_bytes_from_before(void **state)
 {
     (void)state;
-    FIXTURE_EACH_ENGINE(engine) {
+    FIXTURE_EACH_ENGINE(engine)
+    {
         struct rig rig;
         rig_init(&rig, engine);
         assert_int_equal(send(rig.client_a, "early", 5, 0), 5);
@@ -214,7 +240,8 @@ static void reset(int fd)
 static void test_reset_is_passed_on(void **state)
 {
     (void)state;
-    FIXTURE_EACH_ENGINE(engine) {
+    FIXTURE_EACH_ENGINE(engine)
+    {
         for (int spliced = 0; spliced < 2; spliced++) {
             for (int side = 0; side < 2; side++) {
                 struct rig rig;
@@ -244,7 +271,8 @@ static void test_reset_while_blocked(void **state)
 {
     (void)state;
     static uint8_t out[1u << 20];
-    FIXTURE_EACH_ENGINE(engine) {
+    FIXTURE_EACH_ENGINE(engine)
+    {
         for (int side = 0; side < 2; side++) {
             struct rig rig;
             rig_init(&rig, engine);
@@ -276,7 +304,8 @@ static void test_reset_while_blocked(void **state)
 static void test_idle_and_deadline(void **state)
 {
     (void)state;
-    FIXTURE_EACH_ENGINE(engine) {
+    FIXTURE_EACH_ENGINE(engine)
+    {
         struct rig rig;
         rig_init(&rig, engine);
         rig_start(&rig, 30 * NS_PER_MS);
@@ -302,10 +331,10 @@ static void test_idle_and_deadline(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copy_and_splice),   cmocka_unit_test(test_both_ways_at_once),
-        cmocka_unit_test(test_bytes_from_before), cmocka_unit_test(test_reset_is_passed_on),
-        cmocka_unit_test(test_reset_while_blocked), cmocka_unit_test(test_idle_and_deadline),
-        cmocka_unit_test(test_no_helper_threads),
+        cmocka_unit_test(test_copy_and_splice),    cmocka_unit_test(test_both_ways_at_once),
+        cmocka_unit_test(test_without_pipes),      cmocka_unit_test(test_bytes_from_before),
+        cmocka_unit_test(test_reset_is_passed_on), cmocka_unit_test(test_reset_while_blocked),
+        cmocka_unit_test(test_idle_and_deadline),  cmocka_unit_test(test_no_helper_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
