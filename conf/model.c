@@ -213,6 +213,8 @@ static void dump_limits(const struct model *model, struct buf *out)
                    (unsigned long long)limit->rule->burst, limit->rule->shadow ? " shadow" : "");
         if (limit->store >= 0)
             buf_printf(out, " store %.*s", SPAN_ARG(model->stores[limit->store].id));
+        else if (limit->store == MODEL_STORE_LOST)
+            buf_add_str(out, " store lost");
         buf_add_char(out, '\n');
     }
     for (unsigned i = 0; i < model->stores_count; i++) {

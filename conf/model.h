@@ -137,11 +137,14 @@ struct model_cluster {
     unsigned endpoints_count;
 };
 
+#define MODEL_STORE_NONE (-1) /* counted in this process */
+#define MODEL_STORE_LOST (-2) /* it cannot be used: onStoreFailure decides */
+
 struct model_limit {
     struct span policy; /* "namespace/name" */
     const struct conf_limit_rule *rule;
     struct span scope_id; /* what the bucket belongs to (policy + rule), stable */
-    int store; /* index into model.stores; -1: embedded */
+    int store; /* index into model.stores, or MODEL_STORE_ */
 };
 
 struct model_store {

@@ -61,7 +61,7 @@ static const struct conf_object *look_up(struct translation *tr, const struct lo
     return NULL;
 }
 
-#define STORE_CONSEQUENCE "policies with this store count in each process alone"
+#define STORE_CONSEQUENCE "rules that need this store follow their onStoreFailure"
 
 static void store_tls(struct translation *tr, struct tr_store *store)
 {
@@ -119,7 +119,7 @@ static void resolve_store(struct translation *tr, struct tr_store *store)
         store_tls(tr, store);
 }
 
-/* Index of the store in the model, or -1: there is none to use. */
+/* Index of the store in the model, or MODEL_STORE_LOST: it cannot be used. */
 static int use_store(struct translation *tr, struct tr_limit_policy *policy)
 {
     const struct conf_rate_limit_policy *conf = policy->object->rate_limit_policy;
@@ -130,7 +130,7 @@ static int use_store(struct translation *tr, struct tr_limit_policy *policy)
         .code = DIAG_STORE_NOT_FOUND,
         .field = "spec.storeRef",
         .reason = "StoreNotFound",
-        .consequence = "this policy counts in each process alone",
+        .consequence = "rules of scope Global follow their onStoreFailure",
     };
     const struct conf_object *object = look_up(tr, &lookup, &policy->unresolved);
     struct tr_store *store = NULL;
@@ -139,13 +139,13 @@ static int use_store(struct translation *tr, struct tr_limit_policy *policy)
             store = &tr->stores[i];
     }
     if (!store)
-        return -1;
+        return MODEL_STORE_LOST;
     if (store->unresolved.reason) {
         policy->unresolved = (struct tr_unresolved){
             "InvalidStore",
             arena_printf(&tr->statuses->arena, "store %.*s: %.*s", SPAN_ARG(store->model.id),
                          SPAN_ARG(store->unresolved.message))};
-        return -1;
+        return MODEL_STORE_LOST;
     }
     if (store->index < 0) {
         struct model *model = tr->model;
@@ -169,7 +169,7 @@ static void add_limit(struct translation *tr, struct tr_limit_policy *policy, un
         .policy =
             arena_printf(tr->arena, "%.*s/%.*s", SPAN_ARG(object->ns), SPAN_ARG(object->name)),
         .rule = rule,
-        .store = rule->is_global ? store : -1,
+        .store = rule->is_global ? store : MODEL_STORE_NONE,
     };
     if (rule->name.len > 0)
         limit.scope_id =
@@ -190,7 +190,7 @@ static void build_limits(struct translation *tr, struct tr_limit_policy *policy)
     const struct conf_limit_rule *global = NULL;
     for (unsigned i = 0; i < conf->rules_count && !global; i++)
         global = conf->rules[i].is_global && !conf->rules[i].unlimited ? &conf->rules[i] : NULL;
-    int store = conf->has_store ? use_store(tr, policy) : -1;
+    int store = conf->has_store ? use_store(tr, policy) : MODEL_STORE_NONE;
     if (global && !conf->has_store) {
         struct diag *diag =
             translate_diag(tr, DIAG_STORE_MISSING, policy->object, global->pos, SPAN_NONE);

@@ -6,6 +6,7 @@
 
 #include "gateway/exchange_int.h"
 #include "gateway/forwarded.h"
+#include "gateway/limit_fields.h"
 #include "gateway/local_reply.h"
 
 static enum exchange_verdict fail(struct exchange *ex, enum outcome outcome)
@@ -349,7 +350,7 @@ enum exchange_verdict exchange_step_head_back(struct exchange *ex)
     if (response->status == 101)
         return switch_protocols(ex);
     http_head_remove_hop_by_hop(response);
-    if (!exchange_filter_response(ex, response))
+    if (!exchange_filter_response(ex, response) || !limit_fields_add(&ex->limit, response))
         return fail(ex, OUTCOME_OVERLOAD);
     ex->head_deadline_ns = 0;
     ex->response_begun = true;

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include "gateway/limit_fields.h"
+
 #define LOCAL_REPLY_FIELDS 8
 
 static struct http_head *reply_head(struct exchange *ex, unsigned status, struct span type,
@@ -134,15 +136,12 @@ static struct http_head *limited_head(struct exchange *ex, unsigned retry_after_
 
 void local_reply_limited(struct exchange *ex)
 {
-    struct limit_headers fields = {0};
+    struct limit_headers fields;
     struct span body = SPAN_NONE;
-    char *buffer = arena_alloc(&ex->arena, 512);
 
-    bool headers = buffer != NULL && limit_format_headers(&ex->limit, buffer, 512, &fields);
+    (void)limit_format_headers(&ex->limit, NULL, 0, &fields); /* the wait alone */
     struct http_head *head = limited_head(ex, fields.retry_after_s, &body);
-    if (head != NULL && headers &&
-        (!http_head_add_id(head, HTTP_HEADER_RATELIMIT_POLICY, fields.policy) ||
-         !http_head_add_id(head, HTTP_HEADER_RATELIMIT, fields.limit)))
+    if (head != NULL && !limit_fields_add(&ex->limit, head))
         head = NULL;
     reply_send(ex, reply_allow(ex, head), body);
 }

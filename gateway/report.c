@@ -196,8 +196,10 @@ static void report_add_limit(const struct model_limit *limit, struct buf *text)
             break;
         }
     }
-    buf_printf(text, " (%s%s)", limit->store >= 0 ? "shared" : "this process",
-               rule->shadow ? ", shadow" : "");
+    const char *where = limit->store >= 0 ? "shared" : "no store";
+    if (limit->store == MODEL_STORE_NONE)
+        where = "this process";
+    buf_printf(text, " (%s%s)", where, rule->shadow ? ", shadow" : "");
 }
 
 static void report_add_tls(const struct report *report, const struct model_backend *backends,

@@ -31,7 +31,7 @@ enum limit_decision { /* label "result" of the decisions metric */
 struct limit {
     const struct model_limit *model;
     struct gcra gcra;
-    struct remote_limit *remote; /* NULL: in process only */
+    struct remote_limit *remote; /* NULL: in process only, or the store cannot be used */
     struct remote_command command; /* has_store only */
     bool has_store;
     struct hash_key key; /* of the bucket ids */

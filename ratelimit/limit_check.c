@@ -17,6 +17,9 @@
  *
  * In process, the share of a limit that the store would hold is the whole limit: how many gateways
  * there are is not known, so while the store is away N gateways together admit up to N times it.
+ * The bucket here follows the store's (local_limit_sync), so it is not full when the store fails or
+ * is late; and what it lets through is owed: the next question tells the store (local_limit_owe),
+ * unless the late answer says that it has counted it. So the mean rate holds.
  *
  * Lifetime. `pending` lives from start to done or cancel. A part whose question is in flight
  * outlives it as an orphan (part.pending NULL) until the store answers or is given up. */
@@ -52,6 +55,7 @@ struct part {
     struct gcra_verdict verdict;
     enum part_state state;
     bool is_fallback, is_in_flight, is_unwanted; /* unwanted: what it takes is to be given back */
+    bool is_unpaid, is_paid; /* let through without the store; counted by its late answer */
 };
 
 void limit_check_pools_init(struct limiter *limiter)
@@ -136,6 +140,22 @@ static void part_give_back(struct part *part)
     part->is_in_flight = remote_limit_give(part->limit->remote, &part->call) == 0;
 }
 
+static void part_owe(struct part *part, unsigned count)
+{
+    metric_add(METRIC_RATELIMIT_STORE_OWED, count);
+    local_limit_owe(part->limiter->options.local, &part->id, count);
+}
+
+/* The request passes. */
+static void part_settle(struct part *part)
+{
+    if (!part->is_fallback || part->state != PART_STATE_LOCAL || !part->verdict.allowed)
+        return;
+    part->is_unpaid = part->is_in_flight;
+    if (!part->is_in_flight && !part->is_paid && part->limit->remote != NULL)
+        part_owe(part, 1);
+}
+
 /* Which of two parts says more about the request: the higher rank, then the
  * longer wait or the smaller rest. */
 static unsigned part_rank(const struct part *part)
@@ -200,6 +220,8 @@ static void pending_finish(struct pending *pending)
         part->is_unwanted = is_denied;
         if (is_denied)
             part_give_back(part);
+        else
+            part_settle(part);
         if (!part->is_in_flight)
             part_free(part);
     }
@@ -219,11 +241,20 @@ static bool pending_is_decided(const struct pending *pending)
     return false;
 }
 
+static void part_sync(struct part *part, const struct gcra_verdict *verdict)
+{
+    if (part->limit->model->rule->on_store_failure == CONF_LIMIT_FAILURE_LOCAL)
+        local_limit_sync(part->limiter->options.local, &part->id, &part->limit->gcra,
+                         now_of(part->limiter), verdict);
+}
+
 static void part_on_verdict(struct remote_call *call, const struct gcra_verdict *verdict)
 {
     struct part *part = container_of(call, struct part, call);
     struct pending *pending = part->pending;
 
+    if (verdict != NULL)
+        part_sync(part, verdict);
     if (pending == NULL) {
         /* The request was decided without it: its answer, if any, is only good for a
          * give-back, in part_on_release. */
@@ -251,10 +282,20 @@ static void part_on_release(struct remote_call *call, const struct gcra_verdict 
 {
     struct part *part = container_of(call, struct part, call);
 
+    bool was_give = call->is_give;
+
     part->is_in_flight = false;
+    if (!was_give && late == NULL && part->state != PART_STATE_REMOTE && call->debit > 0)
+        part_owe(part, call->debit); /* who knows whether it was told: rather too strict */
+    if (late != NULL) {
+        part_sync(part, late);
+        part->is_paid = late->allowed;
+    }
     if (part->pending != NULL)
         return; /* the check still counts on it */
-    bool was_give = call->is_give;
+    if (part->is_unpaid && !part->is_paid)
+        part_owe(part, 1);
+    part->is_unpaid = false;
     if (late != NULL) {
         part->state = PART_STATE_REMOTE;
         part->verdict = *late;
@@ -308,6 +349,18 @@ static bool pending_add(struct pending *pending, const struct limit *limit,
     return true;
 }
 
+static int part_ask(struct part *part)
+{
+    const struct gcra *gcra = &part->limit->gcra;
+    unsigned max = (unsigned)MIN(gcra->span_ns / gcra->step_ns, REMOTE_COMMAND_TAKE_MAX - 1);
+
+    part->call.debit = local_limit_collect(part->limiter->options.local, &part->id, max);
+    int rc = remote_limit_ask(part->limit->remote, &part->call, &part->limit->command, &part->id);
+    if (rc != 0 && part->call.debit > 0)
+        part_owe(part, part->call.debit);
+    return rc;
+}
+
 static void pending_ask(struct pending *pending)
 {
     dlist_foreach(link, next, &pending->parts)
@@ -315,8 +368,7 @@ static void pending_ask(struct pending *pending)
         struct part *part = dlist_entry(link, struct part, link);
         if (part->state != PART_STATE_WAITING)
             continue;
-        part->is_in_flight = remote_limit_ask(part->limit->remote, &part->call,
-                                              &part->limit->command, &part->id) == 0;
+        part->is_in_flight = part_ask(part) == 0;
         if (part->is_in_flight)
             continue;
         pending->waiting--;

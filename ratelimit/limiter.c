@@ -123,11 +123,13 @@ static struct limit_set *set_build(struct limiter *limiter, const struct model *
     set->limits = xcalloc(set->count + 1, sizeof(*set->limits));
     for (unsigned i = 0; i < set->count; i++) {
         const struct model_limit *limit = &model->limits[i];
-        bool has_store = limit->rule->is_global && limit->store >= 0;
+        bool has_store = limit->rule->is_global && limit->store != MODEL_STORE_NONE;
+        bool is_lost = limit->store < 0;
         ASSERT(limit->store < (int)model->stores_count);
-        struct span prefix = has_store ? model->stores[limit->store].conf->key_prefix : SPAN_NONE;
+        struct span prefix =
+            has_store && !is_lost ? model->stores[limit->store].conf->key_prefix : SPAN_NONE;
         limit_init(&set->limits[i], limit, has_store, prefix);
-        if (has_store)
+        if (has_store && !is_lost)
             set->limits[i].remote = limiter->stores[limit->store].remote;
     }
     dlist_push_back(&limiter->sets, &set->link);

@@ -32,6 +32,7 @@
 struct entry {
     uint64_t tat_ns;
     uint64_t id[2];
+    unsigned owed; /* to the store; may be off by a few when the slot changes hands meanwhile */
 } __attribute__((aligned(32)));
 
 _Static_assert(sizeof(struct entry) == 32, "two buckets a cache line");
@@ -139,6 +140,7 @@ static bool entry_claim(struct local_limit *table, struct probe *probe,
         return false;
     __atomic_store_n(&entry->id[0], id->words[0], __ATOMIC_RELEASE);
     __atomic_store_n(&entry->id[1], id->words[1], __ATOMIC_RELEASE);
+    __atomic_store_n(&entry->owed, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&entry->tat_ns, next_ns, __ATOMIC_RELEASE);
     if (probe->vacant_tat_ns == 0) {
         __atomic_fetch_add(&table->used, 1, __ATOMIC_RELAXED);
@@ -194,4 +196,47 @@ void local_limit_give(struct local_limit *table, const struct local_limit_id *id
                                         __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
             return;
     }
+}
+
+static uint64_t verdict_tat(const struct gcra *gcra, uint64_t now_ns,
+                            const struct gcra_verdict *verdict)
+{
+    uint64_t filled_ns = verdict->remaining * gcra->step_ns + gcra->step_ns;
+    uint64_t room_ns = filled_ns - MIN(verdict->reset_ns, filled_ns);
+    return now_ns + gcra->span_ns - MIN(room_ns, gcra->span_ns);
+}
+
+void local_limit_sync(struct local_limit *table, const struct local_limit_id *id,
+                      const struct gcra *gcra, uint64_t now_ns, const struct gcra_verdict *verdict)
+{
+    uint64_t next_ns = verdict_tat(gcra, now_ns, verdict);
+    struct probe probe;
+    table_probe(table, id, now_ns, &probe);
+    if (probe.found == NULL) {
+        if (probe.vacant != NULL && next_ns - now_ns >= gcra->span_ns / 2)
+            (void)entry_claim(table, &probe, id, next_ns); /* taken meanwhile: the next time */
+        return;
+    }
+    uint64_t tat_ns = entry_load(probe.found);
+    if (tat_ns != TAT_BUSY && entry_is(probe.found, id)) /* who changes it meanwhile knows more */
+        __atomic_compare_exchange_n(&probe.found->tat_ns, &tat_ns, next_ns, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_RELAXED);
+}
+
+void local_limit_owe(struct local_limit *table, const struct local_limit_id *id, unsigned count)
+{
+    struct probe probe;
+    table_probe(table, id, 0, &probe);
+    if (probe.found != NULL)
+        __atomic_fetch_add(&probe.found->owed, count, __ATOMIC_RELAXED);
+}
+
+unsigned local_limit_collect(struct local_limit *table, const struct local_limit_id *id,
+                             unsigned max)
+{
+    struct probe probe;
+    table_probe(table, id, 0, &probe);
+    if (probe.found == NULL || __atomic_load_n(&probe.found->owed, __ATOMIC_RELAXED) == 0)
+        return 0;
+    return MIN(__atomic_exchange_n(&probe.found->owed, 0, __ATOMIC_RELAXED), max);
 }

@@ -26,4 +26,16 @@ void local_limit_take(struct local_limit *table, const struct local_limit_id *id
 void local_limit_give(struct local_limit *table, const struct local_limit_id *id,
                       const struct gcra *gcra, uint64_t now_ns);
 
+/* What the store says of the same bucket: from now on the bucket here goes on from there, so that
+ * while the store is away no more passes than would have. A bucket is made for that only when the
+ * store's is at most half full: others start full here too. */
+void local_limit_sync(struct local_limit *table, const struct local_limit_id *id,
+                      const struct gcra *gcra, uint64_t now_ns, const struct gcra_verdict *verdict);
+/* Requests that were let through without the store and that it has to be told of. Lost with a
+ * bucket that is evicted. */
+void local_limit_owe(struct local_limit *table, const struct local_limit_id *id, unsigned count);
+/* Takes the debt of the bucket, at most max: the rest is forgiven. */
+unsigned local_limit_collect(struct local_limit *table, const struct local_limit_id *id,
+                             unsigned max);
+
 #endif

@@ -33,8 +33,8 @@ void remote_command_init(struct remote_command *command, struct span prefix,
     snprintf(step_text, sizeof(step_text), "%llu", (unsigned long long)step);
     snprintf(span_text, sizeof(span_text), "%llu", (unsigned long long)span);
     struct span args[REMOTE_COMMAND_ARGS] = {
-        SPAN_LIT("EVALSHA"), span_str(blank),     SPAN_LIT("1"), span_str(key),
-        span_str(step_text), span_str(span_text), SPAN_LIT("1"),
+        SPAN_LIT("EVALSHA"), span_str(blank),     SPAN_LIT("1"),     span_str(key),
+        span_str(step_text), span_str(span_text), SPAN_LIT("00001"),
     };
     buf_init(&out, COMMAND_BYTES_MAX);
     ASSERT(resp_format(&out, args, REMOTE_COMMAND_ARGS) == 0);
@@ -43,7 +43,7 @@ void remote_command_init(struct remote_command *command, struct span prefix,
     command->len = out.len;
     command->id_at = TAIL_AT + strlen("$1\r\n1\r\n") + (size_t)size_len + strlen(key) -
                      REMOTE_COMMAND_ID_LEN - 1;
-    command->take_at = out.len - strlen("1\r\n");
+    command->take_at = out.len - REMOTE_COMMAND_TAKE_LEN - strlen("\r\n");
     command->text = xmalloc(out.len);
     memcpy(command->text, out.data, out.len);
     ASSERT(command->text[command->id_at - 1] == '{');
@@ -79,7 +79,8 @@ int remote_command_fill(const struct remote_command *command,
     iov[n++] = piece(command->text + TAIL_AT, command->id_at - TAIL_AT);
     iov[n++] = piece(args->id, REMOTE_COMMAND_ID_LEN);
     iov[n++] = piece(command->text + after_id, command->take_at - after_id);
-    iov[n++] = piece(args->is_give ? "0\r\n" : "1\r\n", 3);
+    iov[n++] = piece(args->take, REMOTE_COMMAND_TAKE_LEN);
+    iov[n++] = piece("\r\n", 2);
     return n;
 }
 
@@ -93,4 +94,11 @@ void remote_command_format_id(const struct local_limit_id *id, char out[REMOTE_C
         high = high << 5 | low >> 59;
         low <<= 5;
     }
+}
+
+void remote_command_format_take(unsigned take, char out[REMOTE_COMMAND_TAKE_LEN])
+{
+    ASSERT(take <= REMOTE_COMMAND_TAKE_MAX);
+    for (unsigned i = REMOTE_COMMAND_TAKE_LEN; i-- > 0; take /= 10)
+        out[i] = (char)('0' + take % 10);
 }

@@ -3,7 +3,7 @@
 #define RINGGATE_RATELIMIT_REMOTE_COMMAND_H
 
 /* The request for one decision: EVALSHA (or EVAL) of gcra.lua. It is formatted once per limit; a
- * decision only puts the digest, the bucket's id and one digit between the fixed pieces, so it
+ * decision only puts the digest, the bucket's id and a number between the fixed pieces, so it
  * allocates nothing. Key: "<prefix>:1:{<id>}". */
 
 #include "ratelimit/gcra.h"
@@ -13,7 +13,9 @@
 
 /* Arguments of EVALSHA and EVAL, name included. */
 #define REMOTE_COMMAND_ARGS 7u
-#define REMOTE_COMMAND_IOV_MAX 7
+#define REMOTE_COMMAND_IOV_MAX 8
+#define REMOTE_COMMAND_TAKE_LEN 5u
+#define REMOTE_COMMAND_TAKE_MAX 99999u
 /* 128 bits as base32 (RFC 4648 6, lower case, no padding). */
 #define REMOTE_COMMAND_ID_LEN 26u
 
@@ -32,7 +34,7 @@ struct remote_command_args {
     struct span eval_head; /* empty: EVALSHA; else see redis_conn_eval_head */
     const char *sha; /* 40 characters */
     const char *id; /* REMOTE_COMMAND_ID_LEN characters */
-    bool is_give; /* give one back instead of taking one */
+    const char *take; /* REMOTE_COMMAND_TAKE_LEN digits */
 };
 /* Borrows command and args' texts. Returns the number of pieces. */
 int remote_command_fill(const struct remote_command *command,
@@ -41,5 +43,8 @@ int remote_command_fill(const struct remote_command *command,
 
 /* No NUL. */
 void remote_command_format_id(const struct local_limit_id *id, char out[REMOTE_COMMAND_ID_LEN]);
+
+/* take: 1 and what passed without asking, or 0 to give one back. No NUL. */
+void remote_command_format_take(unsigned take, char out[REMOTE_COMMAND_TAKE_LEN]);
 
 #endif

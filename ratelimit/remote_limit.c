@@ -52,7 +52,7 @@ static int command_send(struct remote_limit *remote, struct remote_call *call, b
         .eval_head = with_script ? redis_conn_eval_head(remote->conn) : SPAN_NONE,
         .sha = redis_conn_sha(remote->conn),
         .id = call->id,
-        .is_give = call->is_give,
+        .take = call->take,
     };
     struct iovec iov[REMOTE_COMMAND_IOV_MAX];
     int count = remote_command_fill(call->command, &args, iov);
@@ -249,6 +249,7 @@ static int call_send(struct remote_limit *remote, struct remote_call *call)
     call->call.on_reply = call_reply;
     call->remote = remote;
     call->is_retried = false;
+    remote_command_format_take(call->is_give ? 0 : call->debit + 1, call->take);
     call->start_ns = clock_mono_ns(); /* the turn may be old */
     call->start_turn = remote->options.loop->turns;
     dlist_init(&call->call.link);

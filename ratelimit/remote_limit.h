@@ -36,7 +36,8 @@ struct remote_call {
     const struct remote_command *command;
     uint64_t start_ns, start_turn; /* clock; loop.turns */
     bool is_give, is_retried;
-    char id[26];
+    unsigned debit; /* of what passed before without asking: told with this question */
+    char id[REMOTE_COMMAND_ID_LEN], take[REMOTE_COMMAND_TAKE_LEN];
 };
 
 struct remote_limit_options {
@@ -68,8 +69,9 @@ MUST_CHECK int remote_limit_endpoint(struct span text, struct remote_endpoint *r
 
 /* A question now would be sent. */
 bool remote_limit_is_available(const struct remote_limit *remote);
-/* command: of the limit, valid until on_release. 0; -EAGAIN: the store is away; -ENOBUFS: too many
- * questions wait. */
+/* call->debit is set by the caller, below REMOTE_COMMAND_TAKE_MAX; without an answer it was not
+ * told. command: of the limit, valid until on_release. 0; -EAGAIN: the store is away; -ENOBUFS: too
+ * many questions wait. */
 MUST_CHECK int remote_limit_ask(struct remote_limit *remote, struct remote_call *call,
                                 const struct remote_command *command,
                                 const struct local_limit_id *id);

@@ -81,6 +81,68 @@ static void test_paused(struct bench *bench)
     bench_await_store(bench, true);
 }
 
+/* The bucket here is where the store's was when it went away. */
+static void test_goes_on_from_the_store(struct bench *bench)
+{
+    struct ask ask;
+    unsigned passed = 0;
+    bench_up(bench);
+    bench_await_store(bench, true);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(bench_ask_rule(bench, &ask, 0, "/on"), LIMIT_RESULT_OK);
+    redis_server_kill(&bench->server);
+    bench_await_store(bench, false);
+    for (unsigned i = 0; i < 8; i++)
+        passed += bench_ask_rule(bench, &ask, 0, "/on") == LIMIT_RESULT_OK;
+    assert_int_equal(passed, 2);
+}
+
+/* What passed while the store did not answer counts there in the end, once. */
+static void test_store_is_told(struct bench *bench)
+{
+    struct ask ask;
+    unsigned passed = 0;
+    bench->store_conf.deadline_ns = 20 * NS_PER_MS;
+    bench_up(bench);
+    bench_await_store(bench, true);
+    int64_t owed = metric_get(METRIC_RATELIMIT_STORE_OWED);
+    redis_server_signal(&bench->server, SIGSTOP);
+    for (unsigned i = 0; i < 7; i++) {
+        passed += bench_ask_rule(bench, &ask, 0, "/told") == LIMIT_RESULT_OK;
+        assert_true(ask.check.fallback);
+    }
+    assert_int_equal(passed, 7);
+    redis_server_signal(&bench->server, SIGCONT);
+    bench_await_store(bench, true);
+    assert_true(metric_get(METRIC_RATELIMIT_STORE_OWED) - owed >=
+                4); /* 3 misses, then none asked */
+    for (unsigned i = 0; i < 10; i++)
+        passed += bench_ask_rule(bench, &ask, 0, "/told") == LIMIT_RESULT_OK;
+    /* The three that were asked count twice when the connection was given up meanwhile. */
+    assert_true(passed <= 10 && passed >= 7);
+    assert_int_equal(ask.check.result, LIMIT_RESULT_LIMITED);
+    assert_false(ask.check.fallback);
+}
+
+/* Beyond an empty bucket the store remembers a debt, of one bucket at most. */
+static void test_debt_is_bounded(struct bench *bench)
+{
+    struct ask ask;
+    bench->rules[0].period_ns = 500 * NS_PER_MS;
+    bench_up(bench);
+    bench_await_store(bench, true);
+    redis_server_kill(&bench->server);
+    bench_await_store(bench, false);
+    for (unsigned i = 0, passed = 0; passed < 40 && i < 100000; i++) {
+        passed += bench_ask_rule(bench, &ask, 0, "/debt") == LIMIT_RESULT_OK;
+        bench_turns(bench, 1);
+    }
+    redis_server_start(&bench->server);
+    bench_await_store(bench, true);
+    assert_int_equal(bench_ask_rule(bench, &ask, 0, "/debt"), LIMIT_RESULT_LIMITED);
+    assert_true(ask.check.reset_ns <= 50 * NS_PER_MS); /* it was full, and has paid for ten */
+}
+
 static void test_script_flush(struct bench *bench)
 {
     struct ask ask;
@@ -325,6 +387,9 @@ static const struct bench_case cases[] = {
     {"Local, Open, Closed and recovery after kill -9", test_failure_modes},
     {"killed with questions in flight", test_killed_in_flight},
     {"SIGSTOP and SIGCONT", test_paused},
+    {"the bucket goes on where the store's was", test_goes_on_from_the_store},
+    {"the store is told of what passed", test_store_is_told},
+    {"a debt is bounded", test_debt_is_bounded},
     {"SCRIPT FLUSH before every decision", test_script_flush},
     {"READONLY", test_readonly},
     {"OOM", test_out_of_memory},

@@ -80,6 +80,69 @@ static void test_eviction_and_overflow(void **state)
     assert_int_equal(metric_get(METRIC_RATELIMIT_ENTRIES), 0);
 }
 
+/* The bucket here goes on from where the store's was. */
+static void test_sync(void **state)
+{
+    static const struct {
+        uint64_t remaining, reset_ms;
+        bool is_known; /* there was a take before */
+        unsigned passes; /* at once, after it */
+    } cases[] = {
+        {0, 200, false, 0}, {0, 100, false, 0}, {2, 200, false, 2},
+        {3, 200, false, 5}, /* more than half full: not worth a place, so full */
+        {3, 200, true, 3},  {5, 200, true, 5},  {0, 1000, true, 0}, /* in debt */
+    };
+    struct gcra gcra;
+    (void)state;
+    gcra_init(&gcra, 5, NS_PER_S, 5);
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct local_limit *table = local_limit_new(64);
+        struct local_limit_id id = id_of(i);
+        struct gcra_verdict verdict;
+        unsigned passes = 0;
+        if (cases[i].is_known)
+            local_limit_take(table, &id, &gcra, T0, &verdict);
+        verdict = (struct gcra_verdict){false, cases[i].remaining, cases[i].reset_ms * NS_PER_MS};
+        local_limit_sync(table, &id, &gcra, T0, &verdict);
+        for (unsigned k = 0; k < 10; k++) {
+            local_limit_take(table, &id, &gcra, T0, &verdict);
+            passes += verdict.allowed;
+        }
+        if (passes != cases[i].passes)
+            fail_msg("case %u: %u pass", i, passes);
+        local_limit_free(table);
+    }
+}
+
+static void test_debt(void **state)
+{
+    struct local_limit *table = local_limit_new(16);
+    struct local_limit_id id = id_of(1), other = id_of(2);
+    struct gcra gcra;
+    struct gcra_verdict verdict;
+    (void)state;
+    gcra_init(&gcra, 5, NS_PER_S, 5);
+    local_limit_owe(table, &id, 3); /* it has no bucket: nobody knows of it */
+    assert_int_equal(local_limit_collect(table, &id, 9), 0);
+    local_limit_take(table, &id, &gcra, T0, &verdict);
+    local_limit_owe(table, &id, 1);
+    local_limit_owe(table, &id, 3);
+    assert_int_equal(local_limit_collect(table, &other, 9), 0);
+    assert_int_equal(local_limit_collect(table, &id, 9), 4);
+    assert_int_equal(local_limit_collect(table, &id, 9), 0);
+    local_limit_owe(table, &id, 10);
+    assert_int_equal(local_limit_collect(table, &id, 9), 9); /* the rest is forgiven */
+    assert_int_equal(local_limit_collect(table, &id, 9), 0);
+    local_limit_owe(table, &id, 1);
+    for (uint64_t n = 10; n < 26; n++) { /* the place goes to another */
+        struct local_limit_id next = id_of(n);
+        local_limit_take(table, &next, &gcra, T0 + NS_PER_S, &verdict);
+        assert_int_equal(local_limit_collect(table, &next, 9), 0);
+    }
+    assert_int_equal(local_limit_collect(table, &id, 9), 0);
+    local_limit_free(table);
+}
+
 #define THREADS 4u
 #define TAKES 20000u
 #define KEYS 8u
@@ -166,6 +229,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_separate_buckets),
         cmocka_unit_test(test_eviction_and_overflow),
+        cmocka_unit_test(test_sync),
+        cmocka_unit_test(test_debt),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,11 +13,13 @@
 #define SHA "0123456789abcdef0123456789abcdef01234567"
 #define ID "abcdefghijklmnopqrstuvwxyz"
 
-static const char *render(const struct remote_command *command, struct span head, bool is_give,
+static const char *render(const struct remote_command *command, struct span head, unsigned take,
                           struct buf *out)
 {
     struct iovec iov[REMOTE_COMMAND_IOV_MAX];
-    struct remote_command_args args = {.eval_head = head, .sha = SHA, .id = ID, .is_give = is_give};
+    char digits[REMOTE_COMMAND_TAKE_LEN];
+    struct remote_command_args args = {.eval_head = head, .sha = SHA, .id = ID, .take = digits};
+    remote_command_format_take(take, digits);
     int count = remote_command_fill(command, &args, iov);
     buf_reset(out);
     for (int i = 0; i < count; i++)
@@ -34,12 +36,14 @@ static void test_fill(void **state)
     buf_init(&out, 4096);
     gcra_init(&gcra, 100, NS_PER_S, 50);
     remote_command_init(&command, SPAN_LIT("a{b"), &gcra);
-    assert_string_equal(render(&command, SPAN_NONE, false, &out),
+    assert_string_equal(render(&command, SPAN_NONE, 1, &out),
                         "*7\r\n$7\r\nEVALSHA\r\n$40\r\n" SHA "\r\n$1\r\n1\r\n$34\r\na{b:1:{" ID
-                        "}\r\n$6\r\n100000\r\n$7\r\n5000000\r\n$1\r\n1\r\n");
-    assert_string_equal(render(&command, SPAN_LIT("<head>"), true, &out),
+                        "}\r\n$6\r\n100000\r\n$7\r\n5000000\r\n$5\r\n00001\r\n");
+    assert_string_equal(render(&command, SPAN_LIT("<head>"), 0, &out),
                         "<head>$1\r\n1\r\n$34\r\na{b:1:{" ID
-                        "}\r\n$6\r\n100000\r\n$7\r\n5000000\r\n$1\r\n0\r\n");
+                        "}\r\n$6\r\n100000\r\n$7\r\n5000000\r\n$5\r\n00000\r\n");
+    const char *most = render(&command, SPAN_NONE, REMOTE_COMMAND_TAKE_MAX, &out);
+    assert_string_equal(most + out.len - 11, "$5\r\n99999\r\n");
     remote_command_fini(&command);
     buf_fini(&out);
 }
@@ -51,11 +55,11 @@ static void test_ticks(void **state)
         uint64_t requests, period_ns, burst;
         const char *tail;
     } cases[] = {
-        {30000, NS_PER_S, 30000, "$3\r\n334\r\n$8\r\n10020000\r\n$1\r\n1\r\n"},
-        {1000000000, NS_PER_S, 1, "$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n"},
-        {1, 3600 * NS_PER_S, 1, "$11\r\n36000000000\r\n$11\r\n36000000000\r\n$1\r\n1\r\n"},
-        {0, NS_PER_S, 1, "$8\r\n10000000\r\n$1\r\n0\r\n$1\r\n1\r\n"},
-        {1000000000, NS_PER_S, UINT64_MAX, "$1\r\n1\r\n$15\r\n316224000000000\r\n$1\r\n1\r\n"},
+        {30000, NS_PER_S, 30000, "$3\r\n334\r\n$8\r\n10020000\r\n$5\r\n00001\r\n"},
+        {1000000000, NS_PER_S, 1, "$1\r\n1\r\n$1\r\n1\r\n$5\r\n00001\r\n"},
+        {1, 3600 * NS_PER_S, 1, "$11\r\n36000000000\r\n$11\r\n36000000000\r\n$5\r\n00001\r\n"},
+        {0, NS_PER_S, 1, "$8\r\n10000000\r\n$1\r\n0\r\n$5\r\n00001\r\n"},
+        {1000000000, NS_PER_S, UINT64_MAX, "$1\r\n1\r\n$15\r\n316224000000000\r\n$5\r\n00001\r\n"},
     };
     struct buf out;
     (void)state;
@@ -65,7 +69,7 @@ static void test_ticks(void **state)
         struct gcra gcra;
         gcra_init(&gcra, cases[i].requests, cases[i].period_ns, cases[i].burst);
         remote_command_init(&command, SPAN_LIT("p"), &gcra);
-        const char *text = render(&command, SPAN_NONE, false, &out);
+        const char *text = render(&command, SPAN_NONE, 1, &out);
         assert_string_equal(text + out.len - strlen(cases[i].tail), cases[i].tail);
         remote_command_fini(&command);
     }
