@@ -146,9 +146,6 @@ static void downstream_on_open(struct conn_owner *owner, struct conn *conn)
         view_unpin(d->handshake_view);
         d->handshake_view = NULL;
     }
-    metric_inc(METRIC_TLS_HANDSHAKES);
-    if (d->tls != NULL && d->tls->resumed)
-        metric_inc(METRIC_TLS_HANDSHAKES_RESUMED);
     downstream_start_session(d);
 }
 
@@ -205,8 +202,6 @@ static void downstream_on_close(struct conn_owner *owner, struct conn *conn, int
     struct downstream *d = container_of(owner, struct downstream, conn_owner);
     const char *text = conn_error_text(conn);
     bool tls = d->handshake_view != NULL;
-    if (tls)
-        metric_inc(METRIC_TLS_HANDSHAKE_ERRORS);
     downstream_refuse(d, tls && text[0] != '\0' ? OUTCOME_TLS_CLIENT : OUTCOME_CLIENT_GONE,
                       text[0] != '\0' ? text : "connection reset");
     (void)error;

@@ -33,6 +33,7 @@ static bool tls_ctx_set_profile(SSL_CTX *ctx)
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_timeout(ctx, TLS_CTX_SESSION_SECONDS);
+    SSL_CTX_set_keylog_callback(ctx, tls_handover_on_secret);
     bool ok = SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
               SSL_CTX_set_cipher_list(ctx, tls_ctx_ciphers) == 1 &&
               SSL_CTX_set_ciphersuites(ctx, tls_ctx_suites) == 1 &&

@@ -2,19 +2,28 @@
 #ifndef RINGGATE_TLS_TLS_INT_H
 #define RINGGATE_TLS_TLS_INT_H
 
-/* Shared by the tls_*.c files: the worker's OpenSSL state and the layer. */
+/* Shared by the tls_*.c files: the worker's OpenSSL state and the layer.
+ *
+ *      tls_layer.c     the layer: states, what is known of the peer
+ *      tls_ssl.c       its bytes while OpenSSL has them: the handshake
+ *      tls_handover.c  what our record layer gets from OpenSSL
+ *      tls_direct.c    its bytes from then on */
 
 #include "base/hmap.h"
 #include "base/pool.h"
 #include "io/loop.h"
 #include "tls/digest.h"
+#include "tls/record.h"
 #include "tls/tls_client.h"
 #include "tls/tls_server.h"
 
 #include <openssl/ssl.h>
 
-#define TLS_RECORD_MAX 16384u /* plaintext bytes of a record, RFC 8446 5.1 */
-#define TLS_OUT_SIZE (4 * (TLS_RECORD_MAX + 256)) /* four whole records before a write below */
+#define TLS_OUT_SIZE (4 * (RECORD_PLAIN_MAX + 256)) /* four whole records before a write below */
+/* Cipher contexts of a worker, 1.2 KB each and two for a connection: those of 256 connections
+ * that are busy at the same time stay keyed; beyond that a record costs a key schedule more. */
+#define TLS_CIPHERS_MAX 512u
+#define TLS_KEY_UPDATES_MAX 32 /* in a second: more is an attack on our processor */
 
 struct tls_layer;
 
@@ -34,11 +43,13 @@ struct tls_worker {
     struct hmap clients; /* struct tls_client_ctx */
     X509_STORE *system_store; /* made at first use */
     struct pool layers;
+    struct record_pool *records;
+    struct secret_kdf *kdf;
     uint8_t *out; /* TLS_OUT_SIZE: records made in a call */
     size_t out_len;
-    uint8_t *plain; /* TLS_RECORD_MAX: plaintext on its way up */
+    uint8_t *plain; /* RECORD_OPEN_ROOM: plaintext on its way up */
     bool plain_busy;
-    uint8_t *gather; /* TLS_RECORD_MAX: small pieces that become one record */
+    uint8_t *gather; /* RECORD_PLAIN_MAX: small pieces that become one record */
 };
 
 /* Server side (tls_server.c). */
@@ -70,15 +81,26 @@ enum tls_layer_state {
 struct tls_layer {
     struct layer layer;
     struct tls_worker *worker;
-    SSL *ssl;
+    SSL *ssl; /* NULL: not begun, or handed over */
+    /* Until the handover only secrets and sequence numbers, as OpenSSL makes and counts them. */
+    struct record_side rx, tx;
     struct span in; /* what is left of the bytes given to the current call */
     size_t out_start; /* where its records begin in worker->out */
+    uint8_t *held[2]; /* blocks with the beginning of a record; NULL: none */
+    uint32_t held_len;
     int down_error; /* of layer_down_write inside a call */
     uint8_t state; /* enum tls_layer_state */
     bool ended; /* end passed up */
+    bool shut; /* close_notify sent */
     bool lenient; /* server: goes on without a valid client certificate */
+    bool keeps_ssl; /* cannot be handed over */
+    uint8_t empty_records; /* in a row */
+    uint8_t message[4], message_have; /* head of a handshake message, TLS 1.3 */
+    uint32_t message_left; /* of its body, to be ignored */
+    uint16_t small_bytes; /* sent in small records since the last pause */
     uint16_t key_updates; /* in the second that began at key_update_ns */
     uint64_t key_update_ns;
+    uint64_t wrote_ns; /* when data was last written */
     const char *refusal; /* why our own callback ended the handshake, static */
     const struct tls_server_spec *spec; /* server: until open */
     struct tls_client_ctx *client; /* client: reference held */
@@ -95,12 +117,44 @@ SSL_CTX *tls_ctx_new_client(struct tls_worker *worker);
 
 /* tls_layer.c */
 extern const struct layer_ops tls_layer_ops;
-/* The process-wide BIO method; start-up. */
-void tls_layer_init(void);
-BIO *tls_layer_new_bio(struct tls_worker *worker);
 struct tls_layer *tls_layer_new(struct tls_worker *worker); /* NULL: no memory */
 /* Keeps copies of the names in info. false: no memory. */
 bool tls_layer_set_names(struct tls_layer *layer, struct span server_name, struct span listener_id);
+
+/* What is added to worker->out from here on is the layer's. */
+void tls_layer_begin_out(struct tls_layer *layer);
+/* Passes it down. 0; what the layer below says of it, now and ever after. */
+int tls_layer_flush(struct tls_layer *layer);
+/* Reports and forgets: no byte goes up or down after this. text: static. */
+void tls_layer_fail(struct tls_layer *layer, int error, const char *text);
+void tls_layer_fail_below(struct tls_layer *layer, int error);
+/* KeyUpdate messages of the peer, RFC 8446 4.6.3: each costs us a key schedule, and maybe an
+ * answer. */
+void tls_layer_count_key_update(struct tls_layer *layer);
+
+/* tls_ssl.c: each of these reports what fails. */
+void tls_ssl_init(void); /* the process-wide BIO method; start-up */
+BIO *tls_ssl_new_bio(struct tls_worker *worker);
+bool tls_ssl_begin(struct tls_layer *layer); /* false: no memory, not reported */
+bool tls_ssl_handshake(struct tls_layer *layer); /* true: complete */
+/* One record to plain (RECORD_OPEN_ROOM) and up. false: no other can follow. */
+bool tls_ssl_read(struct tls_layer *layer, uint8_t *plain);
+int tls_ssl_write(struct tls_layer *layer, const struct iovec *iov, int count);
+int tls_ssl_shutdown(struct tls_layer *layer); /* close_notify */
+void tls_ssl_end(struct tls_layer *layer); /* frees what OpenSSL has of it */
+
+/* tls_handover.c */
+void tls_handover_on_secret(const SSL *ssl, const char *line); /* SSL_CTX_keylog_cb_func */
+void tls_handover_watch(struct tls_layer *layer); /* counts, from before the handshake on */
+/* Takes an open layer from OpenSSL if that can be done now: layer->ssl is NULL then. TLS 1.2: at
+ * the end of the handshake or never. */
+void tls_handover(struct tls_layer *layer);
+
+/* tls_direct.c: as tls_ssl.c. */
+bool tls_direct_read(struct tls_layer *layer, uint8_t *plain);
+int tls_direct_write(struct tls_layer *layer, const struct iovec *iov, int count);
+int tls_direct_shutdown(struct tls_layer *layer);
+void tls_direct_drop(struct tls_layer *layer); /* gives held blocks back */
 
 /* tls_server.c */
 int tls_server_on_hello(SSL *ssl, int *alert, void *worker); /* SSL_client_hello_cb_fn */

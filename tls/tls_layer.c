@@ -15,22 +15,23 @@
 #include "tls/tls_text.h"
 #include "tls/verify.h"
 
-/* The TLS engine as a layer. OpenSSL does no I/O of its own: its BIO reads
- * from the bytes of the current on_data call and writes records to worker->out.
+/* The TLS engine as a layer:
  *
- *      owner --write--> gather --SSL_write--> worker->out --layer_down_write-->
- *      owner <--up----- worker->plain <--SSL_read-- layer->in <--on_data------
+ *      owner --write--> tls_ssl_write    --> worker->out --layer_down_write-->
+ *                       tls_direct_write
+ *      owner <--up----- worker->plain <----- tls_ssl_read    <-- layer->in <--on_data------
+ *                                            tls_direct_read
  *
- * Every entry into OpenSSL lies between enter() and leave(). leave() passes what was made down in
- * one write, so nothing stays in worker->out between calls; the layer above a second TLS layer
- * on the same conn begins its part of worker->out after ours. The BIO never blocks: reading past
- * the input asks to try again, writing takes all or fails with the layer below. */
+ * OpenSSL shakes hands; then the layer goes on by itself (tls_handover). Both leave nothing in
+ * worker->out between calls; the layer above a second TLS layer on the same conn begins its part
+ * of worker->out after ours. */
 
-#define TLS_KEY_UPDATES_MAX 32 /* in a second: more is an attack on our processor */
+void tls_layer_begin_out(struct tls_layer *layer)
+{
+    layer->out_start = layer->worker->out_len;
+}
 
-static BIO_METHOD *tls_layer_bio_method;
-
-static int flush(struct tls_layer *layer)
+int tls_layer_flush(struct tls_layer *layer)
 {
     struct tls_worker *worker = layer->worker;
     size_t len = worker->out_len - layer->out_start;
@@ -43,88 +44,7 @@ static int flush(struct tls_layer *layer)
     return layer->down_error;
 }
 
-static int bio_read(BIO *bio, char *buf, size_t size, size_t *ret_len)
-{
-    struct tls_worker *worker = BIO_get_data(bio);
-    struct tls_layer *layer = worker->active;
-    size_t len = MIN(size, layer->in.len);
-
-    BIO_clear_retry_flags(bio);
-    if (len == 0) {
-        BIO_set_retry_read(bio);
-        return 0;
-    }
-    memcpy(buf, layer->in.ptr, len);
-    layer->in = span_skip(layer->in, len);
-    *ret_len = len;
-    return 1;
-}
-
-static int bio_write(BIO *bio, const char *buf, size_t size, size_t *ret_len)
-{
-    struct tls_worker *worker = BIO_get_data(bio);
-    struct tls_layer *layer = worker->active;
-
-    BIO_clear_retry_flags(bio);
-    if (size > TLS_OUT_SIZE - worker->out_len && flush(layer) < 0)
-        return 0;
-    /* OpenSSL comes again with what is left. */
-    size_t len = MIN(size, TLS_OUT_SIZE - worker->out_len);
-    if (len == 0)
-        return 0;
-    memcpy(worker->out + worker->out_len, buf, len);
-    worker->out_len += len;
-    *ret_len = len;
-    return 1;
-}
-
-static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
-{
-    (void)bio;
-    (void)num;
-    (void)ptr;
-    return cmd == BIO_CTRL_FLUSH ? 1 : 0;
-}
-
-void tls_layer_init(void)
-{
-    tls_layer_bio_method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "ringgate");
-    ASSERT(tls_layer_bio_method != NULL);
-    BIO_meth_set_read_ex(tls_layer_bio_method, bio_read);
-    BIO_meth_set_write_ex(tls_layer_bio_method, bio_write);
-    BIO_meth_set_ctrl(tls_layer_bio_method, bio_ctrl);
-}
-
-BIO *tls_layer_new_bio(struct tls_worker *worker)
-{
-    BIO *bio = BIO_new(tls_layer_bio_method);
-    if (bio) {
-        BIO_set_data(bio, worker);
-        BIO_set_init(bio, 1);
-    }
-    return bio;
-}
-
-static struct tls_layer *enter(struct tls_layer *layer)
-{
-    struct tls_worker *worker = layer->worker;
-    struct tls_layer *outer = worker->active;
-    worker->active = layer;
-    layer->out_start = worker->out_len;
-    ERR_clear_error();
-    return outer;
-}
-
-/* 0; what the layer below says of our records. */
-static int leave(struct tls_layer *layer, struct tls_layer *outer)
-{
-    int rc = flush(layer);
-    layer->worker->active = outer;
-    return rc;
-}
-
-/* Reports and forgets: no byte goes up or down after this. */
-static void fail(struct tls_layer *layer, int error, const char *text)
+void tls_layer_fail(struct tls_layer *layer, int error, const char *text)
 {
     if (layer->state == TLS_LAYER_FAILED)
         return;
@@ -142,34 +62,13 @@ static void fail(struct tls_layer *layer, int error, const char *text)
     conn_fail(layer->layer.conn, error, text);
 }
 
-/* After an OpenSSL call that failed for good, before leave(). */
-static const char *why(const struct tls_layer *layer)
+void tls_layer_fail_below(struct tls_layer *layer, int error)
 {
-    unsigned long error = ERR_peek_error();
-    if (layer->refusal)
-        return layer->refusal;
-    if (ERR_GET_LIB(error) == ERR_LIB_SSL &&
-        ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED)
-        return tls_text_verify(SSL_get_verify_result(layer->ssl));
-    return tls_text_error(error);
+    tls_layer_fail(layer, error, "TLS: the connection failed");
 }
 
-static void fail_below(struct tls_layer *layer, int error)
+void tls_layer_count_key_update(struct tls_layer *layer)
 {
-    fail(layer, error, "TLS: the connection failed");
-}
-
-/* KeyUpdate messages of the peer, RFC 8446 4.6.3: each costs us a key schedule, and maybe an
- * answer. */
-static void on_message(int writing, int version, int type, const void *buf, size_t len, SSL *ssl,
-                       void *user)
-{
-    struct tls_layer *layer = user;
-    (void)version;
-    (void)ssl;
-    if (writing || type != SSL3_RT_HANDSHAKE || len == 0 ||
-        *(const uint8_t *)buf != SSL3_MT_KEY_UPDATE)
-        return;
     uint64_t now_ns = layer->worker->loop->clock.mono_ns;
     if (now_ns - layer->key_update_ns >= NS_PER_S) {
         layer->key_update_ns = now_ns;
@@ -177,19 +76,6 @@ static void on_message(int writing, int version, int type, const void *buf, size
     }
     if (layer->key_updates <= TLS_KEY_UPDATES_MAX)
         layer->key_updates++;
-}
-
-static bool make_ssl(struct tls_layer *layer)
-{
-    struct tls_worker *worker = layer->worker;
-    layer->ssl = layer->client ? tls_client_start(layer) : SSL_new(worker->accept_ctx);
-    if (!layer->ssl || BIO_up_ref(worker->bio) != 1)
-        return false;
-    SSL_set_bio(layer->ssl, worker->bio, worker->bio);
-    if (!layer->client)
-        SSL_set_accept_state(layer->ssl);
-    layer->state = TLS_LAYER_HANDSHAKE;
-    return true;
 }
 
 /* Whom we speak to, once the handshake is complete. NULL; or why that is not good enough. */
@@ -229,34 +115,25 @@ static void finish(struct tls_layer *layer)
 {
     const char *text = learn_peer(layer);
     if (text) {
-        fail(layer, -EPROTO, text);
+        tls_layer_fail(layer, -EPROTO, text);
         return;
     }
     layer->state = TLS_LAYER_OPEN;
     layer->spec = NULL;
-    SSL_set_msg_callback(layer->ssl, on_message);
-    SSL_set_msg_callback_arg(layer->ssl, layer);
     if (!layer->client) {
         metric_inc(METRIC_TLS_HANDSHAKES);
         if (layer->info.resumed)
             metric_inc(METRIC_TLS_HANDSHAKES_RESUMED);
     }
+    /* With TLS 1.3 a client waits for the tickets of the server (tls_ssl_read). */
+    if (!layer->client || SSL_version(layer->ssl) != TLS1_3_VERSION)
+        tls_handover(layer);
     layer_up_open(&layer->layer);
 }
 
 static void handshake(struct tls_layer *layer)
 {
-    const char *text = NULL;
-    struct tls_layer *outer = enter(layer);
-    int ret = SSL_do_handshake(layer->ssl);
-    if (ret != 1 && SSL_get_error(layer->ssl, ret) != SSL_ERROR_WANT_READ)
-        text = why(layer);
-    int rc = leave(layer, outer);
-    if (rc < 0)
-        fail_below(layer, rc);
-    else if (text)
-        fail(layer, -EPROTO, text);
-    else if (ret == 1)
+    if (tls_ssl_handshake(layer))
         finish(layer);
 }
 
@@ -264,9 +141,9 @@ static void handshake(struct tls_layer *layer)
  * a layer above or of a conn that is carried inside this one. NULL: no block. */
 static uint8_t *plain_take(struct tls_worker *worker)
 {
-    _Static_assert(BLOCK_SIZE >= TLS_RECORD_MAX, "a block holds a record");
+    _Static_assert(BLOCK_LARGE_SIZE >= RECORD_OPEN_ROOM, "a block holds a record");
     if (worker->plain_busy)
-        return block_get(worker->loop->blocks);
+        return block_get_large(worker->loop->blocks);
     worker->plain_busy = true;
     return worker->plain;
 }
@@ -276,7 +153,7 @@ static void plain_give(struct tls_worker *worker, uint8_t *plain)
     if (plain == worker->plain)
         worker->plain_busy = false;
     else
-        block_put(worker->loop->blocks, plain);
+        block_put_large(worker->loop->blocks, plain);
 }
 
 static void read_records(struct tls_layer *layer)
@@ -285,35 +162,12 @@ static void read_records(struct tls_layer *layer)
     uint8_t *plain = plain_take(worker);
 
     if (!plain) {
-        fail(layer, -ENOBUFS, "TLS: out of buffer memory");
+        tls_layer_fail(layer, -ENOBUFS, "TLS: out of buffer memory");
         return;
     }
-    while (layer->state == TLS_LAYER_OPEN && !layer->ended &&
-           (layer->in.len > 0 || SSL_has_pending(layer->ssl))) {
-        const char *text = NULL;
-        size_t len = 0;
-        struct tls_layer *outer = enter(layer);
-        int ret = SSL_read_ex(layer->ssl, plain, TLS_RECORD_MAX, &len);
-        int error = ret == 1 ? SSL_ERROR_NONE : SSL_get_error(layer->ssl, ret);
-        if (error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ &&
-            error != SSL_ERROR_ZERO_RETURN)
-            text = why(layer);
-        int rc = leave(layer, outer);
-        if (layer->key_updates > TLS_KEY_UPDATES_MAX && !text)
-            text = "TLS: too many key updates";
-        if (rc < 0) {
-            fail_below(layer, rc);
-        } else if (text) {
-            fail(layer, -EPROTO, text);
-        } else if (error == SSL_ERROR_ZERO_RETURN) {
-            layer->ended = true;
-            layer_up_end(&layer->layer);
-        } else if (len > 0) {
-            layer_up_data(&layer->layer, span_make(plain, len));
-        } else {
-            break;
-        }
-    }
+    bool more = true;
+    while (more && layer->state == TLS_LAYER_OPEN && !layer->ended)
+        more = layer->ssl ? tls_ssl_read(layer, plain) : tls_direct_read(layer, plain);
     plain_give(worker, plain);
 }
 
@@ -328,18 +182,18 @@ static void on_open(struct layer *base)
     /* A server waits for the ClientHello; until then a conn costs no TLS memory. */
     if (!layer->client)
         return;
-    if (make_ssl(layer))
+    if (tls_ssl_begin(layer))
         handshake(layer);
     else
-        fail(layer, -ENOMEM, "TLS: no memory");
+        tls_layer_fail(layer, -ENOMEM, "TLS: no memory");
 }
 
 static void on_data(struct layer *base, struct span data)
 {
     struct tls_layer *layer = tls_layer_of(base);
 
-    if (layer->state == TLS_LAYER_NEW && !make_ssl(layer)) {
-        fail(layer, -ENOMEM, "TLS: no memory");
+    if (layer->state == TLS_LAYER_NEW && !tls_ssl_begin(layer)) {
+        tls_layer_fail(layer, -ENOMEM, "TLS: no memory");
         return;
     }
     if (layer->state == TLS_LAYER_FAILED || layer->ended)
@@ -358,7 +212,8 @@ static void on_end(struct layer *base)
     if (layer->state == TLS_LAYER_FAILED || layer->ended)
         return;
     if (layer->state != TLS_LAYER_OPEN) {
-        fail(layer, -ECONNRESET, "TLS: the peer closed the connection during the handshake");
+        tls_layer_fail(layer, -ECONNRESET,
+                       "TLS: the peer closed the connection during the handshake");
         return;
     }
     layer->ended = true;
@@ -366,65 +221,12 @@ static void on_end(struct layer *base)
     layer_up_end(base);
 }
 
-/* One SSL_write of at most a record. Without renegotiation it never wants to read. */
-static int write_record(struct tls_layer *layer, const void *data, size_t len)
-{
-    while (len > 0) {
-        size_t done;
-        if (SSL_write_ex(layer->ssl, data, len, &done) != 1)
-            return layer->down_error ? layer->down_error : -EPROTO;
-        data = (const char *)data + done;
-        len -= done;
-    }
-    return 0;
-}
-
-/* Large pieces go to OpenSSL from where they are, small ones share a record. */
-static int write_pieces(struct tls_layer *layer, const struct iovec *iov, int count)
-{
-    uint8_t *gather = layer->worker->gather;
-    size_t filled = 0;
-    int rc = 0;
-
-    for (int i = 0; i < count && rc == 0; i++) {
-        const uint8_t *data = iov[i].iov_base;
-        size_t left = iov[i].iov_len, len;
-        for (; left > 0 && rc == 0; data += len, left -= len) {
-            len = MIN(left, TLS_RECORD_MAX - filled);
-            if (filled == 0 && (len == TLS_RECORD_MAX || i == count - 1)) {
-                rc = write_record(layer, data, len);
-                continue;
-            }
-            memcpy(gather + filled, data, len);
-            filled += len;
-            if (filled == TLS_RECORD_MAX) {
-                rc = write_record(layer, gather, filled);
-                filled = 0;
-            }
-        }
-    }
-    if (rc == 0)
-        rc = write_record(layer, gather, filled);
-    return rc;
-}
-
 static int layer_write(struct layer *base, const struct iovec *iov, int count)
 {
     struct tls_layer *layer = tls_layer_of(base);
-    const char *text = "";
-
     if (layer->state != TLS_LAYER_OPEN)
         return -EPIPE;
-    struct tls_layer *outer = enter(layer);
-    int rc = write_pieces(layer, iov, count);
-    if (rc < 0)
-        text = why(layer);
-    int below = leave(layer, outer);
-    if (below < 0)
-        fail_below(layer, below);
-    else if (rc < 0)
-        fail(layer, rc, text);
-    return below < 0 ? below : rc;
+    return layer->ssl ? tls_ssl_write(layer, iov, count) : tls_direct_write(layer, iov, count);
 }
 
 static void layer_shutdown(struct layer *base)
@@ -433,13 +235,10 @@ static void layer_shutdown(struct layer *base)
     if (layer->state == TLS_LAYER_FAILED)
         return;
     if (layer->state == TLS_LAYER_OPEN) {
-        struct tls_layer *outer = enter(layer);
-        /* Sends close_notify; 0 and 1 are both good, the peer's own is not waited for. */
-        (void)SSL_shutdown(layer->ssl);
-        ERR_clear_error();
-        int rc = leave(layer, outer);
+        int rc = layer->ssl ? tls_ssl_shutdown(layer) : tls_direct_shutdown(layer);
+        layer->shut = true;
         if (rc < 0) {
-            fail_below(layer, rc);
+            tls_layer_fail_below(layer, rc);
             return;
         }
     }
@@ -454,10 +253,10 @@ static void layer_free(struct layer *base)
     /* Cut off in the middle, by a deadline or the peer. */
     if (layer->state == TLS_LAYER_HANDSHAKE && !layer->client)
         metric_inc(METRIC_TLS_HANDSHAKE_ERRORS);
-    /* Without this OpenSSL marks the session as bad when close_notify was not exchanged. */
-    if (layer->ssl && layer->state == TLS_LAYER_OPEN)
-        SSL_set_shutdown(layer->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-    SSL_free(layer->ssl);
+    tls_ssl_end(layer);
+    tls_direct_drop(layer);
+    record_side_wipe(&layer->rx);
+    record_side_wipe(&layer->tx);
     if (layer->client)
         tls_client_ctx_unref(layer->client);
     OPENSSL_free(layer->identity);
@@ -483,6 +282,8 @@ struct tls_layer *tls_layer_new(struct tls_worker *worker)
         return NULL;
     layer->layer.ops = &tls_layer_ops;
     layer->worker = worker;
+    layer->rx.pool = layer->tx.pool = worker->records;
+    layer->tx.sealing = true;
     layer->names = layer->names_room;
     layer->info.version = layer->info.cipher = "";
     return layer;

@@ -85,8 +85,8 @@ void tls_text_init(void)
     if (tls_text_verify_table[0])
         return;
     for (long i = 0; i < TLS_TEXT_VERIFY_MAX; i++)
-        tls_text_verify_table[i] = xasprintf("TLS: certificate verify failed: %s",
-                                             X509_verify_cert_error_string(i));
+        tls_text_verify_table[i] =
+            xasprintf("TLS: certificate verify failed: %s", X509_verify_cert_error_string(i));
 }
 
 const char *tls_text_verify(long code)
@@ -96,6 +96,11 @@ const char *tls_text_verify(long code)
     return tls_text_verify_table[code];
 }
 
+const char *tls_text_alert(uint8_t code)
+{
+    return tls_text_alerts[code] ? tls_text_alerts[code] : "TLS: peer alert";
+}
+
 const char *tls_text_error(unsigned long error)
 {
     int reason = ERR_GET_REASON(error);
@@ -103,10 +108,8 @@ const char *tls_text_error(unsigned long error)
     if (ERR_GET_LIB(error) != ERR_LIB_SSL)
         return "TLS: protocol error";
     /* Reasons above the offset are alerts that the peer sent. */
-    if (reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256) {
-        const char *text = tls_text_alerts[reason - SSL_AD_REASON_OFFSET];
-        return text ? text : "TLS: peer alert";
-    }
+    if (reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
+        return tls_text_alert((uint8_t)(reason - SSL_AD_REASON_OFFSET));
     for (size_t i = 0; i < ARRAY_COUNT(tls_text_reasons); i++) {
         if (tls_text_reasons[i].reason == reason)
             return tls_text_reasons[i].text;

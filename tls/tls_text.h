@@ -11,5 +11,9 @@ const char *tls_text_verify(long code);
 /* For an entry of OpenSSL's error queue: "TLS: no cipher in common", "TLS: peer alert: unknown
  * ca" and the like; "TLS: protocol error" for what has no text of its own. */
 const char *tls_text_error(unsigned long error);
+/* For an alert of the peer, RFC 8446 6: "TLS: peer alert: unknown ca". */
+const char *tls_text_alert(uint8_t code);
+
+#define TLS_TEXT_KEY_UPDATES "TLS: too many key updates"
 
 #endif

@@ -10,6 +10,7 @@
 #include <openssl/err.h>
 
 #include "base/clock.h"
+#include "tls/secret.h"
 #include "tls/ticket.h"
 #include "tls/tls_text.h"
 
@@ -20,7 +21,7 @@ static void tls_init_once(void)
     /* The system's openssl.cnf is for other programs: ours is fixed here. */
     OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS, NULL);
     tls_text_init();
-    tls_layer_init();
+    tls_ssl_init();
     ticket_rotate();
 }
 
@@ -48,16 +49,19 @@ struct tls_worker *tls_worker_new(struct loop *loop, struct err *reterr)
     /* A conn that is closed keeps its layer until its turn ends: twice is never reached. */
     pool_init(&worker->layers, "tls_layer", sizeof(struct tls_layer), 2 * loop->conns_max + 16);
     worker->out = malloc(TLS_OUT_SIZE);
-    worker->plain = malloc(TLS_RECORD_MAX);
-    worker->gather = malloc(TLS_RECORD_MAX);
+    worker->plain = malloc(RECORD_OPEN_ROOM);
+    worker->gather = malloc(RECORD_PLAIN_MAX);
     worker->lib = OSSL_LIB_CTX_new();
     if (!worker->out || !worker->plain || !worker->gather || !worker->lib)
         goto fail;
     worker->ticket_cipher = EVP_CIPHER_fetch(worker->lib, "AES-256-CBC", NULL);
     worker->ticket_mac = EVP_MAC_fetch(worker->lib, "HMAC", NULL);
-    worker->bio = tls_layer_new_bio(worker);
+    worker->records = record_pool_new(worker->lib, TLS_CIPHERS_MAX);
+    worker->kdf = secret_kdf_new(worker->lib);
+    worker->bio = tls_ssl_new_bio(worker);
     worker->accept_ctx = tls_ctx_new_server(worker);
-    if (!worker->ticket_cipher || !worker->ticket_mac || !worker->bio || !worker->accept_ctx)
+    if (!worker->ticket_cipher || !worker->ticket_mac || !worker->records || !worker->kdf ||
+        !worker->bio || !worker->accept_ctx)
         goto fail;
     SSL_CTX_set_client_hello_cb(worker->accept_ctx, tls_server_on_hello, worker);
     return worker;
@@ -89,13 +93,15 @@ void tls_worker_free(struct tls_worker *worker)
     BIO_free(worker->bio);
     EVP_CIPHER_free(worker->ticket_cipher);
     EVP_MAC_free(worker->ticket_mac);
+    record_pool_free(worker->records);
+    secret_kdf_free(worker->kdf);
     OSSL_LIB_CTX_free(worker->lib);
     free(worker->out);
     /* Both held what travelled inside TLS. */
     if (worker->plain)
-        OPENSSL_cleanse(worker->plain, TLS_RECORD_MAX);
+        OPENSSL_cleanse(worker->plain, RECORD_OPEN_ROOM);
     if (worker->gather)
-        OPENSSL_cleanse(worker->gather, TLS_RECORD_MAX);
+        OPENSSL_cleanse(worker->gather, RECORD_PLAIN_MAX);
     free(worker->plain);
     free(worker->gather);
     free(worker);

@@ -313,6 +313,8 @@ static inline int double_setup(void **state)
     (void)state;
     metric_thread_init();
     fixture_init(&fix);
+    for (int i = 0; i < 2; i++)
+        loops[i].blocks = block_pool_new(64);
     worker = tls_worker_new(&loops[0], NULL);
     worker2 = tls_worker_new(&loops[1], NULL);
     return worker && worker2 ? 0 : -1;
@@ -323,6 +325,8 @@ static inline int double_teardown(void **state)
     (void)state;
     tls_worker_free(worker);
     tls_worker_free(worker2);
+    for (int i = 0; i < 2; i++)
+        block_pool_free(loops[i].blocks); /* all are back */
     fixture_fini(&fix);
     return 0;
 }
