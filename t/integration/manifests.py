@@ -118,3 +118,24 @@ def limit(name, route, requests, period="1m", store=None, kind="HTTPRoute", **mo
 def store(name, endpoint, **more):
     return thing(OWN_API, "RateLimitStore", name,
                  {"redis": {"mode": "Single", "endpoints": [endpoint], **more}})
+
+
+def call(service=None, method=None, **more):
+    """A match of a GRPCRoute."""
+    names = {k: v for k, v in (("service", service), ("method", method)) if v}
+    return {"method": {**names, **more}}
+
+
+def grpc_rule(matches=(), backends=(), **more):
+    result = {**more}
+    if matches:
+        result["matches"] = list(matches)
+    if backends:
+        result["backendRefs"] = [backend(b) if isinstance(b, str) else b for b in backends]
+    return result
+
+
+def grpc_route(name, rules, hostnames=(), **more):
+    route = http_route(name, rules, hostnames, **more)
+    route["kind"] = "GRPCRoute"
+    return route

@@ -115,3 +115,15 @@ def test_regex(folder, certs):
     result = check(path)
     assert result.returncode == 78 and "error[RG118] HTTPRoute demo/r" in result.stdout
     assert "spec.rules[0].matches[0].path.value" in result.stdout
+
+
+def test_rpc_regex(folder, certs):
+    """Each half of a call is looked at on its own, where it stands."""
+    path = Path(folder) / "rpc.yaml"
+    calls = '{method: {type: RegularExpression, service: "a)(b", method: "ok.*"}}'
+    text = gateway() + secret(certs.a.cert_text, certs.a.key_text) + route(calls)
+    path.write_text(text.replace("kind: HTTPRoute", "kind: GRPCRoute"))
+    result = check(path)
+    assert result.returncode == 78 and "error[RG118] GRPCRoute demo/r" in result.stdout
+    assert "spec.rules[0].matches[0].method.service" in result.stdout
+    assert result.stdout.count("RG118") == 1
