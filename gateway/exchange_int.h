@@ -61,6 +61,7 @@ struct exchange {
     struct upstream *upstream; /* from CONNECT to SEND: what the request is sent on */
     struct upstream_waiter waiter;
     bool dialling, reused;
+    struct span websocket_key; /* that the backend answers to; empty: none */
     int connect_error;
     const char *upstream_text; /* why it failed; static */
     unsigned attempts;

@@ -8,6 +8,7 @@
 #include "gateway/forwarded.h"
 #include "gateway/limit_fields.h"
 #include "gateway/local_reply.h"
+#include "gateway/websocket.h"
 
 static enum exchange_verdict fail(struct exchange *ex, enum outcome outcome)
 {
@@ -36,6 +37,9 @@ enum exchange_verdict exchange_step_admit(struct exchange *ex)
         return fail(ex, OUTCOME_NO_ROUTE); /* the listener left the configuration */
     if (ex->request->method == HTTP_METHOD_CONNECT || ex->request->method == HTTP_METHOD_TRACE)
         return refuse(ex, 405);
+    unsigned status = ex->request->upgrade.len > 0 ? websocket_check(ex->request) : 0;
+    if (status != 0)
+        return refuse(ex, status);
     forwarded_decide_client(ex);
     return next(ex, EXCHANGE_STEP_ROUTE);
 }
@@ -247,7 +251,6 @@ static enum exchange_verdict connect_failed(struct exchange *ex)
 enum exchange_verdict exchange_step_connect(struct exchange *ex)
 {
     unsigned cluster = (unsigned)ex->backend->cluster;
-    bool h2 = ex->view->snapshot->model->clusters[cluster].protocol == MODEL_CLUSTER_H2;
 
     if (ex->upstream != NULL)
         return next(ex, EXCHANGE_STEP_SEND);
@@ -256,25 +259,27 @@ enum exchange_verdict exchange_step_connect(struct exchange *ex)
     if (ex->dialling)
         return EXCHANGE_WAIT;
     struct upstream_host *host = ex->endpoint->user;
-    /* A retry wants a fresh connection: the idle ones may be as dead as the last. One that is
-     * shared shows that it lives. */
-    if (ex->attempts == 1 || h2)
-        ex->upstream = upstream_take(host, h2);
+    ex->waiter = (struct upstream_waiter){
+        .on_ready = exchange_on_upstream,
+        .on_failed = exchange_on_upstream_failed,
+        .tls = ex->view->snapshot->clusters[cluster].tls,
+        .h2 = ex->view->snapshot->model->clusters[cluster].protocol == MODEL_CLUSTER_H2,
+        .tunnel = ex->request->upgrade.len > 0,
+        .fresh = ex->attempts > 1, /* the idle ones may be as dead as the last */
+    };
+    ex->upstream = upstream_take(host, &ex->waiter);
     ex->reused = ex->upstream != NULL;
     if (ex->reused) {
         ex->upstream_addr = *upstream_addr(ex->upstream);
         return next(ex, EXCHANGE_STEP_SEND);
     }
-    ex->waiter = (struct upstream_waiter){
-        .on_ready = exchange_on_upstream,
-        .on_failed = exchange_on_upstream_failed,
-        .tls = ex->view->snapshot->clusters[cluster].tls,
-        .h2 = h2,
-    };
     ex->connect_error = upstream_wait(host, &ex->waiter);
     if (ex->connect_error != 0)
         return connect_failed(ex);
     ex->dialling = true;
+    if (ex->waiter.tunnel) /* it may also wait for what the backend says of itself */
+        ex->head_deadline_ns =
+            ex->worker->loop->clock.mono_ns + ex->worker->settings->route_timeout;
     exchange_arm(ex);
     return EXCHANGE_WAIT;
 }
@@ -287,6 +292,11 @@ enum exchange_verdict exchange_step_send(struct exchange *ex)
     ex->upstream_start_ns = now;
     ex->activity_ns = now;
     ex->request_sent = end;
+    ex->head_deadline_ns = 0;
+    if (ex->request->upgrade.len > 0 &&
+        !websocket_write_request(ex->request, ex->waiter.h2, &ex->worker->loop->rand,
+                                 &ex->websocket_key))
+        return fail(ex, OUTCOME_OVERLOAD);
     ex->up = upstream_request(ex->upstream, ex->request, &ex->arena, &ex->up_user, end);
     ex->upstream = NULL;
     if (ex->up == NULL) { /* the session broke just now */
@@ -325,6 +335,11 @@ static enum exchange_verdict interim(struct exchange *ex)
 
 static enum exchange_verdict switch_protocols(struct exchange *ex)
 {
+    bool h2_client = ex->request->version_major == 2;
+    if (!websocket_write_response(ex->response, ex->websocket_key, ex->waiter.h2, h2_client)) {
+        ex->upstream_text = "not an answer to the WebSocket handshake";
+        return fail(ex, OUTCOME_UPSTREAM_PROTOCOL);
+    }
     ex->response_begun = true;
     ex->status = 101;
     loop_disarm(ex->worker->loop, &ex->timer);

@@ -89,6 +89,15 @@ void local_reply_trailers(struct exchange *ex)
         ex->down = NULL; /* both directions have ended: the stream is gone */
 }
 
+/* RFC 9110 15.5.22: which protocol would be served; RFC 6455 4.2.2: which version of it. */
+static struct http_head *reply_upgrade(struct http_head *head)
+{
+    if (head == NULL || head->status != 426)
+        return head;
+    head->upgrade = SPAN_LIT("websocket");
+    return http_head_add(head, SPAN_LIT("sec-websocket-version"), SPAN_LIT("13")) ? head : NULL;
+}
+
 void local_reply(struct exchange *ex, unsigned status)
 {
     if (ex->grpc) {
@@ -102,7 +111,7 @@ void local_reply(struct exchange *ex, unsigned status)
                                     outcome_name(ex->outcome));
     struct http_head *head =
         reply_head(ex, status, SPAN_LIT("text/plain; charset=utf-8"), body.len);
-    reply_send(ex, reply_allow(ex, head), body);
+    reply_send(ex, reply_allow(ex, reply_upgrade(head)), body);
 }
 
 /* The head of a denial, but for the fields of the limit. */

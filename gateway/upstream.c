@@ -15,6 +15,8 @@
  * others wait for the next dial. */
 #define UPSTREAM_STREAMS 100u /* of a session of HTTP/2, before the peer says how many */
 
+enum upstream_tunnels { UPSTREAM_TUNNELS_UNKNOWN, UPSTREAM_TUNNELS_NONE, UPSTREAM_TUNNELS_SOME };
+
 struct upstream_host {
     struct worker *worker;
     struct upstream_place place;
@@ -22,6 +24,7 @@ struct upstream_host {
     struct dlist ready[2]; /* struct upstream.ready_link: with room, last used first; [h2] */
     struct upstream *joinable; /* a dial of HTTP/2 that more may wait for, or NULL */
     unsigned idle_count, refs;
+    enum upstream_tunnels tunnels; /* over HTTP/2, as its last new session said */
     bool dropped;
 };
 
@@ -29,9 +32,10 @@ struct upstream {
     struct conn_owner conn_owner; /* while dialling */
     struct http_client_owner client_owner; /* afterwards */
     struct upstream_host *host;
-    struct dlist waiters; /* struct upstream_waiter.link; while dialling */
+    struct dlist waiters; /* struct upstream_waiter.link; until it is known what it can do */
     unsigned waiters_count;
     bool h2;
+    bool settled; /* what the peer says of tunnels is known */
     bool idle; /* counts in host->idle_count */
     struct http_client *client; /* NULL while dialling */
     struct conn *conn; /* while dialling; NULL while the name is looked up */
@@ -139,40 +143,30 @@ static void upstream_settle(struct upstream *u)
         dlist_push_front(&host->ready[u->h2], &u->ready_link);
 }
 
-static void upstream_on_room(struct http_client_owner *owner, struct http_client *client)
+/* Ends a session that is not to be kept. */
+static void upstream_trim(struct upstream *u)
 {
-    struct upstream *u = container_of(owner, struct upstream, client_owner);
     struct upstream_host *host = u->host;
-
-    upstream_settle(u);
     if (host->dropped || host->worker->draining ||
         (u->idle && host->idle_count > host->worker->settings->upstream_idle_max)) {
         dlist_remove(&u->ready_link);
-        http_client_drain(client);
+        http_client_drain(u->client);
     }
 }
 
-static void upstream_on_client_closed(struct http_client_owner *owner,
-                                      struct http_client *client UNUSED,
-                                      enum http_error error UNUSED)
+static struct upstream_waiter *upstream_first_waiter(const struct upstream *u)
 {
-    upstream_free(container_of(owner, struct upstream, client_owner));
+    if (dlist_is_empty(&u->waiters))
+        return NULL;
+    return dlist_entry(u->waiters.next, struct upstream_waiter, link);
 }
 
-static const struct http_client_owner_ops upstream_client_ops = {
-    .on_room = upstream_on_room,
-    .on_closed = upstream_on_client_closed,
-};
-
-static struct upstream_waiter *upstream_pop_waiter(struct upstream *u)
+static void upstream_remove_waiter(struct upstream *u, struct upstream_waiter *waiter)
 {
-    struct dlist *link = dlist_pop_front(&u->waiters);
-    if (link == NULL)
-        return NULL;
-    struct upstream_waiter *waiter = dlist_entry(link, struct upstream_waiter, link);
-    u->waiters_count--;
+    ASSERT(waiter->upstream == u);
+    dlist_remove(&waiter->link);
     waiter->upstream = NULL;
-    return waiter;
+    u->waiters_count--;
 }
 
 /* What waiters do in on_failed may begin other dials, never one that u is found for. */
@@ -181,25 +175,70 @@ static void upstream_fail(struct upstream *u, int error, const char *text)
     metric_inc(METRIC_UPSTREAM_CONNECT_ERRORS);
     if (u->host->joinable == u)
         u->host->joinable = NULL;
-    for (struct upstream_waiter *waiter; (waiter = upstream_pop_waiter(u)) != NULL;)
+    for (struct upstream_waiter *waiter; (waiter = upstream_first_waiter(u)) != NULL;) {
+        upstream_remove_waiter(u, waiter);
         waiter->on_failed(waiter, error, text);
+    }
     upstream_free(u);
 }
 
-/* Gives the new session to those who wait; those it has no room for wait for another. */
+/* Gives the session to one who waited for it, or lets him wait for another. */
+static void upstream_serve_one(struct upstream *u, struct upstream_waiter *waiter)
+{
+    bool fits = !u->h2 || !waiter->tunnel || http_client_can_tunnel(u->client);
+    upstream_remove_waiter(u, waiter);
+    if (fits && http_client_room(u->client) > 0) {
+        waiter->on_ready(waiter, u);
+        return;
+    }
+    waiter->h2 = waiter->h2 && fits;
+    int rc = upstream_wait(u->host, waiter);
+    if (rc != 0)
+        waiter->on_failed(waiter, rc, "");
+}
+
+/* Those who want a tunnel stay until its SETTINGS have come. A callback for one takes no other off
+ * the list. */
 static void upstream_serve(struct upstream *u)
 {
-    struct upstream_host *host = u->host;
-    struct upstream_waiter *waiter;
-
-    while (http_client_room(u->client) > 0 && (waiter = upstream_pop_waiter(u)) != NULL)
-        waiter->on_ready(waiter, u);
-    while ((waiter = upstream_pop_waiter(u)) != NULL) {
-        int rc = upstream_wait(host, waiter);
-        if (rc != 0)
-            waiter->on_failed(waiter, rc, "");
+    dlist_foreach(it, next, &u->waiters)
+    {
+        struct upstream_waiter *waiter = dlist_entry(it, struct upstream_waiter, link);
+        if (!waiter->tunnel || u->settled)
+            upstream_serve_one(u, waiter);
     }
 }
+
+static void upstream_on_room(struct http_client_owner *owner, struct http_client *client)
+{
+    struct upstream *u = container_of(owner, struct upstream, client_owner);
+    struct upstream_host *host = u->host;
+
+    if (!u->settled) {
+        u->settled = true;
+        host->tunnels =
+            http_client_can_tunnel(client) ? UPSTREAM_TUNNELS_SOME : UPSTREAM_TUNNELS_NONE;
+        upstream_serve(u);
+    }
+    upstream_settle(u);
+    upstream_trim(u);
+}
+
+static void upstream_on_client_closed(struct http_client_owner *owner,
+                                      struct http_client *client UNUSED,
+                                      enum http_error error UNUSED)
+{
+    struct upstream *u = container_of(owner, struct upstream, client_owner);
+    if (u->waiters_count > 0)
+        upstream_fail(u, -ECONNRESET, "connection closed before its SETTINGS");
+    else
+        upstream_free(u);
+}
+
+static const struct http_client_owner_ops upstream_client_ops = {
+    .on_room = upstream_on_room,
+    .on_closed = upstream_on_client_closed,
+};
 
 static void upstream_on_open(struct conn_owner *owner, struct conn *conn)
 {
@@ -220,9 +259,11 @@ static void upstream_on_open(struct conn_owner *owner, struct conn *conn)
         host->joinable = NULL;
     dlist_remove(&u->link);
     dlist_push_back(&host->sessions, &u->link);
+    u->settled = !u->h2;
     upstream_serve(u);
-    if (http_client_active(u->client) == 0)
-        upstream_on_room(&u->client_owner, u->client); /* nobody waits any more */
+    upstream_settle(u);
+    if (u->idle && u->waiters_count == 0)
+        upstream_trim(u); /* nobody waits any more */
 }
 
 static void upstream_on_data(struct conn_owner *owner UNUSED, struct conn *conn UNUSED)
@@ -232,12 +273,6 @@ static void upstream_on_data(struct conn_owner *owner UNUSED, struct conn *conn 
 
 static void upstream_on_end(struct conn_owner *owner UNUSED, struct conn *conn UNUSED)
 {
-}
-
-static struct upstream_waiter *upstream_first_waiter(const struct upstream *u)
-{
-    return dlist_is_empty(&u->waiters) ? NULL
-                                       : dlist_entry(u->waiters.next, struct upstream_waiter, link);
 }
 
 /* Dials the addresses there are until one dial is under way, for the sake of a waiter. rc: of
@@ -318,12 +353,19 @@ struct conn *upstream_dial_bytes(struct upstream_target *target, struct upstream
     return conn;
 }
 
-struct upstream *upstream_take(struct upstream_host *host, bool h2)
+struct upstream *upstream_take(struct upstream_host *host, struct upstream_waiter *waiter)
 {
-    if (dlist_is_empty(&host->ready[h2]))
-        return NULL;
-    metric_inc(METRIC_UPSTREAM_REUSED);
-    return dlist_entry(host->ready[h2].next, struct upstream, ready_link);
+    if (waiter->tunnel && host->tunnels == UPSTREAM_TUNNELS_NONE)
+        waiter->h2 = false;
+    dlist_foreach(it, next, &host->ready[waiter->h2])
+    {
+        struct upstream *u = dlist_entry(it, struct upstream, ready_link);
+        if ((waiter->fresh && u->idle) || (waiter->tunnel && !http_client_can_tunnel(u->client)))
+            continue;
+        metric_inc(METRIC_UPSTREAM_REUSED);
+        return u;
+    }
+    return NULL;
 }
 
 static void upstream_push_waiter(struct upstream *u, struct upstream_waiter *waiter)
@@ -369,7 +411,7 @@ int upstream_wait(struct upstream_host *host, struct upstream_waiter *waiter)
     int rc = upstream_start(u, upstream_target_next(&u->target));
     if (rc == 0 || rc == -EINPROGRESS)
         return 0;
-    upstream_pop_waiter(u);
+    upstream_remove_waiter(u, waiter);
     upstream_free(u);
     return rc;
 }
@@ -391,10 +433,9 @@ void upstream_cancel(struct upstream_waiter *waiter)
     struct upstream *u = waiter->upstream;
     if (u == NULL)
         return;
-    dlist_remove(&waiter->link);
-    waiter->upstream = NULL;
-    u->waiters_count--;
-    if (u->conn == NULL && u->waiters_count == 0) { /* a name is looked up for nobody */
+    upstream_remove_waiter(u, waiter);
+    if (u->client == NULL && u->conn == NULL &&
+        u->waiters_count == 0) { /* a name is looked up for nobody */
         upstream_target_cancel(&u->target);
         upstream_free(u);
     }

@@ -34,16 +34,19 @@ struct upstream_waiter {
      * static or "". */
     void (*on_failed)(struct upstream_waiter *waiter, int error, const char *text);
     const struct tls_client_spec *tls; /* NULL: plain; valid as long as it waits */
-    bool h2; /* HTTP/2 is wanted, else HTTP/1.1 */
+    bool h2; /* HTTP/2 is wanted, else HTTP/1.1; cleared when tunnel and the backend's HTTP/2 has no
+                tunnels (RFC 8441) */
+    bool tunnel; /* for a request with head->upgrade */
+    bool fresh; /* not a session that was idle */
     bool joined; /* set while it waits for a dial that another waiter began */
     /* Private. */
     struct dlist link;
     struct upstream *upstream; /* NULL: does not wait */
 };
 
-/* A session of that version with room for a request, the one that was used last; NULL: none. To be
- * used before the caller returns to the loop. */
-struct upstream *upstream_take(struct upstream_host *host, bool h2);
+/* A session as the waiter would get it, there already: the one that was used last; NULL: none. To
+ * be used before the caller returns to the loop. */
+struct upstream *upstream_take(struct upstream_host *host, struct upstream_waiter *waiter);
 /* Waits for a session that is being dialled, or dials one. 0: exactly one callback follows from the
  * loop, unless cancelled; -errno: nothing was started. */
 MUST_CHECK int upstream_wait(struct upstream_host *host, struct upstream_waiter *waiter);

@@ -482,8 +482,12 @@ static struct h1_plan server_plan(struct h1_server *s, const struct http_head *h
      * same when the answer is its maker's last word on the connection. */
     if (s->read == SERVER_READ_BODY && (end || !head->keep_alive) && !h1_rx_can_discard(&s->rx))
         s->keep_alive = false;
+    if (head->status == 426)
+        plan.upgrade = head->upgrade; /* RFC 9110 15.5.22 */
     if (!s->keep_alive)
-        plan.connection = SPAN_LIT("close");
+        plan.connection = plan.upgrade.len > 0 ? SPAN_LIT("close, upgrade") : SPAN_LIT("close");
+    else if (plan.upgrade.len > 0)
+        plan.connection = SPAN_LIT("upgrade");
     else if (s->minor == 0)
         plan.connection = SPAN_LIT("keep-alive");
     if (http_head_find_id(head, HTTP_HEADER_DATE) == NULL)

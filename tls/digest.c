@@ -32,6 +32,12 @@ void digest_end(struct digest *digest, uint8_t out[DIGEST_SIZE])
     digest->state = NULL;
 }
 
+void digest_sha1(struct span bytes, uint8_t out[DIGEST_SHA1_SIZE])
+{
+    int ok = EVP_Digest(bytes.ptr, bytes.len, out, NULL, EVP_sha1(), NULL);
+    ASSERT(ok == 1);
+}
+
 void digest_hex(const uint8_t *bytes, unsigned count, char *out)
 {
     for (unsigned i = 0; i < count; i++) {

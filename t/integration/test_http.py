@@ -9,6 +9,7 @@ import threading
 import pytest
 
 import manifests as m
+import websocket
 from origin import http_answer, read_request, scripted
 from wire import Stream, connect, free_port, read_all, request, wait_until
 
@@ -54,10 +55,7 @@ def until_close(sock, _origin):
 def tunnel(sock, _origin):
     stream = Stream(sock)
     _, _, fields, _, _ = read_request(stream)
-    names = {n.lower(): v for n, v in fields}
-    assert names["upgrade"] == "websocket" and "upgrade" in names["connection"].lower()
-    sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
-                 b"Upgrade: websocket\r\n\r\nwelcome ")
+    sock.sendall(websocket.answer(fields) + b"welcome ")
     while True:
         data = stream.data or sock.recv(65536)
         stream.data = b""
@@ -360,8 +358,7 @@ def test_answer_before_the_request_is_complete(gw):
 
 def test_upgrade_becomes_a_tunnel(gw):
     with connect(gw.port) as s:
-        s.sendall(b"GET /tunnel HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\n"
-                  b"Upgrade: websocket\r\n\r\nearly ")
+        s.sendall(websocket.handshake("/tunnel") + b"early ")
         stream = Stream(s)
         first, fields = stream.head()
         assert first.startswith("HTTP/1.1 101") and ("Upgrade", "websocket") in [

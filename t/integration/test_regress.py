@@ -9,6 +9,7 @@ import time
 import pytest
 
 import manifests as m
+import websocket
 from origin import http_answer, read_request
 from wire import Stream, connect, request, talk, wait_until
 
@@ -202,15 +203,15 @@ def test_redirect_without_a_host(gateways, origins):
 
 def test_connection_options_of_an_upgrade_stay_here(gateways, origins):
     def upgrade(sock, _origin):
-        read_request(Stream(sock))
-        sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade, X-Hop\r\n"
-                     b"X-Hop: 1\r\nX-End: 2\r\nUpgrade: websocket\r\n\r\nhello")
+        _, _, fields, _, _ = read_request(Stream(sock))
+        extra = ["Connection: X-Hop", "X-Hop: 1", "X-End: 2"]
+        sock.sendall(websocket.answer(fields, extra) + b"hello")
 
     gateway, origin = gateways(), origins(upgrade)
     gateway.write(objects(gateway, origin))
     gateway.start()
     with connect(gateway.port) as s:
-        s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        s.sendall(websocket.handshake())
         stream = Stream(s)
         first, fields = stream.head()
         assert stream.exactly(5) == b"hello"
