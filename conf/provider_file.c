@@ -49,6 +49,7 @@ int provider_file_new(struct provider_file **ret, const char *const *paths, unsi
     provider->roots = xcalloc(MAX(count, 1u), sizeof(provider->roots[0]));
     provider->bases = xcalloc(MAX(count, 1u), sizeof(provider->bases[0]));
     diags_init(&provider->scan_diags);
+    provider->history = provider->own_history = history_new();
     for (unsigned i = 0; i < count; i++) {
         provider->roots[i] = xstrdup(paths[i]);
         size_t len = strlen(provider->roots[i]);
@@ -88,8 +89,20 @@ void provider_file_free(struct provider_file *provider)
     free(provider->scan_sources);
     free(provider->watches);
     objects_unref(provider->set);
+    objects_unref(provider->refused);
+    history_free(provider->own_history);
     close(provider->inotify_fd);
     free(provider);
+}
+
+void provider_file_set_history(struct provider_file *provider, const struct history *history)
+{
+    provider->history = history;
+}
+
+struct objects *provider_file_refused(const struct provider_file *provider)
+{
+    return provider->refused;
 }
 
 int provider_file_fd(const struct provider_file *provider)
@@ -251,7 +264,7 @@ static void merge_sources(struct provider_file *provider, struct provider_found 
 
 struct building {
     struct provider_file *provider;
-    struct objects *set;
+    struct objects *set, *refused;
     struct objects *twice; /* one of each object that is defined more than once */
     struct diags *diags;
 };
@@ -312,6 +325,8 @@ static void each_good(struct building *building,
 static void add_last(struct building *building, const struct conf_object *refused)
 {
     const struct objects *last_set = building->provider->set;
+    if (objects_add(building->refused, (struct conf_object *)(uintptr_t)refused, NULL) != 0)
+        return; /* two of one name: once is enough */
     if (last_set == NULL ||
         objects_find(building->set, refused->kind, refused->ns, refused->name) != NULL)
         return;
@@ -365,6 +380,7 @@ static void add_stale(struct building *building)
 static struct objects *build_set(struct provider_file *provider, struct diags *diags)
 {
     struct building building = {.provider = provider, .set = objects_new(), .diags = diags};
+    building.refused = objects_new();
     each_good(&building, find_twice);
     if (building.twice != NULL) {
         objects_seal(building.twice);
@@ -376,6 +392,9 @@ static struct objects *build_set(struct provider_file *provider, struct diags *d
     add_stale(&building);
     objects_unref(building.twice);
     objects_seal(building.set);
+    objects_seal(building.refused);
+    objects_unref(provider->refused);
+    provider->refused = building.refused;
     return building.set;
 }
 
@@ -465,6 +484,7 @@ bool provider_file_load(struct provider_file *provider, struct diags *diags, str
     /* What happened before the walk is seen by it; what happens from now on stays in the queue. */
     (void)provider_file_drain(provider);
     provider->is_dirty = false;
+    provider->load_s = clock_wall_ns() / NS_PER_S;
     for (unsigned i = 0; i < provider->roots_count; i++) {
         free(provider->bases[i]);
         provider->bases[i] = base_of(provider->roots[i]);

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "conf/diag.h"
+#include "conf/history.h"
 #include "conf/objects.h"
 
 struct provider_file;
@@ -24,6 +25,9 @@ int provider_file_fd(const struct provider_file *provider);
  * provider_file_load after *ret_delay_ns (20 ms since the last write, at most 200 ms since the
  * first), or polls again when there is more to read, which moves the time. */
 bool provider_file_poll(struct provider_file *provider, uint64_t now_ns, uint64_t *ret_delay_ns);
+/* Where objects that come without a creation time get it and their generation; borrowed, may change
+ * between loads. Without one, objects are as old as their first load. */
+void provider_file_set_history(struct provider_file *provider, const struct history *history);
 /* Reads what changed; also the answer to SIGHUP. *ret: a sealed set (new reference) with everything
  * that is good. diags (may be NULL): all findings of all files, not only of the changed ones; they
  * borrow from the provider until its next load. Returns whether the set differs from the last one.
@@ -38,6 +42,9 @@ bool provider_file_poll(struct provider_file *provider, uint64_t now_ns, uint64_
  * privkey.pem, is a Secret of type kubernetes.io/tls (roots that are directories only). */
 bool provider_file_load(struct provider_file *provider, struct diags *diags,
                         struct objects **ret);
+/* Objects of the last load that have errors or are defined twice: only what names them is known.
+ * Sealed; until the next load. */
+struct objects *provider_file_refused(const struct provider_file *provider);
 /* Frees the texts of all files once their excerpts were printed. */
 void provider_file_forget_text(struct provider_file *provider);
 

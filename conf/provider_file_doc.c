@@ -181,13 +181,11 @@ static void report_unknown_kind(struct provider_doc *doc, const struct provider_
         diag_hint(diag, "did you mean \"%s\"?", near);
 }
 
-/* What counts from the second version of an object on: whether its spec is another one. */
-static void number_generation(const struct provider_file *provider, struct conf_object *obj)
+static void number(const struct provider_file *provider, struct conf_object *obj)
 {
     const struct conf_object *last =
         provider->set != NULL ? objects_find(provider->set, obj->kind, obj->ns, obj->name) : NULL;
-    if (last != NULL)
-        obj->generation = last->generation + (last->spec_digest != obj->spec_digest);
+    history_number(provider->history, obj, last, provider->load_s);
 }
 
 struct decoding {
@@ -213,7 +211,7 @@ static void decode_root(struct decoding *decoding, const struct doc_node *root, 
     if (r != 0)
         return;
     if (output.is_good)
-        number_generation(decoding->provider, output.object);
+        number(decoding->provider, output.object);
     decoding->doc->has_files = decoding->doc->has_files || output.has_files;
     *doc_item(decoding->doc) = output;
 }

@@ -76,11 +76,14 @@ struct provider_file {
     unsigned watches_count, watches_cap;
     struct provider_source **sources; /* sorted by path */
     unsigned sources_count;
-    struct objects *set; /* of the last load; NULL before */
+    struct objects *set, *refused; /* of the last load; NULL before */
+    const struct history *history;
+    struct history *own_history; /* empty: when none is set */
     struct diags scan_diags; /* of directories */
     struct conf_source **scan_sources; /* their paths */
     unsigned scan_sources_count;
     bool is_dirty;
+    uint64_t load_s; /* when the load began, seconds since 1970 */
     uint64_t first_event_ns, last_event_ns;
 };
 

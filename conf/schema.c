@@ -220,12 +220,13 @@ static void decode_again(const struct schema_input *input, const struct decode *
 /* Only what names the object is kept of one that was refused. */
 static void keep_name(struct conf_object *obj)
 {
-    struct span ns = obj->ns, name = obj->name;
+    struct span ns = obj->ns, name = obj->name, version = obj->api_version;
     uint64_t digest = obj->digest;
     struct arena arena;
     arena_init(&arena, 1024, 0, NULL);
     struct conf_object kept = {
-        .kind = obj->kind, .ns = arena_copy(&arena, ns), .name = arena_copy(&arena, name),
+        .kind = obj->kind, .generation = 1, .api_version = arena_copy(&arena, version),
+        .ns = arena_copy(&arena, ns), .name = arena_copy(&arena, name),
         .source = obj->source, .pos = obj->pos, .refs = obj->refs, .digest = digest,
     };
     kept.arena = arena;

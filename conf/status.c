@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json_out.h"
 #include "base/panic.h"
 
@@ -54,6 +55,7 @@ void statuses_free(struct statuses *statuses)
         return;
     arena_fini(&statuses->arena);
     objects_unref(statuses->objects);
+    objects_unref(statuses->refused);
     free(statuses);
 }
 
@@ -120,6 +122,69 @@ void statuses_set_listener_unbound(struct statuses *statuses, const struct statu
     message = arena_copy(&statuses->arena, message);
     status_set(&listener->conditions, "Programmed", false, "Invalid", message);
     gateway_update(status, "AddressNotUsable", message);
+}
+
+/* The first error that was found in the object, and how many more there are. */
+static struct span refusal_message(struct statuses *statuses, const struct conf_object *object,
+                                   const struct diags *diags)
+{
+    const struct diag *first = NULL;
+    unsigned count = 0;
+    char name[sizeof(first->object)];
+    snprintf(name, sizeof(name), "%s %.*s%s%.*s", conf_kind_name(object->kind),
+             SPAN_ARG(object->ns), object->ns.len > 0 ? "/" : "", SPAN_ARG(object->name));
+    for (unsigned i = 0; i < diags->count; i++) {
+        const struct diag *diag = diags->items[i];
+        if (diag_code_severity(diag->code) != DIAG_ERROR || strcmp(diag->object, name) != 0)
+            continue;
+        first = first != NULL ? first : diag;
+        count++;
+    }
+    if (first == NULL)
+        return SPAN_LIT("the object is not valid");
+    struct span more =
+        count > 1 ? arena_printf(&statuses->arena, " (and %u more)", count - 1) : SPAN_NONE;
+    return arena_printf(&statuses->arena, "%s %s%s%s%.*s", diag_code_text(first->code),
+                        first->field, first->field[0] != '\0' ? ": " : "", first->message,
+                        SPAN_ARG(more));
+}
+
+/* Objects that could not be decoded stay as they were, or have no status but this. */
+static void status_refuse(struct statuses *statuses, const struct conf_object *object,
+                          const struct diags *diags)
+{
+    struct span message = refusal_message(statuses, object, diags);
+    struct status *status = statuses_find(statuses, object->kind, object->ns, object->name);
+    bool is_new = status == NULL;
+    if (is_new) {
+        status = &statuses->items[statuses->count++];
+        status->object = object;
+    }
+    status_set(&status->conditions, "Valid", false, "Invalid", message);
+    if (is_new)
+        status_set(&status->conditions, "Accepted", false, "Invalid", message);
+    for (unsigned i = 0; i < status->conditions.count; i++)
+        if (status->conditions.items[i].observed_generation == 0)
+            status->conditions.items[i].observed_generation = status->object->generation;
+}
+
+void statuses_add_refused(struct statuses *statuses, struct objects *refused,
+                          const struct diags *diags)
+{
+    unsigned total = statuses->count + objects_count(refused);
+    struct status *items = arena_array(&statuses->arena, struct status, total);
+    if (items == NULL)
+        panic(__FILE__, __LINE__, "no memory for statuses");
+    if (statuses->count > 0)
+        memcpy(items, statuses->items, statuses->count * sizeof(*items));
+    statuses->items = items;
+    statuses->refused = objects_ref(refused);
+    for (unsigned kind = 0; kind < CONF_KIND_COUNT; kind++) {
+        unsigned count;
+        const struct conf_object *const *list = objects_list(refused, (enum conf_kind)kind, &count);
+        for (unsigned i = 0; i < count; i++)
+            status_refuse(statuses, list[i], diags);
+    }
 }
 
 /* --- text --- */
@@ -228,8 +293,8 @@ static void write_listeners(struct writer *writer, const struct status *status)
 static void write_parents(struct writer *writer, const struct status *status)
 {
     enum conf_kind kind = status->object->kind;
-    bool is_route = kind == CONF_KIND_HTTP_ROUTE || kind == CONF_KIND_GRPC_ROUTE ||
-                    kind == CONF_KIND_TCP_ROUTE;
+    bool is_route =
+        kind == CONF_KIND_HTTP_ROUTE || kind == CONF_KIND_GRPC_ROUTE || kind == CONF_KIND_TCP_ROUTE;
     const char *empty = status->parents_count > 0 ? "" : " []";
     buf_printf(writer->out, "  %s:%s\n", is_route ? "parents" : "ancestors", empty);
     for (unsigned i = 0; i < status->parents_count; i++) {
@@ -279,7 +344,7 @@ void status_format(const struct status *status, const char *now_iso, struct span
         write_conditions(&writer, &status->conditions, "  ");
     if (object->kind == CONF_KIND_GATEWAY)
         write_listeners(&writer, status);
-    else if (status->conditions.count == 0)
+    else if (status->parents_count > 0 || status->conditions.count == 0)
         write_parents(&writer, status);
     buf_fini(&writer.owner);
 }
@@ -333,45 +398,6 @@ static int entry_path(struct directory *dir, const struct conf_object *object, s
     return (size_t)len < size ? 0 : -ENAMETOOLONG;
 }
 
-static void file_read(const struct directory *dir, const char *path, struct buf *ret)
-{
-    char chunk[16384];
-    int fd = openat(dir->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    for (ssize_t n = 1; fd >= 0 && n > 0 && buf_ok(ret);) {
-        n = read(fd, chunk, sizeof(chunk));
-        if (n > 0)
-            buf_add(ret, chunk, (size_t)n);
-    }
-    if (fd >= 0)
-        close(fd);
-}
-
-/* A reader sees the old document or the new one, never a part. */
-static int file_replace(const struct directory *dir, const char *path, const struct buf *text)
-{
-    char temporary[704];
-    int result = 0;
-    snprintf(temporary, sizeof(temporary), "%s.tmp", path);
-    int fd =
-        openat(dir->fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0)
-        return -errno;
-    for (size_t done = 0; done < text->len && result == 0;) {
-        ssize_t n = write(fd, text->data + done, text->len - done);
-        if (n < 0 && errno != EINTR)
-            result = -errno;
-        else if (n > 0)
-            done += (size_t)n;
-    }
-    if (close(fd) < 0 && result == 0)
-        result = -errno;
-    if (result == 0 && renameat(dir->fd, temporary, dir->fd, path) < 0)
-        result = -errno;
-    if (result < 0)
-        (void)unlinkat(dir->fd, temporary, 0); /* the failure is told already */
-    return result;
-}
-
 static void write_one(struct directory *dir, const struct status *status, struct entry *entry,
                       const char *now_iso)
 {
@@ -384,12 +410,13 @@ static void write_one(struct directory *dir, const struct status *status, struct
     hmap_insert(&dir->known, &entry->node, span_str(entry->path));
     buf_init(&old, DOCUMENT_SIZE_MAX);
     buf_init(&text, DOCUMENT_SIZE_MAX);
-    file_read(dir, entry->path, &old);
+    if (file_read(dir->fd, entry->path, &old) != 0)
+        buf_reset(&old); /* not there, or not ours: it is written */
     status_format(status, now_iso, buf_span(&old), &text);
     if (!buf_ok(&text))
         result = -EFBIG;
     else if (!span_equal(buf_span(&old), buf_span(&text)))
-        result = file_replace(dir, entry->path, &text);
+        result = file_replace(dir->fd, entry->path, buf_span(&text));
     if (result < 0)
         directory_fail(dir, result, entry->path);
     buf_fini(&old);

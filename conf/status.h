@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "conf/diag.h"
 #include "conf/objects.h"
 
 struct status_condition {
@@ -54,7 +55,7 @@ struct statuses {
     struct arena arena;
     struct status *items;
     unsigned count;
-    struct objects *objects; /* reference held */
+    struct objects *objects, *refused; /* references held */
 };
 
 void statuses_free(struct statuses *statuses); /* NULL is ignored */
@@ -62,6 +63,10 @@ void statuses_free(struct statuses *statuses); /* NULL is ignored */
 struct status *statuses_find(const struct statuses *statuses, enum conf_kind kind, struct span ns,
                              struct span name);
 
+/* Adds `Valid=False` for each object that could not be decoded, with what diags say of it: to the
+ * status of its last good version, or else to one that also says Accepted=False. Once. */
+void statuses_add_refused(struct statuses *statuses, struct objects *refused,
+                          const struct diags *diags);
 /* What only later layers find out about a listener; message is copied. Each also brings the
  * Gateway's own conditions up to date. Unknown names are ignored. */
 struct status_listener_id {

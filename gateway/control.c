@@ -12,9 +12,12 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/panic.h"
+#include "conf/history.h"
 #include "conf/provider_file.h"
 #include "conf/translate.h"
 #include "gateway/access_log.h"
@@ -45,6 +48,8 @@ struct control {
     struct access_sink *sink;
     struct listener_set *listeners;
     struct last_good *last_good;
+    struct history *history;
+    char *history_path; /* NULL: it is not kept */
     struct snapshot *snapshot; /* newest; one reference is ours */
     struct statuses *statuses; /* of the newest, until every worker has it */
     struct addr_range *trusted;
@@ -78,20 +83,28 @@ static void control_post(struct control *control, void (*fn)(struct mail *), uin
     control_send(control, &m->mail);
 }
 
+/* What is kept of this generation on disk. */
+static void control_write(struct control *c)
+{
+    struct err err;
+    if (c->options.status_dir != NULL &&
+        statuses_write(c->statuses, c->options.status_dir, &err) != 0)
+        log_event(LOG_LEVEL_WARN, "cannot write status files", LOG_STR("reason", err.text));
+    if (c->history_path != NULL && history_save(c->history, c->history_path, &err) != 0)
+        log_event(LOG_LEVEL_WARN, "cannot keep the age of objects", LOG_STR("reason", err.text));
+}
+
 /* A generation serves when every worker has it. */
 static void control_on_ack(struct mail *mail)
 {
     struct control_mail *m = container_of(mail, struct control_mail, mail);
     struct control *c = m->control;
     uint64_t generation = m->generation;
-    struct err err;
 
     free(m);
     if (generation != c->generation || ++c->acks < c->workers_started)
         return;
-    if (c->options.status_dir != NULL &&
-        statuses_write(c->statuses, c->options.status_dir, &err) != 0)
-        log_event(LOG_LEVEL_WARN, "cannot write status files", LOG_STR("reason", err.text));
+    control_write(c);
     statuses_free(c->statuses);
     c->statuses = NULL;
     malloc_trim(0); /* what reading and translating took, tens of megabytes for 10,000 routes */
@@ -200,8 +213,10 @@ static void control_load(struct control *c)
     }
     c->forced = false;
     struct translate_options options = {.from_files = true, .generation = ++c->generation};
+    history_update(c->history, objects, diags.errors > 0);
     struct objects *good = last_good_apply(c->last_good, objects, &diags);
     translate(good, &options, &diags, &model, &statuses);
+    statuses_add_refused(statuses, provider_file_refused(c->provider), &diags);
     objects_unref(good);
     objects_unref(objects);
     struct snapshot *snapshot = snapshot_build(model, &diags, statuses);
@@ -336,6 +351,23 @@ static int control_parse_trusted(struct control *c, struct err *reterr)
     return 0;
 }
 
+/* A broken file costs the ages it held, not the start. */
+static void control_open_history(struct control *c)
+{
+    const char *dir = c->options.state_dir != NULL ? c->options.state_dir : c->options.status_dir;
+    struct err err;
+
+    c->history = history_new();
+    provider_file_set_history(c->provider, c->history);
+    if (dir == NULL)
+        return;
+    (void)mkdir(dir, 0755); /* writing tells why, if it cannot be */
+    c->history_path = xasprintf("%s/history", dir);
+    if (history_load(c->history, c->history_path, &err) != 0)
+        log_event(LOG_LEVEL_WARN, "objects count as new: their ages cannot be read",
+                  LOG_STR("reason", err.text));
+}
+
 /* A client needs a second descriptor for its backend, and some are for other things. */
 static uint64_t control_clients_max(void)
 {
@@ -382,6 +414,7 @@ int control_new(struct control **ret, const struct control_options *options, str
         free(c); /* start-up failure: the process ends */
         return rc;
     }
+    control_open_history(c);
     c->last_good = last_good_new();
     c->listeners = listener_set_new(options->settings);
     c->local_limit = local_limit_new((size_t)options->settings->ratelimit_entries_max);
@@ -485,6 +518,8 @@ void control_free(struct control *c)
     provider_file_free(c->provider);
     listener_set_free(c->listeners);
     last_good_free(c->last_good);
+    history_free(c->history);
+    free(c->history_path);
     local_limit_free(c->local_limit);
     client_count_free(c->client_count);
     loop_disarm(c->loop, &c->reload_timer);

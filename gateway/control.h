@@ -21,6 +21,7 @@ struct control_options {
     unsigned workers;
     const char *access_log; /* path, "-", or NULL: off */
     const char *status_dir; /* NULL: none is written */
+    const char *state_dir; /* what is to outlive the process; NULL: status_dir */
     /* Told on the control loop after each publish; for the admin server and for start-up output. */
     void (*on_published)(void *user, struct control *control);
     void *user;

@@ -21,6 +21,7 @@ static const char main_usage[] =
     "             --access-log WHERE   off, a file or - (-)\n"
     "             --access-log-format  text or json (text)\n"
     "             --status-dir DIR     write the status of each object there\n"
+    "             --state-dir DIR      keep there what is to outlive the process\n"
     "             --set NAME=VALUE     a setting, may repeat; see ringgate(8)\n"
     "  check    tell everything that is wrong with files: check [--output text|json]\n"
     "             [--strict] PATH...\n"

@@ -42,6 +42,7 @@ enum {
     OPT_ACCESS_LOG,
     OPT_ACCESS_LOG_FORMAT,
     OPT_STATUS_DIR,
+    OPT_STATE_DIR,
     OPT_SET,
 };
 
@@ -53,6 +54,7 @@ static const struct option run_long_options[] = {
     {"access-log", required_argument, NULL, OPT_ACCESS_LOG},
     {"access-log-format", required_argument, NULL, OPT_ACCESS_LOG_FORMAT},
     {"status-dir", required_argument, NULL, OPT_STATUS_DIR},
+    {"state-dir", required_argument, NULL, OPT_STATE_DIR},
     {"set", required_argument, NULL, OPT_SET},
     {NULL, 0, NULL, 0},
 };
@@ -99,6 +101,9 @@ static int run_parse_option(struct run_options *o, int option, const char *value
         return settings_set(&o->settings, "access_log_format", value, reterr);
     case OPT_STATUS_DIR:
         o->status_dir = value;
+        return 0;
+    case OPT_STATE_DIR:
+        o->state_dir = value;
         return 0;
     case OPT_SET:
         return settings_set_pair(&o->settings, value, reterr);
@@ -256,6 +261,7 @@ int run_gateway(const struct run_options *options)
         .workers = options->workers > 0 ? options->workers : run_default_workers(),
         .access_log = run_access_log(options),
         .status_dir = options->status_dir,
+        .state_dir = options->state_dir,
         .on_published = run_on_published,
         .user = &state,
     };

@@ -18,6 +18,7 @@ struct run_options {
     const char *admin; /* "ADDR:PORT" or "unix:PATH"; NULL: 127.0.0.1:15021 */
     const char *access_log; /* "off", a path, "-"; NULL: "-" */
     const char *status_dir; /* NULL: none */
+    const char *state_dir; /* NULL: status_dir */
     bool show_table; /* print what is served as a table on standard output when ready, and after
                         each reload */
     void (*on_ready)(void *user); /* once, after the first configuration serves; may be NULL */

@@ -317,3 +317,57 @@ def test_check_of_a_good_file(tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     assert check(tmp_path / "absent.yaml").returncode == 78
     assert check().returncode == 2
+
+
+def text_of(gateway, path):
+    path = gateway.status / path
+    return path.read_text() if path.exists() else ""
+
+
+def test_status_of_what_cannot_be_decoded(served):
+    """Valid=False: beside what the last good version has, or alone."""
+    good = objects(served.port, served.origin.port)
+    wrong = m.http_route("r", [m.rule("/", ["one"])])
+    wrong["spec"]["rules"] = "none"
+    fresh = m.http_route("fresh", 7)
+    served.apply([o for o in good if o["kind"] != "HTTPRoute"] + [wrong, fresh])
+    path = "gateway.networking.k8s.io_HTTPRoute/test/"
+    wait_until(lambda: "Valid" in text_of(served, path + "fresh.yaml"), "the status")
+    text = text_of(served, path + "r.yaml")
+    assert "type: Valid" in text and "parentRef" in text and "RG010" in text
+    assert "type: Accepted" in text_of(served, path + "fresh.yaml")
+    served.apply(good)
+    wait_until(lambda: not text_of(served, path + "fresh.yaml"), "its end")
+    assert "Valid" not in text_of(served, path + "r.yaml")
+
+
+@pytest.mark.parametrize("kept", ["status", "state", "broken"])
+def test_age_over_a_restart(gateways, origins, kept):
+    """Of two routes of one rule the older serves, also when both are read at once again."""
+    gateway, one, other = gateways(), origins(name="one"), origins(name="other")
+    if kept != "status":
+        gateway.arguments = ["--state-dir", f"{gateway.folder}/state"]
+    first = [m.gateway([m.listener("http", gateway.port)]),
+             m.http_route("z", [m.rule("/", ["one"])]),
+             *m.service("one", one.port), *m.service("other", other.port)]
+    second = m.http_route("a", [m.rule("/", ["other"])])
+    gateway.write(first)
+    gateway.start()
+    time.sleep(1.1)  # ages are in seconds
+    gateway.apply([second], "second.yaml")
+    changed = m.http_route("a", [m.rule("/", ["other"]), m.rule("/more", ["other"])])
+    gateway.apply([changed], "second.yaml")
+    path = "gateway.networking.k8s.io_HTTPRoute/test/a.yaml"
+    wait_until(lambda: "generation: 2" in text_of(gateway, path), "the generation")
+    assert request(gateway.port, "/").get("x-origin") == "one"
+    gateway.stop()
+    if kept == "broken":
+        history = gateway.folder / "state" / "history"
+        history.write_text(history.read_text().replace("HTTPRoute", "HTTPRoot"))
+    gateway.start()
+    if kept == "broken":
+        assert "objects count as new" in gateway.errors()
+        assert request(gateway.port, "/").get("x-origin") == "other"  # by name
+    else:
+        assert request(gateway.port, "/").get("x-origin") == "one"
+        assert "observedGeneration: 2" in text_of(gateway, path)

@@ -309,6 +309,42 @@ static void test_twice(void **state)
     world_free(world);
 }
 
+/* Ages and generations come from the history, refused objects are named. */
+static void test_history(void **state)
+{
+    (void)state;
+    struct world *world = world_new("");
+    struct history *history = history_new();
+    put(world, "a.yaml", SERVICE("a", "1") "---\n" SERVICE("b", "2"));
+    load(world);
+    const struct conf_object *a = find(world, CONF_KIND_SERVICE, "a");
+    uint64_t created_s = a->created_s;
+    assert_true(created_s > 1500000000);
+    put(world, "a.yaml", SERVICE("a", "3") "---\n" SERVICE("b", "2"));
+    wait_and_load(world);
+    assert_int_equal(find(world, CONF_KIND_SERVICE, "a")->generation, 2);
+    assert_int_equal(find(world, CONF_KIND_SERVICE, "a")->created_s, created_s);
+    assert_int_equal(objects_count(provider_file_refused(world->provider)), 0);
+    history_update(history, world->set, false);
+
+    /* Another process: nothing changed of a, b is another one and then broken. */
+    struct world *next = world_new("");
+    put(next, "a.yaml", SERVICE("a", "3") "---\n" SERVICE("b", "4"));
+    provider_file_set_history(next->provider, history);
+    load(next);
+    assert_int_equal(find(next, CONF_KIND_SERVICE, "a")->generation, 2);
+    assert_int_equal(find(next, CONF_KIND_SERVICE, "b")->generation, 2);
+    put(next, "a.yaml", SERVICE("a", "3") "---\n" SERVICE("b", "[]"));
+    wait_and_load(next);
+    struct objects *refused = provider_file_refused(next->provider);
+    assert_int_equal(objects_count(refused), 1);
+    assert_non_null(objects_find(refused, CONF_KIND_SERVICE, SPAN_LIT("default"), SPAN_LIT("b")));
+    assert_int_equal(find(next, CONF_KIND_SERVICE, "b")->generation, 2);
+    world_free(next);
+    world_free(world);
+    history_free(history);
+}
+
 /* How Kubernetes mounts a ConfigMap: x.yaml -> ..data/x.yaml, ..data -> ..1. */
 static void test_symlink_swap(void **state)
 {
@@ -544,6 +580,7 @@ int main(void)
         cmocka_unit_test(test_tree),        cmocka_unit_test(test_changes),
         cmocka_unit_test(test_other_files), cmocka_unit_test(test_last_good),
         cmocka_unit_test(test_twice),       cmocka_unit_test(test_symlink_swap),
+        cmocka_unit_test(test_history),
         cmocka_unit_test(test_data_files),  cmocka_unit_test(test_data_escape),
         cmocka_unit_test(test_pem_directory), cmocka_unit_test(test_root_file),
         cmocka_unit_test(test_big_files),   cmocka_unit_test(test_many),

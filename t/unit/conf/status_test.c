@@ -137,6 +137,57 @@ static void test_later_findings(void **state)
     statuses_free(statuses);
 }
 
+/* Objects that could not be decoded: what they had, or nothing but the reason. */
+static void test_refused(void **state)
+{
+    struct objects *refused = objects_new();
+    struct conf_fixture fixture;
+    struct buf text, out;
+    (void)state;
+    conf_fixture_init(&fixture, "x.yaml", SPAN_NONE);
+    for (unsigned i = 0; i < 2; i++) {
+        struct conf_object *object = conf_object_new(CONF_KIND_HTTP_ROUTE);
+        arena_init(&object->arena, 256, 0, NULL);
+        object->ns = SPAN_LIT("a");
+        object->name = i == 0 ? SPAN_LIT("r") : SPAN_LIT("new");
+        object->api_version = SPAN_LIT("gateway.networking.k8s.io/v1");
+        object->generation = 1;
+        assert_int_equal(objects_add(refused, object, NULL), 0);
+        for (unsigned k = 0; k < 2; k++)
+            diag_message(diags_add(&fixture.diags, DIAG_TYPE, object, (struct conf_pos){0}),
+                         "is no list (%u)", k);
+        conf_object_unref(object);
+    }
+    objects_seal(refused);
+    struct statuses *statuses = make(SPAN_LIT(yaml));
+    unsigned count = statuses->count;
+    statuses_add_refused(statuses, refused, &fixture.diags);
+    assert_int_equal(statuses->count, count + 1);
+    struct status *kept =
+        statuses_find(statuses, CONF_KIND_HTTP_ROUTE, SPAN_LIT("a"), SPAN_LIT("r"));
+    struct status *fresh =
+        statuses_find(statuses, CONF_KIND_HTTP_ROUTE, SPAN_LIT("a"), SPAN_LIT("new"));
+    expect(&kept->conditions, "Valid", false, "Invalid");
+    assert_null(status_find(&kept->conditions, "Accepted"));
+    assert_int_equal(kept->parents_count, 1);
+    expect(&fresh->conditions, "Valid", false, "Invalid");
+    expect(&fresh->conditions, "Accepted", false, "Invalid");
+    buf_init(&text, 65536);
+    buf_init(&out, 65536);
+    status_format(kept, NOW, SPAN_NONE, &text);
+    assert_non_null(strstr(buf_str(&text), "message: \"RG010 is no list (0) (and 1 more)\""));
+    assert_non_null(strstr(buf_str(&text), "reason: BackendNotFound"));
+    status_format(fresh, NOW, SPAN_NONE, &out);
+    assert_non_null(strstr(buf_str(&out), "- type: Valid\n    status: \"False\""));
+    assert_null(strstr(buf_str(&out), "parents"));
+    assert_null(strstr(buf_str(&out), "observedGeneration: 0"));
+    buf_fini(&text);
+    buf_fini(&out);
+    objects_unref(refused);
+    statuses_free(statuses);
+    conf_fixture_fini(&fixture);
+}
+
 static ino_t inode_of(const char *dir, const char *relative)
 {
     char path[512];
@@ -209,6 +260,7 @@ int main(void)
         cmocka_unit_test(test_set),
         cmocka_unit_test(test_transition_times),
         cmocka_unit_test(test_later_findings),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_file_errors),
     };
