@@ -134,6 +134,13 @@ def http_handler(sock, origin):
                     fields=["Content-Type: application/json", "X-Origin: " + origin.name])
 
 
+def mirror_handler(sock, _origin):
+    """Answers every request with its own body."""
+    stream = Stream(sock)
+    while True:
+        http_answer(sock, read_request(stream)[3])
+
+
 def scripted(answer):
     """A handler that reads one request and then sends bytes, or calls answer(sock)."""
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS with backends: BackendTLSPolicy, SPIFFE identities on both sides."""
 import json
+import ssl
 
 import pytest
 
 import manifests as m
-from origin import server_context
-from wire import request
+from origin import http_answer, mirror_handler, read_request, server_context
+from wire import Stream, request
 
 ECHO_ID = "spiffe://test/ns/app/sa/echo"
 GATEWAY_ID = "spiffe://test/ns/edge/sa/gateway"
@@ -23,10 +24,27 @@ def demanding(identity):
     return handler
 
 
+def one_answer(resumed):
+    """Answers one request on a connection, and notes whether its session was resumed."""
+
+    def handler(sock, _origin):
+        resumed.append(sock.sock.session_reused)
+        read_request(Stream(sock))
+        http_answer(sock, b"", fields=["Connection: close"])
+
+    return handler
+
+
+def tls12(context):
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
 @pytest.fixture(scope="module")
 def gw(module_gateways, module_origins, certs):
     gateway = module_gateways(settings={"upstream_connect_timeout": "1s"})
     mtls = server_context(certs.echo, certs.ca)
+    resumed = []
     o = {
         "good": module_origins(demanding(GATEWAY_ID), mtls, "good"),
         "wrong-san": module_origins(None, server_context(certs.echo, certs.ca)),
@@ -36,6 +54,9 @@ def gw(module_gateways, module_origins, certs):
         "distrusts-us": module_origins(None, server_context(certs.echo, certs.other_ca)),
         "wants-other-id": module_origins(demanding("spiffe://test/other"), mtls),
         "plain": module_origins(None),
+        "mirror": module_origins(mirror_handler, server_context(certs.echo, certs.ca)),
+        "mirror-1.2": module_origins(mirror_handler, tls12(server_context(certs.echo, certs.ca))),
+        "one-each": module_origins(one_answer(resumed), server_context(certs.echo, certs.ca)),
         "no-ca": module_origins(None, server_context(certs.echo)),
     }
     policy = {name: ("echo.test", "ca", [ECHO_ID]) for name in o}
@@ -52,7 +73,7 @@ def gw(module_gateways, module_origins, certs):
         objects += m.service(name, origin.port)
         objects.append(m.backend_tls(name, name, *policy[name]))
     gateway.write(objects)
-    gateway.origin = o
+    gateway.origin, gateway.resumed = o, resumed
     return gateway.start()
 
 
@@ -91,3 +112,18 @@ def test_wrong_client_identity_is_503(gw):
     assert response.status == 503
     assert "certificate" in gw.log(path="/distrusts-us")["response_code_details"] \
         or gw.log(path="/distrusts-us")["response_flags"] == "UF,TLS"
+
+
+@pytest.mark.parametrize("name", ["mirror", "mirror-1.2"])
+def test_large_bodies_both_ways(gw, name):
+    big = bytes(range(256)) * 8000
+    for size in (1, 16384, 16385, len(big), 0):
+        response = request(gw.port, f"/{name}", "POST", body=big[:size])
+        assert response.status == 200 and response.body == big[:size]
+
+
+def test_sessions_resume_with_a_backend(gw):
+    """Its tickets come after the handshake, on the way to our own record layer."""
+    for _ in range(12):
+        assert request(gw.port, "/one-each").status == 200
+    assert gw.resumed.count(True) >= 12 - gw.workers

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS with clients: virtual hosts, versions, client certificates, reload."""
+import os
 import shutil
 import socket
 import ssl
@@ -8,6 +9,7 @@ import subprocess
 import pytest
 
 import manifests as m
+from origin import mirror_handler
 from process import Gateway
 from wire import (Stream, client_context, connect, connect_tls, free_port, read_all, request,
                   wait_until)
@@ -33,8 +35,9 @@ def gw(module_gateways, module_origins, certs):
             m.listener("lenient", gateway.mtls_port, "HTTPS", certs=["a"]),
             m.listener("strict", gateway.strict_port, "HTTPS", certs=["a"]),
         ], tls={"frontend": only}),
-        m.http_route("all", [m.rule("/", ["one"])]),
+        m.http_route("all", [m.rule("/", ["one"]), m.rule("/mirror", ["mirror"])]),
         *m.service("one", origin.port), m.config_map("ca", certs.ca),
+        *m.service("mirror", module_origins(mirror_handler).port),
         m.secret("a", certs.a), m.secret("a-rsa", certs.a_rsa), m.secret("b", certs.b),
         m.secret("wild", certs.wild)])
     gateway.start()
@@ -194,3 +197,66 @@ def test_close_notify_ends_a_response(gw, certs):
         stream = Stream(s)
         assert stream.response().status == 200
         assert s.recv(1) == b""  # an end without close_notify would raise
+
+
+BIG = bytes(range(256)) * 8000
+
+
+@pytest.mark.parametrize("version, cipher", [
+    (ssl.TLSVersion.TLSv1_3, None),
+    *[(ssl.TLSVersion.TLSv1_2, f"ECDHE-ECDSA-{name}")
+      for name in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")]])
+def test_large_bodies_both_ways(gw, certs, version, cipher):
+    context = client_context(certs.ca)
+    context.maximum_version = version
+    if cipher:
+        context.set_ciphers(cipher)
+    with context.wrap_socket(connect(gw.port), server_hostname="a.test") as s:
+        for size in (1, 16384, 16385, len(BIG), 0):
+            response = request(gw.port, "/mirror", "POST", body=BIG[:size], sock=s)
+            assert response.status == 200 and response.body == BIG[:size]
+
+
+class SClient:
+    """openssl s_client: lines to it, everything that it prints."""
+
+    def __init__(self, port, ca, *options):
+        self.text = b""
+        self.process = subprocess.Popen(
+            ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "a.test",
+             "-CAfile", str(ca.cert), *options],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        os.set_blocking(self.process.stdout.fileno(), False)
+
+    def say(self, text):
+        self.process.stdin.write(text)
+        self.process.stdin.flush()
+
+    def count(self, text):
+        self.text += self.process.stdout.read() or b""
+        return self.text.count(text)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+
+def test_key_updates_of_a_client(gw, certs):
+    """s_client's k and K: our keys change when it asks for that, and data goes on."""
+    with SClient(gw.port, certs.ca, "-tls1_3") as client:
+        wait_until(lambda: client.count(b"Verify return code: 0 (ok)"), "the handshake")
+        for i, command in enumerate((b"k", b"K", b"K", b"k"), 1):
+            client.say(command + b"\n")
+            wait_until(lambda: client.count(b"KEYUPDATE") >= i, "a key update")
+            client.say(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            wait_until(lambda: client.count(b"HTTP/1.1 200") >= i, "an answer")
+
+
+def test_renegotiation_is_refused(gw, certs):
+    with SClient(gw.port, certs.ca, "-tls1_2") as client:
+        wait_until(lambda: client.count(b"Verify return code: 0 (ok)"), "the handshake")
+        client.say(b"R\n")
+        wait_until(lambda: client.count(b"no renegotiation"), "the refusal")
