@@ -17,6 +17,7 @@ enum conf_kind {
     CONF_KIND_TCP_ROUTE,
     CONF_KIND_REFERENCE_GRANT,
     CONF_KIND_BACKEND_TLS_POLICY,
+    CONF_KIND_TRAFFIC_POLICY, /* gateway.networking.x-k8s.io XBackendTrafficPolicy */
     CONF_KIND_SERVICE,
     CONF_KIND_ENDPOINT_SLICE,
     CONF_KIND_XBACKEND, /* gateway.networking.x-k8s.io Backend kind "XBackend" (GEP-4894) */
@@ -69,6 +70,7 @@ struct conf_object {
         struct conf_tcp_route *tcp_route;
         struct conf_reference_grant *reference_grant;
         struct conf_backend_tls_policy *backend_tls_policy;
+        struct conf_traffic_policy *traffic_policy;
         struct conf_service *service;
         struct conf_endpoint_slice *endpoint_slice;
         struct conf_xbackend *xbackend;
@@ -236,6 +238,15 @@ struct conf_backend_ref {
     unsigned filters_count;
 };
 
+#define CONF_RETRY_CODE_MIN 400u
+#define CONF_RETRY_CODE_MAX 599u
+
+struct conf_retry { /* GEP-1731 */
+    uint64_t codes[4]; /* a bit each, from CONF_RETRY_CODE_MIN */
+    uint16_t attempts; /* after the first; 1 by default */
+    uint64_t backoff_ns; /* before the first retry; 50 ms by default */
+};
+
 struct conf_http_rule {
     struct conf_pos pos;
     struct span name; /* sectionName of policies; may be empty */
@@ -247,7 +258,10 @@ struct conf_http_rule {
     unsigned backends_count;
     bool has_request_timeout, has_backend_timeout;
     uint64_t request_timeout_ns, backend_timeout_ns; /* 0: disabled */
-    const char *unsupported; /* field of the API that is not served yet ("retry"), or NULL */
+    bool has_retry;
+    struct conf_retry retry;
+    const char
+        *unsupported; /* field of the API that is not served ("sessionPersistence"), or NULL */
     struct conf_pos unsupported_pos;
 };
 
@@ -295,6 +309,20 @@ struct conf_backend_tls_policy {
         struct span value;
     } * sans;
     unsigned sans_count;
+};
+
+struct conf_retry_constraint { /* GEP-3388 */
+    uint32_t percent; /* of all requests, that may be retries; 20 by default */
+    uint64_t interval_ns; /* in which they are counted, 10 s by default */
+    uint32_t min_count; /* retries that are allowed in any case, 10 by default */
+    uint64_t min_interval_ns; /* in this time, 1 s by default */
+};
+
+struct conf_traffic_policy {
+    struct conf_ref *targets; /* local Services and XBackends */
+    unsigned targets_count;
+    bool has_retry;
+    struct conf_retry_constraint retry;
 };
 
 struct conf_service {

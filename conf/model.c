@@ -147,6 +147,18 @@ static void dump_pairs(const char *what, const struct conf_kv_match *pairs, unsi
                    match_name(pairs[i].type), SPAN_ARG(pairs[i].value));
 }
 
+static void dump_retry(const struct conf_retry *retry, struct buf *out)
+{
+    buf_printf(out, "    retry attempts %u backoff %llu ms", retry->attempts,
+               (unsigned long long)(retry->backoff_ns / NS_PER_MS));
+    for (unsigned code = CONF_RETRY_CODE_MIN; code <= CONF_RETRY_CODE_MAX; code++) {
+        unsigned bit = code - CONF_RETRY_CODE_MIN;
+        if (retry->codes[bit / 64] >> bit % 64 & 1)
+            buf_printf(out, " %u", code);
+    }
+    buf_add_char(out, '\n');
+}
+
 static void dump_rule(const struct model *model, const struct model_rule *rule, struct buf *out)
 {
     buf_printf(out, "  rule %u %.*s", rule->index, SPAN_ARG(rule->name));
@@ -173,6 +185,8 @@ static void dump_rule(const struct model *model, const struct model_rule *rule, 
         buf_add_char(out, '\n');
     }
     dump_filters(rule->filters, rule->filters_count, "    ", out);
+    if (rule->retry)
+        dump_retry(rule->retry, out);
     dump_backends(model, rule->backends, rule->backends_count, out);
     for (unsigned i = 0; i < rule->limits_count; i++)
         buf_printf(out, "    limit %.*s\n", SPAN_ARG(model->limits[rule->limits[i]].scope_id));
@@ -183,6 +197,12 @@ static void dump_cluster(const struct model_cluster *cluster, struct buf *out)
     const struct model_backend_tls *tls = &cluster->tls;
     buf_printf(out, "cluster %.*s%s\n", SPAN_ARG(stable_id(cluster)),
                cluster->protocol == MODEL_CLUSTER_H2 ? " h2" : "");
+    if (cluster->retry)
+        buf_printf(out, "  retries %u %% in %llu ms, at least %u in %llu ms\n",
+                   cluster->retry->percent,
+                   (unsigned long long)(cluster->retry->interval_ns / NS_PER_MS),
+                   cluster->retry->min_count,
+                   (unsigned long long)(cluster->retry->min_interval_ns / NS_PER_MS));
     if (cluster->has_tls) {
         buf_printf(out, "  tls server name \"%.*s\" CA ", SPAN_ARG(tls->server_name));
         if (tls->ca_pem.len > 0)

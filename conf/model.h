@@ -82,6 +82,7 @@ struct model_rule {
     unsigned backends_count; /* 0 and no redirect: 500 */
     uint64_t request_timeout_ns, backend_timeout_ns; /* 0: none; defaults applied by settings */
     bool has_request_timeout;
+    const struct conf_retry *retry; /* NULL: none but what is safe */
     unsigned *limits; /* indexes into model.limits, instance limits first */
     unsigned limits_count;
 };
@@ -133,6 +134,7 @@ struct model_cluster {
     enum model_cluster_protocol protocol;
     bool has_tls;
     struct model_backend_tls tls;
+    const struct conf_retry_constraint *retry; /* NULL: only the rule bounds retries */
     struct model_endpoint *endpoints; /* ready ones; none: 503 */
     unsigned endpoints_count;
 };

@@ -44,6 +44,7 @@ static const struct kind_info {
     [CONF_KIND_TCP_ROUTE] = {CONF_GROUP_GATEWAY, "TCPRoute", true},
     [CONF_KIND_REFERENCE_GRANT] = {CONF_GROUP_GATEWAY, "ReferenceGrant", true},
     [CONF_KIND_BACKEND_TLS_POLICY] = {CONF_GROUP_GATEWAY, "BackendTLSPolicy", true},
+    [CONF_KIND_TRAFFIC_POLICY] = {"gateway.networking.x-k8s.io", "XBackendTrafficPolicy", true},
     [CONF_KIND_SERVICE] = {"", "Service", true},
     [CONF_KIND_ENDPOINT_SLICE] = {"discovery.k8s.io", "EndpointSlice", true},
     [CONF_KIND_XBACKEND] = {"gateway.networking.x-k8s.io", "XBackend", true},

@@ -34,6 +34,8 @@ static const struct kind_schema {
     [CONF_KIND_BACKEND_TLS_POLICY] = {&schema_backend_tls_policy,
                                       sizeof(struct conf_backend_tls_policy),
                                       {"v1", "v1alpha3"}},
+    [CONF_KIND_TRAFFIC_POLICY] = {&schema_traffic_policy, sizeof(struct conf_traffic_policy),
+                                  {"v1alpha1"}},
     [CONF_KIND_SERVICE] = {&schema_service, sizeof(struct conf_service), {"v1"}},
     [CONF_KIND_ENDPOINT_SLICE] = {&schema_endpoint_slice, sizeof(struct conf_endpoint_slice),
                                   {"v1"}},

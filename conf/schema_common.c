@@ -309,3 +309,16 @@ void schema_parents_check(struct decode *decode, const struct doc_node *node,
         }
     }
 }
+
+void schema_targets_unique(struct decode *decode, const struct doc_node *node,
+                           const struct conf_ref *targets, unsigned count)
+{
+    for (unsigned i = 1; i < count; i++) {
+        for (unsigned j = 0; j < i; j++) {
+            const struct conf_ref *a = &targets[j], *b = &targets[i];
+            if (span_equal(a->name, b->name) && span_equal(a->kind, b->kind) &&
+                span_equal(a->group, b->group) && span_equal(a->section_name, b->section_name))
+                schema_rule(decode, node, "targetRefs", "[%u] and [%u] are the same", j, i);
+        }
+    }
+}

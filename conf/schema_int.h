@@ -13,8 +13,8 @@
 /* Of the whole document: apiVersion, kind, metadata, spec or top-level fields. */
 extern const struct decode_table schema_gateway_class, schema_gateway, schema_http_route,
     schema_grpc_route, schema_tcp_route, schema_reference_grant, schema_backend_tls_policy,
-    schema_service, schema_endpoint_slice, schema_xbackend, schema_secret, schema_config_map,
-    schema_namespace, schema_rate_limit_policy, schema_rate_limit_store;
+    schema_traffic_policy, schema_service, schema_endpoint_slice, schema_xbackend, schema_secret,
+    schema_config_map, schema_namespace, schema_rate_limit_policy, schema_rate_limit_store;
 
 /* The fields that every document has and schema_decode reads itself. */
 #define SCHEMA_HEAD                                                                                \
@@ -47,6 +47,10 @@ void schema_filters_check(struct decode *decode, const struct doc_node *node,
 extern const struct decode_table schema_header_match;
 enum conf_match_type schema_match_type(struct decode *decode, const struct doc_node *node);
 decode_fn schema_match_check, schema_rule_unsupported, schema_hostnames, schema_route_check;
+extern const struct decode_table schema_retry; /* struct conf_retry */
+/* targetRefs of a policy. */
+void schema_targets_unique(struct decode *decode, const struct doc_node *node,
+                           const struct conf_ref *targets, unsigned count);
 /* A list of struct conf_ref *parents with its rules. */
 void schema_parents_check(struct decode *decode, const struct doc_node *node,
                           const struct conf_ref *parents, unsigned count);

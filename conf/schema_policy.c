@@ -80,23 +80,10 @@ static const struct decode_field tls_validation_fields[] = {
 static const struct decode_table tls_validation_table =
     DECODE_TABLE(tls_validation_fields, .check = tls_validation_check);
 
-static void targets_unique(struct decode *decode, const struct doc_node *node,
-                           const struct conf_ref *targets, unsigned count)
-{
-    for (unsigned i = 1; i < count; i++) {
-        for (unsigned j = 0; j < i; j++) {
-            const struct conf_ref *a = &targets[j], *b = &targets[i];
-            if (span_equal(a->name, b->name) && span_equal(a->kind, b->kind) &&
-                span_equal(a->group, b->group) && span_equal(a->section_name, b->section_name))
-                schema_rule(decode, node, "targetRefs", "[%u] and [%u] are the same", j, i);
-        }
-    }
-}
-
 static void tls_policy_check(struct decode *decode, const struct doc_node *node, void *out)
 {
     const struct conf_backend_tls_policy *policy = out;
-    targets_unique(decode, node, policy->targets, policy->targets_count);
+    schema_targets_unique(decode, node, policy->targets, policy->targets_count);
 }
 
 static const struct decode_field tls_policy_spec_fields[] = {
@@ -327,7 +314,7 @@ static void limit_policy_check(struct decode *decode, const struct doc_node *nod
 {
     const struct conf_rate_limit_policy *policy = out;
     bool has_global = false;
-    targets_unique(decode, node, policy->targets, policy->targets_count);
+    schema_targets_unique(decode, node, policy->targets, policy->targets_count);
     for (unsigned i = 0; i < policy->rules_count; i++) {
         has_global = has_global || policy->rules[i].is_global;
         for (unsigned j = 0; j < i; j++) {

@@ -161,8 +161,7 @@ static const struct decode_table timeouts_table =
 void schema_rule_unsupported(struct decode *decode, const struct doc_node *node, void *out)
 {
     struct conf_http_rule *rule = out;
-    bool is_retry = span_equal(node->key, SPAN_LIT("retry"));
-    rule->unsupported = is_retry ? "retry" : "sessionPersistence";
+    rule->unsupported = "sessionPersistence";
     decode_pos(decode, &rule->unsupported_pos, node->key_pos);
 }
 
@@ -179,7 +178,8 @@ static const struct decode_field rule_fields[] = {
      .at_count = DECODE_AT(conf_http_rule, backends_count), .max = 16,
      .item_size = sizeof(struct conf_backend_ref), .table = &schema_http_backend},
     {.name = "timeouts", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &timeouts_table},
-    {.name = "retry", .type = DECODE_FN, .fn = schema_rule_unsupported},
+    {.name = "retry", .type = DECODE_OBJECT, .at = DECODE_AT(conf_http_rule, retry),
+     .at_has = DECODE_AT(conf_http_rule, has_retry), .table = &schema_retry},
     {.name = "sessionPersistence", .type = DECODE_FN, .fn = schema_rule_unsupported},
 };
 

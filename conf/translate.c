@@ -129,9 +129,9 @@ struct span translate_ref_ns(const struct conf_ref *ref, const struct conf_objec
 static void init(struct translation *tr)
 {
     static const enum conf_kind kinds[] = {
-        CONF_KIND_GATEWAY_CLASS,     CONF_KIND_GATEWAY,          CONF_KIND_HTTP_ROUTE,
-        CONF_KIND_GRPC_ROUTE,        CONF_KIND_TCP_ROUTE,        CONF_KIND_BACKEND_TLS_POLICY,
-        CONF_KIND_RATE_LIMIT_POLICY, CONF_KIND_RATE_LIMIT_STORE,
+        CONF_KIND_GATEWAY_CLASS,  CONF_KIND_GATEWAY,           CONF_KIND_HTTP_ROUTE,
+        CONF_KIND_GRPC_ROUTE,     CONF_KIND_TCP_ROUTE,         CONF_KIND_BACKEND_TLS_POLICY,
+        CONF_KIND_TRAFFIC_POLICY, CONF_KIND_RATE_LIMIT_POLICY, CONF_KIND_RATE_LIMIT_STORE,
     };
     unsigned total = 0, count;
     for (unsigned i = 0; i < ARRAY_COUNT(kinds); i++) {
@@ -154,6 +154,7 @@ static void init(struct translation *tr)
     hmap_init(&tr->address_map, 0);
     hmap_init(&tr->tls_map, 0);
     hmap_init(&tr->claim_map, 0);
+    hmap_init(&tr->traffic_map, 0);
     hmap_init(&tr->cluster_map, 0);
     hmap_init(&tr->cluster_ids, 0);
     hmap_init(&tr->limit_map, 0);
@@ -176,6 +177,7 @@ static void fini(struct translation *tr)
     hmap_fini(&tr->address_map);
     hmap_fini(&tr->tls_map);
     hmap_fini(&tr->claim_map);
+    hmap_fini(&tr->traffic_map);
     hmap_fini(&tr->cluster_map);
     hmap_fini(&tr->cluster_ids);
     hmap_fini(&tr->limit_map);
@@ -192,10 +194,12 @@ void translate(struct objects *objects, const struct translate_options *options,
     translate_gateway_classes(&tr);
     translate_gateways(&tr);
     translate_tls_policies(&tr);
+    translate_traffic_policies(&tr);
     translate_limits(&tr);
     translate_routes(&tr);
     translate_gateways_finish(&tr);
     translate_tls_policies_finish(&tr);
+    translate_traffic_policies_finish(&tr);
     translate_limits_finish(&tr);
     fini(&tr);
     *ret_model = tr.model;

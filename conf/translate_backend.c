@@ -190,6 +190,8 @@ int translate_backend(struct translation *tr, const struct conf_backend_ref *bac
     const struct conf_object *object = objects_find(tr->objects, kind, ns, ref->name);
     if (!object)
         return fail_missing(tr, ref, site, unresolved);
+    if (!site->is_tcp)
+        translate_traffic_reach(tr, object, site->gateway);
     if (kind == CONF_KIND_SERVICE)
         return resolve_service(tr, ref, site, object, unresolved);
     const char *problem = protocol_problem(object->xbackend->app_protocol, site, false);

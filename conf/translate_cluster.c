@@ -250,6 +250,7 @@ static int build(struct translation *tr, const struct tr_cluster_request *reques
         .ns = object->ns,
         .service = object->name,
         .port = port ? port->port : 0,
+        .retry = translate_traffic_retry(tr, object),
         .protocol = is_h2c || request->is_h2 ? MODEL_CLUSTER_H2 : MODEL_CLUSTER_HTTP1,
     };
     if (request->policy)

@@ -177,6 +177,10 @@ struct translation {
     unsigned tls_policies_count;
     struct hmap tls_map; /* tr_tls_target by Service */
 
+    struct traffic_policy *traffic_policies; /* translate_traffic.c */
+    unsigned traffic_policies_count;
+    struct hmap traffic_map; /* traffic_target by Service or XBackend */
+
     struct hmap claim_map; /* host names of listeners */
     bool has_claims; /* there are HTTPRoutes and GRPCRoutes */
 
@@ -275,6 +279,16 @@ const struct tr_tls_policy *translate_tls_find(struct translation *tr,
                                                const struct conf_object *service,
                                                const struct conf_service_port *port,
                                                const struct tr_gateway *gateway);
+
+/* translate_traffic.c: XBackendTrafficPolicy */
+void translate_traffic_policies(struct translation *tr);
+void translate_traffic_policies_finish(struct translation *tr);
+/* Notes that a Gateway leads to a backend, for the statuses of its policies. */
+void translate_traffic_reach(struct translation *tr, const struct conf_object *backend,
+                             const struct tr_gateway *gateway);
+/* How many retries a Service or XBackend gets; NULL: no policy says. */
+const struct conf_retry_constraint *translate_traffic_retry(const struct translation *tr,
+                                                            const struct conf_object *backend);
 
 /* translate_backend.c */
 

@@ -151,6 +151,7 @@ static void build_rule(struct translation *tr, const struct tr_site *site,
         ret->backends[i].filters =
             build_filters(tr, rule->backends[i].filters, rule->backends[i].filters_count);
     }
+    ret->retry = rule->has_retry ? &rule->retry : NULL;
     ret->has_request_timeout = rule->has_request_timeout;
     ret->request_timeout_ns = rule->has_request_timeout ? rule->request_timeout_ns : 0;
     ret->backend_timeout_ns = rule->has_backend_timeout ? rule->backend_timeout_ns : 0;

@@ -7,13 +7,14 @@
 
 #define EXCHANGE_ARENA_MAX (256u * 1024u)
 
-/* The life of a request, top to bottom. HEAD_BACK and what is before it may go
- * back to PICK through exchange_retry; every failure goes to FINISH. */
+/* The life of a request, top to bottom, but for BACKOFF. HEAD_BACK and what is before it may go
+ * back to BACKOFF or PICK through exchange_retry; every failure goes to FINISH. */
 static enum exchange_verdict (*const exchange_steps[])(struct exchange *) = {
     [EXCHANGE_STEP_ADMIT] = exchange_step_admit,
     [EXCHANGE_STEP_ROUTE] = exchange_step_route,
     [EXCHANGE_STEP_LIMIT] = exchange_step_limit,
     [EXCHANGE_STEP_FILTER_REQUEST] = exchange_step_filter_request,
+    [EXCHANGE_STEP_BACKOFF] = exchange_step_backoff,
     [EXCHANGE_STEP_PICK] = exchange_step_pick,
     [EXCHANGE_STEP_CONNECT] = exchange_step_connect,
     [EXCHANGE_STEP_SEND] = exchange_step_send,
@@ -62,6 +63,14 @@ void exchange_release_endpoint(struct exchange *ex, enum cluster_result result)
                   LOG_INT("port", endpoint->port));
 }
 
+static const char *exchange_detail(const struct exchange *ex)
+{
+    if (ex->retry_refused != NULL)
+        return ex->retry_refused;
+    return ex->upstream_text != NULL && ex->outcome != OUTCOME_OK ? ex->upstream_text
+                                                                  : outcome_name(ex->outcome);
+}
+
 static void exchange_log(struct exchange *ex)
 {
     const struct loop *loop = ex->worker->loop;
@@ -94,9 +103,7 @@ static void exchange_log(struct exchange *ex)
                        : SPAN_NONE,
         .rule = ex->rule != NULL ? ex->rule->route_rule : NULL,
         .listener = d->listener->key,
-        .detail = ex->upstream_text != NULL && ex->outcome != OUTCOME_OK
-                      ? ex->upstream_text
-                      : outcome_name(ex->outcome),
+        .detail = exchange_detail(ex),
         .protocol = http_head_protocol(ex->request),
         .attempts = ex->attempts,
         .grpc_status = ex->grpc_status,
@@ -140,6 +147,7 @@ static void exchange_finish(struct exchange *ex)
     downstream_unref(ex->downstream);
     if (ex->view != NULL)
         view_unpin(ex->view);
+    exchange_drop_body(ex);
     arena_fini(&ex->arena);
     pool_put(&worker->exchanges, ex);
 }
@@ -173,20 +181,6 @@ void exchange_fail(struct exchange *ex, enum outcome outcome)
         local_reply_trailers(ex);
 }
 
-bool exchange_retry(struct exchange *ex)
-{
-    /* Nothing of the body may be gone, nothing may have reached the client, and once is enough. */
-    if (ex->attempts >= 2 || ex->body_asked || ex->response_begun || ex->down == NULL)
-        return false;
-    ex->dialling = false;
-    ex->upstream = NULL;
-    ex->upstream_start_ns = ex->upstream_head_ns = 0;
-    ex->response_ended = ex->head_ready = false;
-    ex->request_sent = false;
-    ex->step = EXCHANGE_STEP_PICK;
-    return true;
-}
-
 /* Until when the request's body is fast enough. A response that has begun says that the backend
  * minds the pace itself. */
 static uint64_t exchange_body_deadline(const struct exchange *ex)
@@ -218,6 +212,8 @@ void exchange_arm(struct exchange *ex)
         deadline = MIN(deadline, ex->attempt_deadline_ns);
     if (ex->head_deadline_ns != 0)
         deadline = MIN(deadline, ex->head_deadline_ns);
+    if (ex->retry_at_ns != 0)
+        deadline = MIN(deadline, ex->retry_at_ns);
     deadline = MIN(deadline, exchange_idle_deadline(ex));
     if (deadline == UINT64_MAX)
         loop_disarm(ex->worker->loop, &ex->timer);
@@ -231,9 +227,13 @@ static void exchange_on_timer(struct timer *timer)
     uint64_t now = ex->worker->loop->clock.mono_ns;
 
     if ((ex->total_deadline_ns != 0 && now >= ex->total_deadline_ns) ||
-        (ex->attempt_deadline_ns != 0 && now >= ex->attempt_deadline_ns) ||
         (ex->head_deadline_ns != 0 && now >= ex->head_deadline_ns)) {
         exchange_fail(ex, OUTCOME_UPSTREAM_TIMEOUT);
+    } else if (ex->attempt_deadline_ns != 0 && now >= ex->attempt_deadline_ns) {
+        if (!exchange_retry(ex, EXCHANGE_RETRY_FAILED))
+            exchange_fail(ex, OUTCOME_UPSTREAM_TIMEOUT);
+    } else if (ex->retry_at_ns != 0 && now >= ex->retry_at_ns) {
+        /* BACKOFF is over */
     } else if (now >= exchange_idle_deadline(ex)) {
         exchange_fail(ex, OUTCOME_STREAM_IDLE);
     } else if (now >= exchange_body_deadline(ex)) {

@@ -9,6 +9,7 @@
 #include "gateway/downstream.h"
 #include "gateway/exchange.h"
 #include "gateway/grpc.h"
+#include "gateway/kept_body.h"
 #include "gateway/outcome.h"
 #include "gateway/upstream.h"
 
@@ -17,6 +18,7 @@ enum exchange_step {
     EXCHANGE_STEP_ROUTE,
     EXCHANGE_STEP_LIMIT,
     EXCHANGE_STEP_FILTER_REQUEST,
+    EXCHANGE_STEP_BACKOFF,
     EXCHANGE_STEP_PICK,
     EXCHANGE_STEP_CONNECT,
     EXCHANGE_STEP_SEND,
@@ -64,7 +66,12 @@ struct exchange {
     struct span websocket_key; /* that the backend answers to; empty: none */
     int connect_error;
     const char *upstream_text; /* why it failed; static */
-    unsigned attempts;
+    unsigned attempts, retries; /* retries: of the rule's policy */
+    struct kept_body kept; /* while keeps_body: all of the request's body that came */
+    bool keeps_body;
+    bool safe_retried; /* once, without a policy */
+    bool wants_fresh; /* a kept-alive connection died under the last attempt */
+    const char *retry_refused; /* why it was not tried again, for the log; static */
 
     bool request_ended; /* all of it was received */
     bool request_sent; /* all of it was sent to the backend */
@@ -74,13 +81,14 @@ struct exchange {
     bool head_ready; /* response head waits for HEAD_BACK */
     bool local; /* we answer ourselves */
     bool tunnel; /* upgraded: ended when both directions have */
-    bool body_asked; /* the client may send the body now, to one backend only: no retry */
+    bool body_asked; /* the client may send the body now: no retry without keeps_body */
     size_t request_debt, response_debt; /* body bytes not granted back yet */
     struct body_pace pace; /* of the request's body; not of gRPC's, which may rest */
 
     struct timer timer;
     uint64_t start_ns, upstream_start_ns, upstream_head_ns;
     uint64_t total_deadline_ns, attempt_deadline_ns, head_deadline_ns, activity_ns;
+    uint64_t retry_at_ns; /* end of BACKOFF */
     uint64_t bytes_in, bytes_out; /* body bytes */
     unsigned status; /* sent to the client */
     char request_id[40];
@@ -108,6 +116,28 @@ enum exchange_verdict exchange_step_send(struct exchange *ex);
 enum exchange_verdict exchange_step_head_back(struct exchange *ex);
 enum exchange_verdict exchange_step_relay(struct exchange *ex);
 
+/* exchange_retry.c */
+
+/* What became of the attempt that is over. */
+enum exchange_retry_cause {
+    EXCHANGE_RETRY_UNPROCESSED, /* the backend says so (RFC 9113 8.7): safe, whatever it is */
+    EXCHANGE_RETRY_UNSENT, /* nothing was sent, or an idempotent request on a connection that had
+                            * died while idle: safe */
+    EXCHANGE_RETRY_FAILED, /* the backend may have acted on it: for a rule with a retry policy */
+};
+/* Tries again when cause and rule allow it, nothing reached the client, and all of the request is
+ * still there: the step is BACKOFF or PICK. A safe cause is good for one retry; with a policy only
+ * an unprocessed request does not count as one of its own. */
+MUST_CHECK bool exchange_retry(struct exchange *ex, enum exchange_retry_cause cause);
+/* The same for a response with a code that the rule lists. */
+MUST_CHECK bool exchange_retry_status(struct exchange *ex, unsigned status);
+enum exchange_verdict exchange_step_backoff(struct exchange *ex);
+/* A body is coming in while no backend takes it. */
+bool exchange_is_between_attempts(const struct exchange *ex);
+/* Keeps a piece of the body for a retry, if any is wanted. False: it is lost between attempts. */
+MUST_CHECK bool exchange_keep_body(struct exchange *ex, struct span data);
+void exchange_drop_body(struct exchange *ex);
+
 /* exchange_filter.c */
 
 /* Answers a CORS preflight by the rule's filter. */
@@ -123,6 +153,11 @@ MUST_CHECK bool exchange_filter_response(struct exchange *ex, struct http_head *
 /* exchange_relay.c */
 extern const struct http_stream_user_ops exchange_down_ops, exchange_up_ops;
 void exchange_open_tunnel(struct exchange *ex);
+/* Sends what is kept of the body of a request whose head was just sent, then lets the client send
+ * (on). */
+void exchange_send_body(struct exchange *ex);
+/* Of a request whose last attempt the backend cut short. */
+enum outcome exchange_reset_outcome(const struct exchange *ex);
 /* The whole request is sent: arms the deadline of the response's head. */
 void exchange_await_head(struct exchange *ex);
 /* The request is complete: tells the backend's stream, which must be there and not have ended. */
@@ -130,7 +165,5 @@ void exchange_end_request(struct exchange *ex);
 
 /* The endpoint is no longer used by this attempt. */
 void exchange_release_endpoint(struct exchange *ex, enum cluster_result result);
-/* Back to PICK when nothing was lost; false: no retry. */
-MUST_CHECK bool exchange_retry(struct exchange *ex);
 
 #endif

@@ -38,6 +38,15 @@ static void down_on_body(struct http_stream_user *user, struct http_stream *stre
 
     ex->bytes_in += data.len;
     ex->activity_ns = ex->worker->loop->clock.mono_ns;
+    if (!exchange_keep_body(ex, data)) {
+        exchange_fail(ex, OUTCOME_OVERLOAD);
+        exchange_run(ex);
+        return;
+    }
+    if (exchange_is_between_attempts(ex)) {
+        ex->request_debt += data.len;
+        return;
+    }
     if (ex->up == NULL || ex->request_sent) { /* answered already: what still comes is discarded */
         http_stream_grant(stream, data.len);
         return;
@@ -60,7 +69,7 @@ static void down_on_end(struct http_stream_user *user, struct http_stream *strea
     ex->request_trailers = trailers;
     if (ex->response_sent)
         ex->down = NULL; /* both directions have ended: the stream is gone */
-    if (ex->up == NULL || ex->request_sent)
+    if (ex->up == NULL || ex->request_sent || exchange_is_between_attempts(ex))
         return; /* before the backend is connected: an empty chunked body, ended by SEND */
     exchange_end_request(ex);
     if (ex->tunnel)
@@ -77,6 +86,36 @@ void exchange_await_head(struct exchange *ex)
         ex->attempt_deadline_ns == 0 && !ex->head_ready && !ex->response_begun)
         ex->head_deadline_ns = ex->worker->loop->clock.mono_ns + timeout_ns;
     exchange_arm(ex);
+}
+
+/* The client is owed credit for what it sent, unless the backend still has to take it. */
+static void pay_request_debt(struct exchange *ex)
+{
+    size_t debt = ex->request_debt;
+    ex->request_debt = 0;
+    body_pace_resume(&ex->pace, ex->worker->loop->clock.mono_ns);
+    if (debt > 0 && ex->down != NULL)
+        http_stream_grant(ex->down, debt);
+}
+
+void exchange_send_body(struct exchange *ex)
+{
+    if (kept_body_send(&ex->kept, ex->worker->loop->blocks, ex->up) != 0)
+        return; /* up_on_reset follows */
+    if (ex->request_ended) {
+        exchange_end_request(ex);
+    } else if (ex->body_asked) {
+        if (!http_stream_is_congested(ex->up))
+            pay_request_debt(ex);
+        exchange_arm(ex);
+    } else {
+        ex->body_asked = true;
+        ex->keeps_body = ex->rule->route_rule->conf->retry != NULL;
+        if (!ex->grpc)
+            body_pace_begin(&ex->pace, ex->worker->loop->clock.mono_ns);
+        exchange_arm(ex);
+        http_stream_grant(ex->down, HTTP_STREAM_WINDOW);
+    }
 }
 
 void exchange_end_request(struct exchange *ex)
@@ -147,6 +186,8 @@ static void up_on_body(struct http_stream_user *user, struct http_stream *stream
     struct exchange *ex = exchange_of_up(user);
     struct iovec iov = span_iov(data);
 
+    if (ex->step == EXCHANGE_STEP_BACKOFF)
+        return; /* of an attempt that is over */
     ex->activity_ns = ex->worker->loop->clock.mono_ns;
     ex->bytes_out += data.len;
     if (ex->down == NULL || http_stream_send_body(ex->down, &iov, 1) != 0)
@@ -164,6 +205,8 @@ static void up_on_end(struct http_stream_user *user, struct http_stream *stream 
     ex->response_ended = true;
     if (ex->request_sent)
         ex->up = NULL;
+    if (ex->step == EXCHANGE_STEP_BACKOFF)
+        return;
     if (ex->grpc && trailers != NULL)
         ex->grpc_status = grpc_status_read(trailers);
     if (ex->down != NULL && !ex->response_sent && http_stream_end(ex->down, trailers) == 0)
@@ -176,11 +219,14 @@ static void up_on_end(struct http_stream_user *user, struct http_stream *stream 
 static void up_on_drain(struct http_stream_user *user, struct http_stream *stream UNUSED)
 {
     struct exchange *ex = exchange_of_up(user);
-    size_t debt = ex->request_debt;
-    ex->request_debt = 0;
-    body_pace_resume(&ex->pace, ex->worker->loop->clock.mono_ns);
-    if (debt > 0 && ex->down != NULL)
-        http_stream_grant(ex->down, debt);
+    if (!exchange_is_between_attempts(ex))
+        pay_request_debt(ex);
+}
+
+enum outcome exchange_reset_outcome(const struct exchange *ex)
+{
+    bool has_policy = ex->rule->route_rule->conf->retry != NULL;
+    return has_policy ? OUTCOME_RETRIES_EXHAUSTED : OUTCOME_UPSTREAM_RESET;
 }
 
 static enum outcome up_reset_outcome(const struct exchange *ex, enum http_error error)
@@ -194,7 +240,7 @@ static enum outcome up_reset_outcome(const struct exchange *ex, enum http_error 
     /* TLS 1.3: a server refuses a client certificate only after the handshake is over for us. */
     if (error == HTTP_ERROR_TLS && !ex->response_begun)
         return OUTCOME_TLS_FAILED;
-    return ex->response_begun ? OUTCOME_UPSTREAM_TRUNCATED : OUTCOME_UPSTREAM_RESET;
+    return ex->response_begun ? OUTCOME_UPSTREAM_TRUNCATED : exchange_reset_outcome(ex);
 }
 
 static void up_on_reset(struct http_stream_user *user, struct http_stream *stream,
@@ -206,17 +252,26 @@ static void up_on_reset(struct http_stream_user *user, struct http_stream *strea
      * has not processed is safe whatever it is (RFC 9113 8.7). */
     bool died = ex->reused && (error == HTTP_ERROR_CLOSED || error == HTTP_ERROR_RESET) &&
                 http_method_is_idempotent(ex->request->method);
-    bool safe = (died || error == HTTP_ERROR_REFUSED) && ex->response == NULL;
+    enum exchange_retry_cause cause = EXCHANGE_RETRY_FAILED;
+    if (ex->response == NULL && error == HTTP_ERROR_REFUSED)
+        cause = EXCHANGE_RETRY_UNPROCESSED;
+    else if (ex->response == NULL && died)
+        cause = EXCHANGE_RETRY_UNSENT;
 
     ex->up = NULL;
+    if (ex->step == EXCHANGE_STEP_BACKOFF)
+        return;
     ex->upstream_text = stream->error_text != NULL && stream->error_text[0] != '\0'
                             ? stream->error_text
                             : http_error_text(error);
     exchange_release_endpoint(ex, CLUSTER_RESULT_RESET);
+    ex->wants_fresh = ex->reused;
     if (died)
         ex->tried = NULL; /* the endpoint is not to blame */
-    if (!safe || !exchange_retry(ex))
-        exchange_fail(ex, up_reset_outcome(ex, error));
+    enum outcome outcome = up_reset_outcome(ex, error);
+    bool can_retry = outcome != OUTCOME_UPSTREAM_PROTOCOL && outcome != OUTCOME_OVERLOAD;
+    if (!can_retry || !exchange_retry(ex, cause))
+        exchange_fail(ex, outcome);
     exchange_run(ex);
 }
 

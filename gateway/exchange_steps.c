@@ -203,6 +203,10 @@ enum exchange_verdict exchange_step_pick(struct exchange *ex)
     ex->endpoint = cluster_pick(ex->cluster, ex->tried, loop->clock.mono_ns, &loop->rand);
     if (ex->endpoint == NULL || ex->endpoint->user == NULL)
         return fail(ex, OUTCOME_NO_ENDPOINT);
+    const struct conf_retry_constraint *constraint =
+        ex->view->snapshot->model->clusters[ex->backend->cluster].retry;
+    if (constraint != NULL && ex->attempts == 0)
+        retry_budget_request(cluster_retry_budget(ex->cluster), constraint, loop->clock.mono_ns);
     ex->attempts++;
     ex->attempt_deadline_ns =
         conf->backend_timeout_ns != 0 ? loop->clock.mono_ns + conf->backend_timeout_ns : 0;
@@ -238,8 +242,8 @@ static enum exchange_verdict connect_failed(struct exchange *ex)
     /* One dial is one failure, however many waited for it. */
     exchange_release_endpoint(ex, shortage || ex->waiter.joined ? CLUSTER_RESULT_RESET
                                                                 : CLUSTER_RESULT_CONNECT_FAILED);
-    /* Nothing was sent: another endpoint may be tried once, whatever the method. */
-    if (!tls && !dns && !shortage && exchange_retry(ex))
+    /* Nothing was sent: another endpoint may be tried, whatever the method. */
+    if (!shortage && exchange_retry(ex, tls || dns ? EXCHANGE_RETRY_FAILED : EXCHANGE_RETRY_UNSENT))
         return EXCHANGE_NEXT;
     if (shortage)
         return fail(ex, OUTCOME_OVERLOAD);
@@ -265,7 +269,7 @@ enum exchange_verdict exchange_step_connect(struct exchange *ex)
         .tls = ex->view->snapshot->clusters[cluster].tls,
         .h2 = ex->view->snapshot->model->clusters[cluster].protocol == MODEL_CLUSTER_H2,
         .tunnel = ex->request->upgrade.len > 0,
-        .fresh = ex->attempts > 1, /* the idle ones may be as dead as the last */
+        .fresh = ex->wants_fresh,
     };
     ex->upstream = upstream_take(host, &ex->waiter);
     ex->reused = ex->upstream != NULL;
@@ -301,23 +305,17 @@ enum exchange_verdict exchange_step_send(struct exchange *ex)
     ex->upstream = NULL;
     if (ex->up == NULL) { /* the session broke just now */
         ex->upstream_text = "connection closed before the request";
+        ex->wants_fresh = true;
         exchange_release_endpoint(ex, CLUSTER_RESULT_RESET);
-        if (exchange_retry(ex))
+        if (exchange_retry(ex, EXCHANGE_RETRY_UNSENT))
             return EXCHANGE_NEXT;
-        return fail(ex, OUTCOME_UPSTREAM_RESET);
+        return fail(ex, exchange_reset_outcome(ex));
     }
     ex->step = EXCHANGE_STEP_HEAD_BACK;
-    if (end) {
+    if (end)
         exchange_await_head(ex);
-    } else if (ex->request_ended) {
-        exchange_end_request(ex);
-    } else {
-        ex->body_asked = true;
-        if (!ex->grpc)
-            body_pace_begin(&ex->pace, now);
-        exchange_arm(ex);
-        http_stream_grant(ex->down, HTTP_STREAM_WINDOW);
-    }
+    else
+        exchange_send_body(ex);
     return EXCHANGE_NEXT;
 }
 
@@ -341,6 +339,7 @@ static enum exchange_verdict switch_protocols(struct exchange *ex)
         return fail(ex, OUTCOME_UPSTREAM_PROTOCOL);
     }
     ex->response_begun = true;
+    exchange_drop_body(ex);
     ex->status = 101;
     loop_disarm(ex->worker->loop, &ex->timer);
     ex->total_deadline_ns = ex->attempt_deadline_ns = ex->head_deadline_ns = 0;
@@ -364,11 +363,14 @@ enum exchange_verdict exchange_step_head_back(struct exchange *ex)
     ex->upstream_head_ns = ex->worker->loop->clock.mono_ns;
     if (response->status == 101)
         return switch_protocols(ex);
+    if (exchange_retry_status(ex, response->status))
+        return EXCHANGE_NEXT;
     http_head_remove_hop_by_hop(response);
     if (!exchange_filter_response(ex, response) || !limit_fields_add(&ex->limit, response))
         return fail(ex, OUTCOME_OVERLOAD);
     ex->head_deadline_ns = 0;
     ex->response_begun = true;
+    exchange_drop_body(ex);
     ex->status = response->status;
     if (ex->grpc)
         ex->grpc_status = grpc_status_read(response); /* trailers-only */

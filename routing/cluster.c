@@ -36,6 +36,7 @@ struct cluster {
     unsigned turn; /* where the next pick begins */
     bool is_new, has_turn;
     unsigned refs;
+    struct retry_budget retries;
     struct hmap endpoints; /* listed or active */
     size_t id_len;
     char id[];
@@ -287,6 +288,11 @@ struct span cluster_id(const struct cluster *cluster)
 const struct model_cluster *cluster_spec(const struct cluster *cluster)
 {
     return cluster->spec;
+}
+
+struct retry_budget *cluster_retry_budget(struct cluster *cluster)
+{
+    return &cluster->retries;
 }
 
 void cluster_ref(struct cluster *cluster)

@@ -11,6 +11,7 @@
 #include "base/hmap.h"
 #include "base/rand.h"
 #include "conf/model.h"
+#include "routing/retry.h"
 
 struct cluster_endpoint {
     struct hmap_node node; /* key: "host:port" */
@@ -25,6 +26,8 @@ struct cluster_endpoint {
 };
 
 struct cluster;
+/* What it may retry; the holder counts. */
+struct retry_budget *cluster_retry_budget(struct cluster *cluster);
 
 enum cluster_result {
     CLUSTER_RESULT_OK,

@@ -4,6 +4,7 @@ they are written to files."""
 import json
 
 GATEWAY_API = "gateway.networking.k8s.io/v1"
+EXPERIMENTAL_API = "gateway.networking.x-k8s.io/v1alpha1"
 OWN_API = "ringgate.dev/v1alpha1"
 
 
@@ -103,6 +104,14 @@ def backend_tls(name, service_name, hostname, ca, uris=()):
     return thing(GATEWAY_API, "BackendTLSPolicy", name,
                  {"targetRefs": [{"group": "", "kind": "Service", "name": service_name}],
                   "validation": validation})
+
+
+def traffic_policy(name, service_name, percent, count, kind="Service"):
+    """How many retries a Service gets."""
+    spec = {"targetRefs": [{"group": "", "kind": kind, "name": service_name}],
+            "retryConstraint": {"budget": {"percent": percent, "interval": "10s"},
+                                "minRetryRate": {"count": count, "interval": "1s"}}}
+    return thing(EXPERIMENTAL_API, "XBackendTrafficPolicy", name, spec)
 
 
 def limit(name, route, requests, period="1m", store=None, kind="HTTPRoute", **more):

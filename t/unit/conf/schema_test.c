@@ -81,6 +81,10 @@ static void expect(const char *text, const char *findings, bool is_good)
     OWN "kind: RateLimitPolicy\n" META                                                             \
         "spec:\n  targetRefs: [{group: g.io, kind: Gateway, name: g}]\n  rules: [{name: a, "   \
         rule "}]\n"
+#define TRAFFIC(spec)                                                                              \
+    "apiVersion: gateway.networking.x-k8s.io/v1alpha1\nkind: XBackendTrafficPolicy\n" META        \
+    "spec: {" spec "}\n"
+#define TARGET "targetRefs: [{group: '', kind: Service, name: up}]"
 #define STORE(spec) OWN "kind: RateLimitStore\n" META "spec: {" spec "}\n"
 
 static const struct {
@@ -200,6 +204,26 @@ static const struct {
      "RG017 spec.rules[0].backendRefs\n"},
     {ROUTE("filters: [{type: RequestRedirect}]"),
      "RG017 spec.rules[0].filters[0].requestRedirect\n"},
+    /* Retries. */
+    {ROUTE("retry: {codes: [399]}, " UP), "RG011 spec.rules[0].retry.codes[0]\n"},
+    {ROUTE("retry: {codes: [500, 600]}, " UP), "RG011 spec.rules[0].retry.codes[1]\n"},
+    {ROUTE("retry: {codes: ['500']}, " UP), "RG010 spec.rules[0].retry.codes[0]\n"},
+    {ROUTE("retry: {codes: 500}, " UP), "RG010 spec.rules[0].retry.codes\n"},
+    {ROUTE("retry: {attempts: -1}, " UP), "RG011 spec.rules[0].retry.attempts\n"},
+    {ROUTE("retry: {attempts: 1001}, " UP), "RG011 spec.rules[0].retry.attempts\n"},
+    {ROUTE("retry: {backoff: 61s}, " UP), "RG011 spec.rules[0].retry.backoff\n"},
+    {TRAFFIC(""), "RG014 spec.targetRefs\n"},
+    {TRAFFIC(TARGET ", retryConstraint: {budget: {percent: 101}}"),
+     "RG011 spec.retryConstraint.budget.percent\n"},
+    {TRAFFIC(TARGET ", retryConstraint: {budget: {interval: 999ms}}"),
+     "RG011 spec.retryConstraint.budget.interval\n"},
+    {TRAFFIC(TARGET ", retryConstraint: {minRetryRate: {interval: 1h1s}}"),
+     "RG011 spec.retryConstraint.minRetryRate.interval\n"},
+    {TRAFFIC(TARGET ", retryConstraint: {minRetryRate: {count: 0}}"),
+     "RG011 spec.retryConstraint.minRetryRate.count\n"},
+    {TRAFFIC("targetRefs: [{group: '', kind: Service, name: a}, {group: '', kind: Service, name: "
+             "a}]"),
+     "RG017 spec.targetRefs\n"},
 #define CORS(fields) ROUTE("filters: [{type: CORS, cors: {" fields "}}], " UP)
 #define CORS_AT "spec.rules[0].filters[0].cors."
     {CORS("allowOrigins: ['*', 'https://a.test']"), "RG017 " CORS_AT "allowOrigins\n"},
@@ -395,6 +419,25 @@ static void test_gateway(void **state)
     decoded_fini(&d);
 }
 
+static void test_retry(void **state)
+{
+    struct decoded d;
+    (void)state;
+    decode(ROUTE("retry: {codes: [400, 463, 599]}}, {retry: {attempts: 0, backoff: 0s}}, {" UP),
+           &d);
+    assert_int_equal(d.diags.count, 0);
+    const struct conf_http_rule *rules = d.output.object->http_route->rules;
+    assert_true(rules[0].has_retry && rules[1].has_retry && !rules[2].has_retry);
+    assert_int_equal(rules[0].retry.attempts, 1);
+    assert_int_equal(rules[0].retry.backoff_ns, 50 * NS_PER_MS);
+    const uint64_t *codes = rules[0].retry.codes;
+    assert_true(codes[0] == (1 | UINT64_C(1) << 63) && codes[1] == 0);
+    assert_true(codes[2] == 0 && codes[3] == 1u << 7);
+    assert_int_equal(rules[1].retry.attempts, 0);
+    assert_int_equal(rules[1].retry.backoff_ns, 0);
+    decoded_fini(&d);
+}
+
 static void test_http_route(void **state)
 {
     struct decoded d;
@@ -417,7 +460,7 @@ static void test_http_route(void **state)
               "    - {name: up, port: 8080, weight: 0, filters: [{type: ResponseHeaderModifier, "
               "responseHeaderModifier: {add: [{name: e, value: f}]}}]}\n"
               "    timeouts: {backendRequest: 1s}\n"
-              "    retry: {attempts: 3}\n"
+              "    sessionPersistence: {}\n"
               "  - filters: [{type: RequestRedirect, requestRedirect: {scheme: https, path: {type: "
               "ReplacePrefixMatch, replacePrefixMatch: /new}}}]\n",
            &d);
@@ -446,7 +489,7 @@ static void test_http_route(void **state)
     assert_int_equal(rule->backends[0].filters[0].type, CONF_FILTER_RESPONSE_HEADERS);
     assert_true(rule->has_backend_timeout && !rule->has_request_timeout);
     assert_int_equal(rule->backend_timeout_ns, NS_PER_S);
-    assert_string_equal(rule->unsupported, "retry");
+    assert_string_equal(rule->unsupported, "sessionPersistence");
     assert_int_equal(rule->unsupported_pos.line, 21);
     const struct conf_filter *redirect = &route->rules[1].filters[0];
     assert_int_equal(redirect->type, CONF_FILTER_REDIRECT);
@@ -621,7 +664,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad),          cmocka_unit_test(test_good),
         cmocka_unit_test(test_gateway),      cmocka_unit_test(test_http_route),
-        cmocka_unit_test(test_grpc_route),
+        cmocka_unit_test(test_grpc_route),   cmocka_unit_test(test_retry),
         cmocka_unit_test(test_default_rule), cmocka_unit_test(test_core),
         cmocka_unit_test(test_rate_limits),  cmocka_unit_test(test_unknown_kind),
     };

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "gateway/exchange_int.h"
+
+/* Trying again. An attempt ends in BACKOFF, where what the backend still says is discarded, so that
+ * its connection can serve others, and goes on to PICK. */
+#define KEPT_MAX 65536u /* bytes of a body; a longer one is sent once */
+
+bool exchange_is_between_attempts(const struct exchange *ex)
+{
+    return ex->body_asked && ex->step < EXCHANGE_STEP_HEAD_BACK;
+}
+
+bool exchange_keep_body(struct exchange *ex, struct span data)
+{
+    bool is_between = exchange_is_between_attempts(ex);
+    /* What the client was already granted may still come. */
+    size_t max = is_between ? KEPT_MAX + HTTP_STREAM_WINDOW : KEPT_MAX;
+
+    if (!ex->keeps_body || kept_body_add(&ex->kept, ex->worker->loop->blocks, data, max) == 0)
+        return true;
+    ex->keeps_body = false;
+    return !is_between;
+}
+
+void exchange_drop_body(struct exchange *ex)
+{
+    ex->keeps_body = false;
+    kept_body_drop(&ex->kept, ex->worker->loop->blocks);
+}
+
+/* Lets go of what is under way, but for a response that has begun. */
+static void attempt_abandon(struct exchange *ex)
+{
+    if (ex->dialling) {
+        upstream_cancel(&ex->waiter);
+        ex->dialling = false;
+        exchange_release_endpoint(ex, CLUSTER_RESULT_CONNECT_FAILED);
+    }
+    exchange_release_endpoint(ex, CLUSTER_RESULT_OK);
+    if (ex->up != NULL && !ex->head_ready) {
+        http_stream_reset(ex->up, HTTP_ERROR_GONE);
+        ex->up = NULL;
+    }
+    ex->attempt_deadline_ns = ex->head_deadline_ns = 0;
+    body_pace_pause(&ex->pace, ex->worker->loop->clock.mono_ns);
+}
+
+static void attempt_clear(struct exchange *ex)
+{
+    if (ex->up != NULL)
+        http_stream_reset(ex->up, HTTP_ERROR_GONE);
+    ex->up = NULL;
+    ex->upstream = NULL;
+    ex->response = NULL;
+    ex->upstream_start_ns = ex->upstream_head_ns = 0;
+    ex->response_ended = ex->head_ready = false;
+    ex->request_sent = false;
+    ex->step = EXCHANGE_STEP_PICK;
+}
+
+/* Whether the rule, and then the backend, can bear one more. */
+static bool take_retry(struct exchange *ex, const struct conf_retry *policy)
+{
+    const struct conf_retry_constraint *constraint =
+        ex->view->snapshot->model->clusters[ex->backend->cluster].retry;
+    if (ex->retries >= policy->attempts)
+        return false;
+    if (constraint != NULL && !retry_budget_take(cluster_retry_budget(ex->cluster), constraint,
+                                                 ex->worker->loop->clock.mono_ns)) {
+        ex->retry_refused = "retry budget exhausted";
+        metric_inc(METRIC_UPSTREAM_RETRIES_REFUSED);
+        return false;
+    }
+    ex->retries++;
+    metric_inc(METRIC_UPSTREAM_RETRIES);
+    return true;
+}
+
+bool exchange_retry(struct exchange *ex, enum exchange_retry_cause cause)
+{
+    const struct conf_retry *policy = ex->rule->route_rule->conf->retry;
+    bool is_safe =
+        cause == EXCHANGE_RETRY_UNPROCESSED || (cause == EXCHANGE_RETRY_UNSENT && policy == NULL);
+    struct loop *loop = ex->worker->loop;
+
+    if (ex->down == NULL || ex->response_begun || (ex->body_asked && !ex->keeps_body))
+        return false;
+    if (is_safe && !ex->safe_retried) {
+        ex->safe_retried = true;
+        attempt_abandon(ex);
+        attempt_clear(ex);
+        return true;
+    }
+    if (policy == NULL || !take_retry(ex, policy))
+        return false;
+    attempt_abandon(ex);
+    ex->retry_at_ns =
+        loop->clock.mono_ns + retry_backoff_ns(policy->backoff_ns, ex->retries, &loop->rand);
+    ex->step = EXCHANGE_STEP_BACKOFF;
+    exchange_arm(ex);
+    return true;
+}
+
+bool exchange_retry_status(struct exchange *ex, unsigned status)
+{
+    const struct conf_retry *policy = ex->rule->route_rule->conf->retry;
+    if (policy == NULL || status < CONF_RETRY_CODE_MIN || status > CONF_RETRY_CODE_MAX)
+        return false;
+    unsigned bit = status - CONF_RETRY_CODE_MIN;
+    return (policy->codes[bit / 64] >> bit % 64 & 1) != 0 &&
+           exchange_retry(ex, EXCHANGE_RETRY_FAILED);
+}
+
+enum exchange_verdict exchange_step_backoff(struct exchange *ex)
+{
+    if (ex->worker->loop->clock.mono_ns < ex->retry_at_ns)
+        return EXCHANGE_WAIT;
+    ex->retry_at_ns = 0;
+    attempt_clear(ex);
+    return EXCHANGE_NEXT;
+}
