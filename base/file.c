@@ -11,10 +11,10 @@
 #define CHUNK_SIZE 16384
 #define PATH_SIZE 4096
 
-int file_read(int dir_fd, const char *path, struct buf *out)
+int file_read(int dir_fd, const char *path, int flags, struct buf *out)
 {
     char chunk[CHUNK_SIZE];
-    int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | flags);
     if (fd < 0)
         return -errno;
     int result = 0;

@@ -216,7 +216,7 @@ int history_load(struct history *history, const char *path, struct err *reterr)
 {
     struct buf text;
     buf_init(&text, HISTORY_SIZE_MAX);
-    int result = file_read(AT_FDCWD, path, &text);
+    int result = file_read(AT_FDCWD, path, O_NOFOLLOW, &text);
     if (result == 0 && !read_text(history, buf_span(&text))) {
         history_clear(history);
         result = err_set(reterr, -EBADMSG, "%s: is not whole, or not a history of ringgate", path);

@@ -29,6 +29,7 @@ static const struct setting_row setting_rows[] = {
 
 void settings_init(struct settings *settings)
 {
+    settings->check = NULL;
 #define SETTING_VALUE_INT(value) (value)
 #define SETTING_VALUE_SIZE(value) (value)
 #define SETTING_VALUE_TIME(value) (value)
@@ -127,9 +128,35 @@ static int setting_range_error(const struct setting_row *row, const char *value,
                    value, row->min, row->max);
 }
 
-static int setting_assign(const struct setting_row *row, void *member, const char *value,
-                          struct err *reterr)
+/* Texts that are one of a few words. */
+static int check_choice(const char *name, struct span value, struct err *reterr)
 {
+    static const struct {
+        const char *name, *words;
+    } choices[] = {
+        {"access_log_format", "text, json"},
+        {"log_level", "debug, info, warn, error"},
+        {"log_format", "text, journal, json, auto"},
+    };
+    for (unsigned i = 0; i < ARRAY_COUNT(choices); i++) {
+        struct span list = span_str(choices[i].words), word;
+        if (strcmp(name, choices[i].name) != 0)
+            continue;
+        while (list.len > 0) {
+            (void)span_split(list, ',', &word, &list);
+            if (span_equal(span_trim(word), value))
+                return 0;
+        }
+        return err_set(reterr, -EINVAL, "setting %s: \"%.*s\" is not one of %s", name,
+                       SPAN_ARG(value), choices[i].words);
+    }
+    return 0;
+}
+
+static int setting_assign(struct settings *settings, const struct setting_row *row,
+                          const char *value, struct err *reterr)
+{
+    void *member = (char *)settings + row->offset;
     struct span text = span_str(value);
     uint64_t number = 0;
     int rc = 0;
@@ -138,6 +165,11 @@ static int setting_assign(const struct setting_row *row, void *member, const cha
         if (text.len > row->max)
             return err_set(reterr, -ERANGE, "setting %s: longer than %" PRIu64 " characters",
                            row->name, row->max);
+        rc = check_choice(row->name, text, reterr);
+        if (rc == 0 && settings->check != NULL)
+            rc = settings->check(row->name, value, reterr);
+        if (rc != 0)
+            return rc;
         char **slot = member;
         free(*slot);
         *slot = xstrdup(value);
@@ -160,12 +192,25 @@ static int setting_assign(const struct setting_row *row, void *member, const cha
     return 0;
 }
 
-int settings_set(struct settings *settings, const char *name, const char *value, struct err *reterr)
+int settings_find(const char *name)
 {
     for (unsigned i = 0; i < ARRAY_COUNT(setting_rows); i++)
         if (strcmp(setting_rows[i].name, name) == 0)
-            return setting_assign(&setting_rows[i], (char *)settings + setting_rows[i].offset,
-                                  value, reterr);
+            return (int)i;
+    return -1;
+}
+
+const char *settings_name(unsigned index)
+{
+    ASSERT(index < ARRAY_COUNT(setting_rows));
+    return setting_rows[index].name;
+}
+
+int settings_set(struct settings *settings, const char *name, const char *value, struct err *reterr)
+{
+    int index = settings_find(name);
+    if (index >= 0)
+        return setting_assign(settings, &setting_rows[index], value, reterr);
     return err_set(reterr, -EINVAL, "there is no setting \"%s\"; ringgate(8) lists them", name);
 }
 

@@ -410,7 +410,7 @@ static void write_one(struct directory *dir, const struct status *status, struct
     hmap_insert(&dir->known, &entry->node, span_str(entry->path));
     buf_init(&old, DOCUMENT_SIZE_MAX);
     buf_init(&text, DOCUMENT_SIZE_MAX);
-    if (file_read(dir->fd, entry->path, &old) != 0)
+    if (file_read(dir->fd, entry->path, O_NOFOLLOW, &old) != 0)
         buf_reset(&old); /* not there, or not ours: it is written */
     status_format(status, now_iso, buf_span(&old), &text);
     if (!buf_ok(&text))

@@ -12,17 +12,21 @@
 #include "base/panic.h"
 #include "conf/provider_file.h"
 #include "conf/translate.h"
+#include "gateway/setting_check.h"
 #include "routing/pattern.h"
 #include "tls/cert.h"
 
 #define OUTPUT_SIZE_MAX (256u << 20)
 
 static const char usage[] =
-    "Usage: ringgate check [--output text|json] [--strict] [--dump] PATH...\n"
+    "Usage: ringgate check [--output text|json] [--strict] [--dump] [--settings FILE]\n"
+    "                      [--set NAME=VALUE]... PATH...\n"
     "\n"
     "Tells everything that is wrong with Gateway API files or directories.\n"
     "  --output text|json   for people (default) or for programs\n"
     "  --strict             warnings fail too\n"
+    "  --settings FILE      settings to check, too (" SETTINGS_FILE_DEFAULT ")\n"
+    "  --set NAME=VALUE     a setting as run would get it\n"
     "  --dump               print what would be served, too (text only)\n"
     "Exit status: 0 good, 1 warnings with --strict, 78 errors, 2 wrong usage.\n";
 
@@ -30,7 +34,24 @@ struct options {
     bool json, strict, dump, help;
     const char **paths; /* heap */
     unsigned paths_count;
+    const char *settings_file; /* as setting_load_file takes it */
+    struct settings settings; /* what --set gave */
 };
+
+/* "--name" or "--name=value". */
+static bool is_option(const char *word, const char *name)
+{
+    size_t len = strlen(name);
+    return strncmp(word, name, len) == 0 && (word[len] == '=' || word[len] == '\0');
+}
+
+static const char *option_value(int argc, char **argv, int *at)
+{
+    const char *value = strchr(argv[*at], '=');
+    if (value != NULL)
+        return value + 1;
+    return *at + 1 < argc ? argv[++*at] : "";
+}
 
 /* False, with a message on standard error: wrong usage. */
 static bool parse_options(struct options *options, int argc, char **argv)
@@ -49,12 +70,20 @@ static bool parse_options(struct options *options, int argc, char **argv)
             options->dump = true;
         } else if (strcmp(word, "--help") == 0) {
             options->help = true;
-        } else if (strncmp(word, "--output", 8) == 0 && (word[8] == '=' || word[8] == '\0')) {
-            value = word[8] == '=' ? word + 9 : i + 1 < argc ? argv[++i] : "";
+        } else if (is_option(word, "--output")) {
+            value = option_value(argc, argv, &i);
             options->json = strcmp(value, "json") == 0;
             if (!options->json && strcmp(value, "text") != 0) {
                 fprintf(stderr, "ringgate check: --output is \"%s\", it must be text or json\n",
                         value);
+                return false;
+            }
+        } else if (is_option(word, "--settings")) {
+            options->settings_file = option_value(argc, argv, &i);
+        } else if (is_option(word, "--set")) {
+            struct err err;
+            if (settings_set_pair(&options->settings, option_value(argc, argv, &i), &err) != 0) {
+                fprintf(stderr, "ringgate check: %s\n", err.text);
                 return false;
             }
         } else {
@@ -279,7 +308,7 @@ static int print(const struct options *options, const struct model *model, struc
     return options->strict && diags->warnings > 0 ? CHECK_EXIT_WARNINGS : 0;
 }
 
-static int check_paths(const struct options *options)
+static int check_paths(struct options *options)
 {
     struct provider_file *provider;
     struct objects *objects;
@@ -287,12 +316,15 @@ static int check_paths(const struct options *options)
     struct statuses *statuses;
     struct diags diags;
     struct err err;
+    struct conf_source *source;
     if (provider_file_new(&provider, options->paths, options->paths_count, &err) < 0) {
         fprintf(stderr, "ringgate check: %s\n", err.text);
         return CHECK_EXIT_ERRORS;
     }
     const struct translate_options translate_options = {.from_files = true, .generation = 1};
     diags_init(&diags);
+    /* What is wrong with it is among the findings. */
+    (void)!setting_load_file(&options->settings, options->settings_file, &diags, &source);
     (void)provider_file_load(provider, &diags, &objects); /* the first load differs from nothing */
     translate(objects, &translate_options, &diags, &model, &statuses);
     check_model(model, (int64_t)(clock_wall_ns() / NS_PER_S), &diags);
@@ -302,12 +334,15 @@ static int check_paths(const struct options *options)
     model_free(model);
     objects_unref(objects);
     provider_file_free(provider);
+    conf_source_unref(source);
     return status;
 }
 
 int check_run(int argc, char **argv)
 {
     struct options options = {0};
+    settings_init(&options.settings);
+    options.settings.check = setting_check;
     int status = CHECK_EXIT_USAGE;
     if (!parse_options(&options, argc, argv))
         fputs(usage, stderr);
@@ -316,5 +351,6 @@ int check_run(int argc, char **argv)
     else
         status = check_paths(&options);
     free(options.paths);
+    settings_fini(&options.settings);
     return status;
 }

@@ -25,13 +25,13 @@
 #include "gateway/listener.h"
 #include "gateway/notify.h"
 #include "gateway/outcome.h"
+#include "gateway/setting_check.h"
 #include "gateway/worker.h"
 
 #define CONTROL_MAILBOX 65536u
 #define CONTROL_RETRY_NS (2 * NS_PER_MS)
 #define CONTROL_BIND_FIRST_NS (NS_PER_S / 2)
 #define CONTROL_BIND_MAX_NS (30 * NS_PER_S)
-#define CONTROL_EXIT_CONFIG 78 /* EX_CONFIG: the unit does not restart on it */
 
 struct control {
     struct control_options options;
@@ -332,25 +332,6 @@ static void control_on_ticket_timer(struct timer *timer)
 
 /* Life. */
 
-static int control_parse_trusted(struct control *c, struct err *reterr)
-{
-    struct span list = span_str(c->options.settings->trusted_cidrs), item;
-    while (list.len > 0) {
-        (void)span_split(list, ',', &item, &list);
-        item = span_trim(item);
-        if (item.len == 0)
-            continue;
-        c->trusted = xrealloc(c->trusted, (c->trusted_count + 1) * sizeof(*c->trusted));
-        if (addr_range_parse(item, &c->trusted[c->trusted_count]) != 0)
-            return err_set(
-                reterr, -EINVAL,
-                "setting trusted_cidrs: \"%.*s\" is not an address range such as 10.0.0.0/8",
-                SPAN_ARG(item));
-        c->trusted_count++;
-    }
-    return 0;
-}
-
 /* A broken file costs the ages it held, not the start. */
 static void control_open_history(struct control *c)
 {
@@ -393,7 +374,8 @@ int control_new(struct control **ret, const struct control_options *options, str
     outcome_init();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a full disk is an error of write, not the end */
-    int rc = control_parse_trusted(c, reterr);
+    int rc =
+        setting_ranges(options->settings->trusted_cidrs, &c->trusted, &c->trusted_count, reterr);
     if (rc == 0)
         rc = loop_new(&c->loop, &loop_options, reterr);
     if (rc == 0)

@@ -11,6 +11,9 @@
 #include "io/loop.h"
 #include "io/mailbox.h"
 
+/* EX_CONFIG of sysexits.h: the unit does not restart on it. */
+#define CONTROL_EXIT_CONFIG 78
+
 struct control;
 
 struct control_options {

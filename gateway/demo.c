@@ -238,6 +238,7 @@ static int demo_parse(struct demo *demo, int argc, char **argv, struct err *rete
     }
     argv[kept] = NULL;
     demo->config.https_port = (uint16_t)port;
+    demo->options.settings_file = ""; /* a demo is the same everywhere */
     int rc = settings_set(&demo->options.settings, "log_level", "warn", reterr);
     if (rc == 0)
         rc = run_options_parse(&demo->options, kept, argv, reterr);

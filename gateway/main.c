@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "gateway/check.h"
+#include "gateway/control.h"
 #include "gateway/demo.h"
 #include "gateway/run.h"
 
@@ -22,9 +24,10 @@ static const char main_usage[] =
     "             --access-log-format  text or json (text)\n"
     "             --status-dir DIR     write the status of each object there\n"
     "             --state-dir DIR      keep there what is to outlive the process\n"
+    "             --settings FILE      of lines NAME = VALUE (/etc/ringgate/ringgate.conf)\n"
     "             --set NAME=VALUE     a setting, may repeat; see ringgate(8)\n"
     "  check    tell everything that is wrong with files: check [--output text|json]\n"
-    "             [--strict] PATH...\n"
+    "             [--strict] [--settings FILE] [--set NAME=VALUE] PATH...\n"
     "  demo     a working gateway with backends of its own, for a first look\n"
     "  version  print the version\n"
     "\n"
@@ -37,10 +40,13 @@ static int main_run(int argc, char **argv)
 
     run_options_init(&options);
     int rc = EXIT_USAGE;
-    if (run_options_parse(&options, argc, argv, &err) != 0)
-        fprintf(stderr, "ringgate run: %s\n", err.text);
-    else
+    int parsed = run_options_parse(&options, argc, argv, &err);
+    if (parsed == 0)
         rc = run_gateway(&options);
+    else if (parsed == -EBADMSG)
+        rc = CONTROL_EXIT_CONFIG;
+    else
+        fprintf(stderr, "ringgate run: %s\n", err.text);
     run_options_fini(&options);
     return rc;
 }

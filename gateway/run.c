@@ -15,17 +15,21 @@
 #include "admin/admin.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "conf/objects.h"
 #include "gateway/control.h"
 #include "gateway/report.h"
+#include "gateway/setting_check.h"
 
 #define RUN_WORKERS_MAX 128u
 #define RUN_ADMIN_DEFAULT "127.0.0.1:15021"
+#define RUN_FINDINGS_SIZE_MAX (4u << 20)
 #define RUN_CONFIG_DEFAULT "/etc/ringgate/conf.d"
 
 void run_options_init(struct run_options *options)
 {
     *options = (struct run_options){.engine = LOOP_ENGINE_AUTO};
     settings_init(&options->settings);
+    options->settings.check = setting_check;
 }
 
 void run_options_fini(struct run_options *options)
@@ -44,6 +48,7 @@ enum {
     OPT_STATUS_DIR,
     OPT_STATE_DIR,
     OPT_SET,
+    OPT_SETTINGS,
 };
 
 static const struct option run_long_options[] = {
@@ -56,6 +61,7 @@ static const struct option run_long_options[] = {
     {"status-dir", required_argument, NULL, OPT_STATUS_DIR},
     {"state-dir", required_argument, NULL, OPT_STATE_DIR},
     {"set", required_argument, NULL, OPT_SET},
+    {"settings", required_argument, NULL, OPT_SETTINGS},
     {NULL, 0, NULL, 0},
 };
 
@@ -102,6 +108,8 @@ static int run_parse_option(struct run_options *o, int option, const char *value
     case OPT_STATUS_DIR:
         o->status_dir = value;
         return 0;
+    case OPT_SETTINGS:
+        return 0; /* read before all others */
     case OPT_STATE_DIR:
         o->state_dir = value;
         return 0;
@@ -112,15 +120,42 @@ static int run_parse_option(struct run_options *o, int option, const char *value
     }
 }
 
+/* What the file says comes before environment and --set, wherever the option stands. */
+static int run_load_settings(struct run_options *options, int argc, char **argv)
+{
+    struct conf_source *source;
+    struct diags diags;
+    struct buf text;
+    int option;
+
+    optind = 1;
+    while ((option = getopt_long(argc, argv, ":", run_long_options, NULL)) != -1)
+        if (option == OPT_SETTINGS)
+            options->settings_file = optarg;
+    diags_init(&diags);
+    buf_init(&text, RUN_FINDINGS_SIZE_MAX);
+    int rc = setting_load_file(&options->settings, options->settings_file, &diags, &source);
+    if (rc != 0) {
+        diags_print(&diags, &text, isatty(STDERR_FILENO));
+        fputs(buf_str(&text), stderr);
+    }
+    buf_fini(&text);
+    diags_fini(&diags);
+    conf_source_unref(source);
+    return rc == 0 ? 0 : -EBADMSG;
+}
+
 int run_options_parse(struct run_options *options, int argc, char **argv, struct err *reterr)
 {
     int option;
 
-    optind = 1;
     opterr = 0;
-    int rc = settings_load_environment(&options->settings, reterr);
+    int rc = run_load_settings(options, argc, argv);
+    if (rc == 0)
+        rc = settings_load_environment(&options->settings, reterr);
     if (rc != 0)
         return rc;
+    optind = 1;
     while ((option = getopt_long(argc, argv, ":", run_long_options, NULL)) != -1) {
         if (option == '?' || option == ':')
             return err_set(reterr, -EINVAL, "%s %s; see ringgate --help", argv[optind - 1],

@@ -10,6 +10,7 @@
 #include "io/loop.h"
 
 struct run_options {
+    const char *settings_file; /* NULL: the default one, if it is there; "": none */
     struct settings settings;
     const char **config; /* files and directories */
     unsigned config_count;
@@ -28,7 +29,8 @@ struct run_options {
 /* Fills the defaults. */
 void run_options_init(struct run_options *options);
 void run_options_fini(struct run_options *options);
-/* Parses the words after `run`. 0; -EINVAL with reterr (usage: exit 2). */
+/* Parses the words after `run`, after settings file and environment. 0; -EINVAL with reterr (usage:
+ * exit 2); -EBADMSG: the settings file is wrong, which is told on standard error (exit 78). */
 MUST_CHECK int run_options_parse(struct run_options *options, int argc, char **argv,
                                  struct err *reterr);
 /* Serves until told to stop; the process's exit code. */

@@ -20,9 +20,10 @@ done
 cp "$dir/tls/svid.crt" "$dir/tls/bundle.crt"
 
 number=0
+cp "$root"/conf/examples/ringgate.conf "$dir"
 for file in "$dir"/*.yaml; do
     number=$((number + 1))
-    if "$ringgate" check --strict "$file" >"$dir/out" 2>&1; then
+    if "$ringgate" check --strict --settings "$dir/ringgate.conf" "$file" >"$dir/out" 2>&1; then
         echo "ok $number - $(basename "$file")"
     else
         echo "not ok $number - $(basename "$file")"

@@ -47,6 +47,46 @@ def test_help_and_usage():
         assert result.returncode == 2 and result.stderr, arguments
 
 
+def test_settings_file(gateways, origins, tmp_path):
+    """File, then environment, then --set."""
+    settings = tmp_path / "ringgate.conf"
+    settings.write_text("# ours\nrequests_per_connection_max = 2\nfields_max = 9\n"
+                        "idle_timeout = 7s\n")
+    gateway, origin = gateways(settings={"fields_max": "10"}), origins()
+    gateway.arguments = ["--settings", str(settings)]
+    gateway.environment = {"RINGGATE_REQUESTS_PER_CONNECTION_MAX": "3", "RINGGATE_FIELDS_MAX": "8"}
+    gateway.write(objects(gateway, origin))
+    gateway.start()
+    with connect(gateway.port) as s:
+        got = [request(gateway.port, "/", sock=s).get("connection") for _ in range(3)]
+    assert got == [None, None, "close"]
+    fields = [(f"X-{i}", "v") for i in range(8)]  # with Host and Connection ten
+    assert request(gateway.port, "/", fields=fields).status == 200
+    assert request(gateway.port, "/", fields=fields + [("X", "v")]).status == 431
+
+
+def test_wrong_settings(tmp_path):
+    settings = tmp_path / "ringgate.conf"
+    settings.write_text("fields_max = 50\nidle_timeot = 7s\nfields_max = 0\n"
+                        "dns_servers = nowhere\n")
+    good = tmp_path / "good.yaml"
+    good.write_text(m.document([m.thing("v1", "Namespace", "n")]))
+    for arguments, output in ((["run", "--config", good], 1), (["check", good], 0)):
+        result = run(arguments[0], "--settings", str(settings), *map(str, arguments[1:]))
+        text = (result.stdout, result.stderr)[output]
+        assert result.returncode == 78, text
+        assert f"{settings}:2:1: error[RG024] " in text and "did you mean \"idle_timeout\"?" in text
+        assert f"{settings}:3:1: error[RG024] " in text and "line 1 already" in text
+        assert f"{settings}:4:15: error[RG024] " in text and "dns_servers" in text
+    for arguments in (["check", "--set", "dns_servers=nowhere", good],
+                      ["run", "--set", "trusted_cidrs=10.0.0.1/8", "--config", good],
+                      ["check", "--set", "log_level=loud", good]):
+        result = run(*map(str, arguments))
+        assert result.returncode == 2 and arguments[2].split("=")[0] in result.stderr
+    result = run("check", "--settings", str(tmp_path / "missing"), str(good))
+    assert result.returncode == 78 and "no such file" in result.stdout
+
+
 def test_health_and_metrics(served):
     assert served.get("/healthz/live")[0] == 200 and served.get("/healthz/ready")[0] == 200
     assert served.get("/nothing")[0] == 404

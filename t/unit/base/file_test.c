@@ -24,18 +24,19 @@ static void replaces_and_reads(void **state UNUSED)
         struct buf text;
         buf_init(&text, 64);
         assert_int_equal(file_replace(fd, "x", span_str(texts[i])), 0);
-        assert_int_equal(file_read(fd, "x", &text), 0);
+        assert_int_equal(file_read(fd, "x", 0, &text), 0);
         assert_true(span_equal_str(buf_span(&text), texts[i]));
         buf_fini(&text);
     }
     struct buf small;
     buf_init(&small, 4);
-    assert_int_equal(file_read(fd, "x", &small), -EFBIG);
+    assert_int_equal(file_read(fd, "x", 0, &small), -EFBIG);
     buf_fini(&small);
     buf_init(&small, 4);
-    assert_int_equal(file_read(fd, "missing", &small), -ENOENT);
+    assert_int_equal(file_read(fd, "missing", 0, &small), -ENOENT);
     assert_int_equal(symlinkat("x", fd, "link"), 0);
-    assert_int_equal(file_read(fd, "link", &small), -ELOOP);
+    assert_int_equal(file_read(fd, "link", O_NOFOLLOW, &small), -ELOOP);
+    assert_int_equal(file_read(fd, "link", 0, &small), -EFBIG);
     buf_fini(&small);
     assert_int_equal(file_replace(fd, "no/x", SPAN_LIT("y")), -ENOENT);
     assert_int_equal(mkdirat(fd, "dir", 0700), 0);

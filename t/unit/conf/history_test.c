@@ -93,7 +93,7 @@ static void keeps_no_hash_of_secrets(void **state UNUSED)
     setup(&world);
     write_history(&world);
     buf_init(&text, 65536);
-    assert_int_equal(file_read(AT_FDCWD, world.path, &text), 0);
+    assert_int_equal(file_read(AT_FDCWD, world.path, 0, &text), 0);
     const char *line = strstr(buf_str(&text), "Secret default s ");
     assert_non_null(line);
     assert_int_equal(strncmp(strchr(line, '\n') - 4, " 1 0", 4), 0);
@@ -117,7 +117,7 @@ static void refuses_broken_files(void **state UNUSED)
     setup(&world);
     write_history(&world);
     buf_init(&text, 65536);
-    assert_int_equal(file_read(AT_FDCWD, world.path, &text), 0);
+    assert_int_equal(file_read(AT_FDCWD, world.path, 0, &text), 0);
     for (size_t i = 0; i <= text.len * 2; i++) {
         struct history *history = history_new();
         size_t at = i / 2;

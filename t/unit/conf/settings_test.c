@@ -38,6 +38,12 @@ static void test_values(void **state)
         {"allow_underscores", "yes", -EINVAL},
         {"tcp_congestion", "reno", 0},
         {"tcp_congestion", "a-name-that-is-too-long", -ERANGE},
+        {"log_level", "debug", 0},
+        {"log_level", "loud", -EINVAL},
+        {"log_level", "warn,", -EINVAL},
+        {"log_format", "", -EINVAL},
+        {"access_log_format", "json", 0},
+        {"access_log_format", "xml", -EINVAL},
         {"no_such_setting", "1", -EINVAL},
     };
     (void)state;
