@@ -21,6 +21,8 @@
 #include "http/h2_guard.h"
 #include "http/h2_head.h"
 
+#define H2_FRAME_HEAD 9u /* bytes */
+
 struct h2_session;
 struct h2_stream;
 
@@ -58,6 +60,14 @@ struct h2_role {
     void (*on_closed)(struct h2_session *s, enum http_error error, const char *error_text);
 };
 
+/* Where in the input the next frame begins. */
+struct h2_framing {
+    uint32_t left; /* bytes of the frame's payload to come */
+    uint8_t head[H2_FRAME_HEAD], head_len;
+    uint8_t preface_left;
+    bool ends_block; /* the frame has END_HEADERS */
+};
+
 struct h2_session {
     struct conn_owner conn_owner;
     struct conn *conn; /* NULL: closed or lost, h2_role.on_closed follows */
@@ -67,6 +77,7 @@ struct h2_session {
     const struct http_limits *limits;
     struct loop_task task; /* the end of the turn: pump, callbacks that were put off, finish */
     struct h2_guard guard;
+    struct h2_framing framing;
 
     struct dlist streams; /* struct h2_stream.link, all */
     struct dlist ready; /* struct h2_stream.ready_link: have output that may go */
@@ -79,7 +90,7 @@ struct h2_session {
 
     struct h2_head block; /* the header block being received */
     struct h2_stream *block_stream; /* NULL: it belongs to nothing */
-    uint64_t block_deadline_ns; /* 0: none in progress */
+    uint64_t block_deadline_ns; /* of it to be complete; 0: none in progress */
 
     uint32_t kept; /* body bytes that wait for credit, all streams */
     uint32_t unsettled; /* body bytes not yet given back to the connection's window */
@@ -137,8 +148,9 @@ void h2_session_broken(struct h2_session *s, int ng_error);
  * callback is to return. */
 int h2_session_condemn(struct h2_session *s, uint32_t code, enum http_error error,
                        const char *text);
-/* RST_STREAM of ours because of what the peer did: counted. 0, or what a callback is to return. */
-MUST_CHECK int h2_session_fault(struct h2_session *s);
+void h2_session_on_ping_ack(struct h2_session *s, const uint8_t *data);
+/* Gives received bytes back to the connection's window, as far as what is kept allows. */
+void h2_session_settle(struct h2_session *s);
 static inline uint64_t h2_session_now(const struct h2_session *s)
 {
     return s->shared->loop->clock.mono_ns;

@@ -14,6 +14,7 @@
  * given out as they come, what is beyond is kept in blocks; the peer was allowed at most
  * HTTP_STREAM_WINDOW. */
 
+#include "http/h2_queue.h"
 #include "http/h2_session.h"
 
 #define H2_STREAM_HIGH 65536u /* bytes kept for sending: congested */
@@ -21,12 +22,6 @@
 /* A server's streams begin with this window: one block. A holder that grants more raises it, so
  * what streams may keep while nobody has asked for their bodies is small. */
 #define H2_STREAM_WINDOW_SERVER 16384u
-
-/* Bytes in a chain of blocks. */
-struct h2_queue {
-    uint8_t *head, *tail;
-    uint32_t len;
-};
 
 struct h2_stream {
     struct http_stream stream; /* user NULL: nobody holds it */
@@ -39,7 +34,6 @@ struct h2_stream {
 
     struct h2_queue tx;
     const struct iovec *borrow; /* what the holder is sending just now; NULL: nothing */
-    int borrow_count;
     size_t borrow_skip, borrow_len; /* sent of the first piece; left in all */
     int64_t tx_left; /* of the announced length; -1: none was announced */
     uint8_t *tx_trailers; /* block: nghttp2_nv, then their bytes; NULL: none */
@@ -48,25 +42,35 @@ struct h2_stream {
     struct h2_queue rx;
     uint32_t rx_granted; /* most credit given, up to HTTP_STREAM_WINDOW */
     uint32_t rx_out; /* given out and not granted back */
-    uint32_t rx_window; /* the window's size as the peer knows it */
 
     uint64_t rx_deadline_ns, tx_deadline_ns; /* 0: none */
-    uint32_t close_code; /* nghttp2 closed it with; valid when reset_due */
     uint8_t error; /* enum http_error of reset_due */
     bool open; /* nghttp2 has it */
     bool arena_lent; /* request_arena gave it and no request came of it yet */
     bool to_head; /* the request is HEAD */
-    bool tunnel;
+    bool tunnel; /* after 101 */
+    bool head_got; /* client: a final head came */
     bool head_sent; /* a final head, or 101 */
     bool tx_end; /* the holder ended its direction */
     bool tx_eof; /* END_STREAM is with nghttp2 */
     bool rx_end; /* the peer ended its direction */
     bool rx_end_given; /* on_end was called */
-    bool end_due; /* on_end, without bytes or credit being waited for */
-    bool reset_due; /* on_reset */
+    bool giving; /* inside on_body with bytes of rx */
+    bool peer_reset; /* RST_STREAM came */
+    bool reset_due; /* on_reset, from the loop */
     bool drain_due; /* is_congested was true */
-    bool release_reset; /* nobody holds it: RST_STREAM NO_ERROR once END_STREAM has gone */
+    bool cut; /* nobody holds it: RST_STREAM NO_ERROR once END_STREAM has gone */
 };
+
+static inline struct h2_stream *h2_stream_of(const struct http_stream *stream)
+{
+    return container_of(stream, struct h2_stream, stream);
+}
+
+static inline struct block_pool *h2_stream_blocks(const struct h2_stream *stream)
+{
+    return stream->session->shared->loop->blocks;
+}
 
 /* A stream that the peer began; NULL: no memory. */
 struct h2_stream *h2_stream_accept(struct h2_session *s, int32_t id, struct arena *arena);
@@ -75,35 +79,55 @@ struct h2_stream *h2_stream_accept(struct h2_session *s, int32_t id, struct aren
 struct http_stream *h2_stream_request(struct h2_session *s, struct http_head *head,
                                       struct arena *arena, struct http_stream_user *user, bool end);
 
-/* For h2_session.c: what nghttp2 says about the stream. Callbacks return 0 or what nghttp2 is to be
- * told. */
+/* What nghttp2 says about it, for h2_session.c. Callbacks return 0 or what nghttp2 is to be told.
+ */
 
-/* A block is complete. */
+/* A header block begins, and is complete. */
+void h2_stream_on_block(struct h2_stream *stream);
 MUST_CHECK int h2_stream_on_head(struct h2_stream *stream, bool end_stream);
 MUST_CHECK int h2_stream_on_data(struct h2_stream *stream, struct span data);
 MUST_CHECK int h2_stream_on_end(struct h2_stream *stream);
+/* A frame with END_STREAM has gone. */
+void h2_stream_on_sent_end(struct h2_stream *stream);
+/* nghttp2 has reset it: what the peer sent is malformed. */
+void h2_stream_on_malformed(struct h2_stream *stream);
 void h2_stream_on_closed(struct h2_stream *stream, uint32_t code);
-/* A window of the peer's grew. */
+/* A window of the peer's grew; our SETTINGS are in force for the peer. */
 void h2_stream_on_window(struct h2_stream *stream);
+void h2_stream_on_acked(struct h2_stream *stream);
+/* The peer will send nothing more. */
+void h2_stream_on_peer_end(struct h2_stream *stream);
+
 /* Callbacks that were put off. May end the session. */
 void h2_stream_run(struct h2_stream *stream);
 /* The session is over. */
 void h2_stream_abort(struct h2_stream *stream, enum http_error error, const char *error_text);
-/* Ends the stream: RST_STREAM(code), on_reset(error) to the holder from the loop. */
+/* RST_STREAM(code), and on_reset(error) to the holder from the loop. */
 void h2_stream_fail(struct h2_stream *stream, uint32_t code, enum http_error error);
-/* Server: answers with a bare status instead of the holder, then resets. */
-void h2_stream_refuse(struct h2_stream *stream, unsigned status, uint32_t code);
-/* Nobody needs it any more. */
+/* Server: a bare answer with this status instead of the holder's; the rest of the request is not
+ * waited for. */
+void h2_stream_answer(struct h2_stream *stream, unsigned status);
+/* Nobody needs it any more: h2_stream_free. */
 bool h2_stream_is_over(const struct h2_stream *stream);
 void h2_stream_free(struct h2_stream *stream);
-/* The earlier of its deadlines, 0: none; and what is due. */
+/* The earlier of its deadlines, 0: none; and when one may have passed. */
 uint64_t h2_stream_deadline(const struct h2_stream *stream);
 void h2_stream_on_deadline(struct h2_stream *stream);
 
-/* The data source of every stream. */
+/* Bytes or an end wait to be sent. */
+bool h2_stream_has_output(const struct h2_stream *stream);
+/* The data source of every stream: nghttp2's callbacks. */
 ssize_t h2_stream_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t size, uint32_t *flags,
                        nghttp2_data_source *source, void *user);
 int h2_stream_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head, size_t len,
                         nghttp2_data_source *source, void *user);
+
+/* Between h2_stream.c and h2_stream_rx.c. */
+void h2_stream_grant(struct http_stream *stream, size_t bytes);
+void h2_stream_drop_rx(struct h2_stream *stream);
+/* Both directions have ended for the holder. */
+void h2_stream_release(struct h2_stream *stream);
+/* Tells the holder from the loop that the stream failed. */
+void h2_stream_reset_later(struct h2_stream *stream, enum http_error error);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
-#include "h1_server_app.h"
+#include "server_app.h"
 #include "vectors.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -10,7 +10,7 @@
 static void run_keep_alive(void)
 {
     struct app app;
-    app_start(&app, NULL);
+    app_open(&app, NULL, false);
     wire_send_text(&app.wire, GET("/one"));
     wire_expect(&app.wire, "x-path: /one\r\ncontent-length: 0\r\ndate: ");
     wire_send_text(&app.wire, POST3("/two") "abc");
@@ -31,7 +31,7 @@ static void run_one_byte_segments(void)
     static const char text[] = "\r\n" POST3("/a") "xyz" GET(
         "/b") "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
               "2;a=\"b\"\r\nhi\r\n3\r\n!!!\r\n0\r\nX-T: 1\r\n\r\n";
-    app_start(&app, NULL);
+    app_open(&app, NULL, false);
     for (size_t i = 0; i < sizeof(text) - 1; i++) {
         wire_send(&app.wire, text + i, 1);
         loop_turn(app.wire.loop, NS_PER_MS);
@@ -48,7 +48,7 @@ static void run_pipelining(void)
     struct app app;
     static char text[16384];
     size_t len = 0;
-    app_start(&app, NULL);
+    app_open(&app, NULL, false);
     for (int i = 0; i < 100; i++)
         len +=
             (size_t)snprintf(text + len, sizeof(text) - len,
@@ -86,7 +86,7 @@ static void run_nothing_after_error(void)
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct app app;
-        app_start(&app, NULL);
+        app_open(&app, NULL, false);
         wire_send_text(&app.wire, cases[i].text);
         wire_expect(&app.wire, "connection: close");
         assert_true(wire_expect_end(&app.wire));
@@ -107,7 +107,7 @@ static void run_vectors(void)
             continue;
         struct app app;
         char line[32];
-        app_start(&app, NULL);
+        app_open(&app, NULL, false);
         wire_send(&app.wire, v[i].bytes, v[i].len);
         snprintf(line, sizeof(line), "HTTP/1.1 %u ", v[i].status ? v[i].status : 200);
         wire_expect(&app.wire, line);
@@ -123,7 +123,7 @@ static void run_vectors(void)
 static void run_chunked_response(void)
 {
     struct app app;
-    app_start(&app, NULL);
+    app_open(&app, NULL, false);
     wire_send_text(&app.wire, GET("/chunked"));
     wire_expect(&app.wire, "transfer-encoding: chunked\r\n");
     wire_expect(&app.wire, "\r\n\r\n6\r\nonetwo\r\n0\r\nx-sum: 6\r\n\r\n");
@@ -137,7 +137,7 @@ static void run_chunked_response(void)
 static void run_no_body(void)
 {
     struct app app;
-    app_start(&app, NULL);
+    app_open(&app, NULL, false);
     wire_send_text(&app.wire, "HEAD /head HTTP/1.1\r\nHost: a\r\n\r\n" GET(
                                   "/204") "HEAD /chunked HTTP/1.1\r\nHost: a\r\n\r\n" GET("/last"));
     wire_expect(&app.wire, "x-path: /last");
@@ -152,7 +152,7 @@ static void run_no_body(void)
 static void run_http10_keep_alive(void)
 {
     struct app app;
-    app_start(&app, NULL);
+    app_open(&app, NULL, false);
     wire_send_text(&app.wire, "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     wire_expect(&app.wire, "connection: keep-alive\r\n");
     wire_send_text(&app.wire, "GET /b HTTP/1.0\r\n\r\n");
@@ -166,7 +166,7 @@ static void run_early_response(void)
     struct app app;
     static char body[300000];
     /* The rest of the body is in the window: the connection goes on. */
-    app_start(&app, NULL);
+    app_open(&app, NULL, false);
     wire_send_text(&app.wire, POST3("/early") "abc"
                                               "POST /early HTTP/1.1\r\nHost: a\r\n"
                                               "Transfer-Encoding: chunked\r\n\r\n"
@@ -175,7 +175,7 @@ static void run_early_response(void)
     wire_expect(&app.wire, "x-path: /next");
     app_stop(&app);
     /* It is not: the answer arrives whole, then the end. */
-    app_start(&app, NULL);
+    app_open(&app, NULL, false);
     wire_send_text(&app.wire,
                    "POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n");
     wire_send(&app.wire, body, 30000);
@@ -191,7 +191,7 @@ static void run_back_pressure(void)
     struct app app;
     static char body[200000];
     memset(body, 'b', sizeof(body));
-    app_start(&app, NULL);
+    app_open(&app, NULL, false);
     wire_send_text(&app.wire,
                    "POST /nogrant HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
     wire_send(&app.wire, body, sizeof(body));
@@ -227,7 +227,7 @@ static void run_no_credit(void)
     struct app app;
     http_limits_default(&limits);
     limits.body_timeout_ns = limits.idle_timeout_ns = 10 * NS_PER_MS;
-    app_start(&app, &limits);
+    app_open(&app, &limits, false);
     wire_send_text(&app.wire, POST3("/later") "ab");
     turn_for(&app, 40 * NS_PER_MS);
     struct request *r = app.requests[0];
@@ -252,7 +252,7 @@ static void run_deaf_client(void)
     int small = 32768;
     static char text[COUNT * (BODY + 100)];
     size_t len = 0, sent = 0;
-    app_start(&app, NULL);
+    app_open(&app, NULL, false);
     for (int i = 0; i < COUNT; i++) {
         len += (size_t)snprintf(text + len, 100,
                                 "POST / HTTP/1.1\r\nHost: a\r\n"
@@ -286,14 +286,14 @@ static void run_deaf_client(void)
 static void run_continue(void)
 {
     struct app app;
-    app_start(&app, NULL);
+    app_open(&app, NULL, false);
     wire_send_text(&app.wire, "POST /continue HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
                               "Content-Length: 2\r\n\r\n");
     wire_expect(&app.wire, "HTTP/1.1 100 Continue\r\n\r\n");
     wire_send_text(&app.wire, "ok");
     wire_expect(&app.wire, "\r\n\r\nok");
     app_stop(&app);
-    app_start(&app, NULL);
+    app_open(&app, NULL, false);
     wire_send_text(&app.wire, "POST /continue HTTP/1.0\r\nExpect: 100-continue\r\n"
                               "Content-Length: 2\r\n\r\nok");
     wire_expect(&app.wire, "\r\n\r\nok");
@@ -307,23 +307,23 @@ static void run_timeouts(void)
     struct app app;
     http_limits_default(&limits);
     limits.idle_timeout_ns = limits.head_timeout_ns = limits.body_timeout_ns = 20 * NS_PER_MS;
-    app_start(&app, &limits); /* silent: no answer */
+    app_open(&app, &limits, false); /* silent: no answer */
     assert_true(wire_expect_end(&app.wire));
     assert_int_equal(app.wire.in.len, 0);
     app_stop(&app);
-    app_start(&app, &limits); /* part of a head */
+    app_open(&app, &limits, false); /* part of a head */
     wire_send_text(&app.wire, "GET / HT");
     wire_expect(&app.wire, "HTTP/1.1 408 Request Timeout\r\n");
     assert_true(wire_expect_end(&app.wire));
     app_stop(&app);
     assert_int_equal(app.refused, HTTP_ERROR_REQUEST_TIMEOUT);
-    app_start(&app, &limits); /* part of a body */
+    app_open(&app, &limits, false); /* part of a body */
     wire_send_text(&app.wire, POST3("/x") "a");
     wire_expect(&app.wire, "HTTP/1.1 408 Request Timeout\r\n");
     assert_true(wire_expect_end(&app.wire));
     assert_int_equal(app.requests[0]->reset, HTTP_ERROR_REQUEST_TIMEOUT);
     app_stop(&app);
-    app_start(&app, &limits); /* between requests */
+    app_open(&app, &limits, false); /* between requests */
     wire_send_text(&app.wire, GET("/x"));
     wire_expect(&app.wire, "x-path: /x");
     assert_true(wire_expect_end(&app.wire));
@@ -337,7 +337,7 @@ static void run_requests_max(void)
     struct app app;
     http_limits_default(&limits);
     limits.requests_max = 2;
-    app_start(&app, &limits);
+    app_open(&app, &limits, false);
     wire_send_text(&app.wire, GET("/1") GET("/2") GET("/3"));
     assert_true(wire_expect_end(&app.wire));
     assert_int_equal(wire_count(&app.wire, "x-path"), 2);
@@ -348,11 +348,11 @@ static void run_requests_max(void)
 static void run_drain(void)
 {
     struct app app;
-    app_start(&app, NULL);
+    app_open(&app, NULL, false);
     http_server_drain(app.session);
     assert_true(wire_expect_end(&app.wire));
     app_stop(&app);
-    app_start(&app, NULL);
+    app_open(&app, NULL, false);
     wire_send_text(&app.wire, POST3("/x"));
     wire_settle(&app.wire);
     http_server_drain(app.session);
@@ -365,41 +365,41 @@ static void run_drain(void)
 static void run_ends(void)
 {
     struct app app;
-    app_start(&app, NULL); /* half-close after requests: all are answered */
+    app_open(&app, NULL, false); /* half-close after requests: all are answered */
     wire_send_text(&app.wire, GET("/1") GET("/2"));
     wire_shutdown(&app.wire);
     assert_true(wire_expect_end(&app.wire));
     assert_int_equal(wire_count(&app.wire, "x-path"), 2);
     app_stop(&app);
-    app_start(&app, NULL); /* half-close inside a body: incomplete, never complete */
+    app_open(&app, NULL, false); /* half-close inside a body: incomplete, never complete */
     wire_send_text(&app.wire, POST3("/1") "ab");
     wire_shutdown(&app.wire);
     assert_true(wire_expect_end(&app.wire));
     assert_int_equal(app.requests[0]->reset, HTTP_ERROR_TRUNCATED);
     assert_false(app.requests[0]->ended);
     app_stop(&app);
-    app_start(&app, NULL); /* half-close inside a head */
+    app_open(&app, NULL, false); /* half-close inside a head */
     wire_send_text(&app.wire, "GET / HTTP/1.1\r\n");
     wire_shutdown(&app.wire);
     assert_true(wire_expect_end(&app.wire));
     app_stop(&app);
     assert_int_equal(app.closed, HTTP_ERROR_TRUNCATED);
-    app_start(&app, NULL); /* bad chunk after the head was given out */
+    app_open(&app, NULL, false); /* bad chunk after the head was given out */
     wire_send_text(&app.wire,
                    "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabX");
     wire_expect(&app.wire, "HTTP/1.1 400 Bad Request");
     assert_int_equal(app.requests[0]->reset, HTTP_ERROR_BAD_CHUNK);
     app_stop(&app);
-    app_start(&app, NULL); /* a response shorter than announced ends in an error */
+    app_open(&app, NULL, false); /* a response shorter than announced ends in an error */
     wire_send_text(&app.wire, GET("/short"));
     (void)wire_expect_end(&app.wire); /* orderly or not: ten bytes did not come */
     assert_int_equal(app.requests[0]->reset, HTTP_ERROR_GONE);
     app_stop(&app);
-    app_start(&app, NULL); /* the holder drops the stream inside on_body */
+    app_open(&app, NULL, false); /* the holder drops the stream inside on_body */
     wire_send_text(&app.wire, POST3("/drop") "abc");
     (void)wire_expect_end(&app.wire);
     app_stop(&app);
-    app_start(&app, NULL); /* no memory */
+    app_open(&app, NULL, false); /* no memory */
     app.no_memory = true;
     wire_send_text(&app.wire, GET("/"));
     wire_expect(&app.wire, "HTTP/1.1 503 Service Unavailable");
@@ -413,7 +413,7 @@ static void run_resets(void)
                                "\r\n3\r\nabc\r\n0\r\nX-T: 1\r\n\r\nGET / HTTP/1.1\r\n";
     for (size_t len = 0; len < sizeof(text); len += 5) {
         struct app app;
-        app_start(&app, NULL);
+        app_open(&app, NULL, false);
         wire_send(&app.wire, text, len);
         wire_turn(&app.wire);
         wire_close(&app.wire, true);
@@ -426,7 +426,7 @@ static void run_resets(void)
 static void run_abort(void)
 {
     struct app app;
-    app_start(&app, NULL);
+    app_open(&app, NULL, false);
     wire_send_text(&app.wire, GET("/hold"));
     wire_settle(&app.wire);
     assert_int_equal(app.count, 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
-#include "h1_server_app.h"
+#include "server_app.h"
 
 /* What follows a 101 on a server session. */
 
@@ -9,7 +9,7 @@
 
 static struct request *tunnel_start(struct app *app, const char *bytes)
 {
-    app_start(app, NULL);
+    app_open(app, NULL, false);
     wire_send_text(&app->wire, bytes);
     wire_expect(&app->wire, "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n"
                             "upgrade: websocket\r\n\r\n");

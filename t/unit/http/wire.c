@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,6 +43,7 @@ void wire_open(struct wire *wire, struct loop *loop)
     ASSERT(getsockname(listener, (struct sockaddr *)&name, &len) == 0);
     *wire = (struct wire){.loop = loop, .fd = socket(AF_INET, SOCK_STREAM, 0)};
     ASSERT(connect(wire->fd, (struct sockaddr *)&name, len) == 0);
+    ASSERT(setsockopt(wire->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) == 0);
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     ASSERT(fd >= 0);
     close(listener);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef RINGGATE_T_UNIT_HTTP_H1_SERVER_APP_H
-#define RINGGATE_T_UNIT_HTTP_H1_SERVER_APP_H
+#ifndef RINGGATE_T_UNIT_HTTP_SERVER_APP_H
+#define RINGGATE_T_UNIT_HTTP_SERVER_APP_H
 
 /* A server session over a real connection, and requests whose path says how they are answered.
  * Included by one .c file a program. */
@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "http/h1_server.h"
+#include "http/h2_server.h"
 #include "wire.h"
 
 /* A session over a real connection on both engines. The application answers by
@@ -30,6 +31,7 @@ struct request {
     struct arena arena;
     struct buf body;
     bool alive, ended, answered, trailer, tunnel;
+    size_t left; /* of a large response */
     enum http_error reset;
     char path[64];
     char host[64];
@@ -39,11 +41,13 @@ struct app {
     struct http_server_owner owner;
     struct wire wire;
     struct h1_server_pool *pool;
+    struct h2_server_pool *h2_pool; /* NULL: the session is of HTTP/1 */
     struct http_server *session; /* NULL: closed */
     struct http_limits limits;
     struct request *requests[REQUESTS_MAX];
     unsigned count, arenas, refusals, closes;
     enum http_error refused, closed;
+    const char *closed_text;
     bool no_memory;
 };
 
@@ -96,6 +100,44 @@ static void interim(struct request *r, unsigned status)
     assert_int_equal(http_stream_send_head(r->stream, head, false), 0);
 }
 
+#define BIG_BODY (3u << 20)
+
+static uint8_t pattern_at(size_t i)
+{
+    return (uint8_t)(i * 131 + i / 257);
+}
+
+/* As much as goes of a large body. */
+static void reply_more(struct request *r)
+{
+    static uint8_t piece[40000];
+    while (r->left > 0 && !http_stream_is_congested(r->stream)) {
+        size_t n = MIN(sizeof(piece), r->left);
+        for (size_t i = 0; i < n; i++)
+            piece[i] = pattern_at(BIG_BODY - r->left + i);
+        struct iovec iov[2] = {{piece, n / 3}, {piece + n / 3, n - n / 3}};
+        r->left -= n;
+        assert_int_equal(http_stream_send_body(r->stream, iov, 2), 0);
+        memset(piece, 0, n); /* it was borrowed for the call only */
+    }
+    if (r->left > 0)
+        return;
+    assert_int_equal(http_stream_end(r->stream, NULL), 0);
+    r->alive = !r->ended;
+}
+
+static void reply_big(struct request *r)
+{
+    struct http_head *head = http_head_new(&r->arena, 4);
+    head->is_response = true;
+    head->status = 200;
+    head->content_length = BIG_BODY;
+    r->answered = true;
+    r->left = BIG_BODY;
+    assert_int_equal(http_stream_send_head(r->stream, head, false), 0);
+    reply_more(r);
+}
+
 static void request_on_body(struct http_stream_user *user, struct http_stream *stream,
                             struct span data)
 {
@@ -130,6 +172,10 @@ static void request_on_end(struct http_stream_user *user, struct http_stream *st
         r->alive = false;
         return;
     }
+    if (strcmp(r->path, "/big") == 0) {
+        reply_big(r);
+        return;
+    }
     if (strcmp(r->path, "/chunked") == 0)
         reply_streaming(r, true);
     else if (strcmp(r->path, "/204") == 0)
@@ -143,7 +189,10 @@ static void request_on_end(struct http_stream_user *user, struct http_stream *st
 
 static void request_on_drain(struct http_stream_user *user, struct http_stream *stream)
 {
-    assert_true(request_of(user)->alive && stream != NULL);
+    struct request *r = request_of(user);
+    assert_true(r->alive && stream != NULL);
+    if (r->left > 0)
+        reply_more(r);
 }
 
 static void request_on_reset(struct http_stream_user *user, struct http_stream *stream,
@@ -247,6 +296,7 @@ static void app_on_closed(struct http_server_owner *owner, enum http_error error
     struct app *app = app_of(owner);
     app->closes++;
     app->closed = error;
+    app->closed_text = app->session->error_text;
     app->session = NULL;
     for (unsigned i = 0; i < app->count; i++)
         assert_true(!app->requests[i]->alive);
@@ -262,17 +312,23 @@ static const struct http_server_owner_ops app_ops = {
 
 static enum loop_engine engine_now;
 
-static void app_start(struct app *app, const struct http_limits *limits)
+static void app_open(struct app *app, const struct http_limits *limits, bool h2)
 {
     memset(app, 0, sizeof(*app));
     http_limits_default(&app->limits);
     if (limits != NULL)
         app->limits = *limits;
     wire_open(&app->wire, wire_loop_new(engine_now));
-    app->pool = h1_server_pool_new(app->wire.loop, 4);
     app->owner.ops = &app_ops;
-    struct h1_server_options options = {.limits = &app->limits};
-    app->session = h1_server_start(app->pool, app->wire.conn, &options, &app->owner);
+    if (h2) {
+        struct h2_server_options options = {.limits = &app->limits};
+        app->h2_pool = h2_server_pool_new(app->wire.loop, 4);
+        app->session = h2_server_start(app->h2_pool, app->wire.conn, &options, &app->owner);
+    } else {
+        struct h1_server_options options = {.limits = &app->limits};
+        app->pool = h1_server_pool_new(app->wire.loop, 4);
+        app->session = h1_server_start(app->pool, app->wire.conn, &options, &app->owner);
+    }
     assert_non_null(app->session);
     conn_start(app->wire.conn);
 }
@@ -294,6 +350,7 @@ static void app_stop(struct app *app)
     assert_int_equal(app->arenas, 0);
     wire_fini(&app->wire);
     h1_server_pool_free(app->pool);
+    h2_server_pool_free(app->h2_pool);
     loop_free(app->wire.loop);
 }
 

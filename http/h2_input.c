@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+
+#include "http/h2_input.h"
+
+#include "base/panic.h"
+#include "http/h2_stream.h"
+
+#define RESET_GRACE_NS (10 * NS_PER_S) /* frames that a peer sent before it knew of our reset */
+
+static struct h2_stream *stream_find(struct h2_session *s, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(s->ng, id);
+}
+
+static bool stream_is_known(struct h2_session *s, int32_t id)
+{
+    nghttp2_stream *stream = nghttp2_session_find_stream(s->ng, id);
+    if (stream == NULL)
+        return false;
+    nghttp2_stream_proto_state state = nghttp2_stream_get_state(stream);
+    return state != NGHTTP2_STREAM_STATE_IDLE && state != NGHTTP2_STREAM_STATE_CLOSED;
+}
+
+/* RFC 9113 5.1, 5.1.1, for a message on a stream of the client's: nghttp2 ignores what comes on
+ * closed streams and on identifiers that were skipped. So must we, while the peer may not know of
+ * our RST_STREAM or GOAWAY. nghttp2 does not tell of frames that it ignores, hence the reading of
+ * frame headers beside it. */
+static int check_stream(struct h2_session *s, const nghttp2_frame_hd *hd)
+{
+    int32_t id = hd->stream_id;
+    if (!s->role->server || id % 2 == 0)
+        return 0;
+    if (id > s->last_id) {
+        if (hd->type != NGHTTP2_HEADERS)
+            return 0;
+        if (id > s->last_id + 2 && s->last_id != 0) {
+            s->gap_low = s->gap_low != 0 ? s->gap_low : s->last_id + 2;
+            s->gap_high = id - 2;
+        }
+        if (s->last_id == 0 && id > 1) {
+            s->gap_low = 1;
+            s->gap_high = id - 2;
+        }
+        s->last_id = id;
+        return 0;
+    }
+    if (stream_is_known(s, id) || s->final_sent ||
+        (s->reset_ns != 0 && h2_session_now(s) < s->reset_ns + RESET_GRACE_NS))
+        return 0;
+    if (id >= s->gap_low && id <= s->gap_high)
+        return h2_session_condemn(s, NGHTTP2_PROTOCOL_ERROR, HTTP_ERROR_PROTOCOL,
+                                  "stream identifier lower than an earlier one");
+    return h2_session_condemn(s, NGHTTP2_STREAM_CLOSED, HTTP_ERROR_PROTOCOL,
+                              "frame on a closed stream");
+}
+
+/* A frame's header is complete. */
+static int on_frame(struct h2_session *s, const nghttp2_frame_hd *hd)
+{
+    uint64_t now = h2_session_now(s);
+    const char *text = h2_guard_on_frame(&s->guard, hd->type, hd->flags, (uint32_t)hd->length, now);
+    if (text != NULL)
+        return h2_session_condemn(s, NGHTTP2_ENHANCE_YOUR_CALM, HTTP_ERROR_FLOOD, text);
+    s->framing.ends_block = (hd->flags & NGHTTP2_FLAG_END_HEADERS) != 0 &&
+                            (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_CONTINUATION);
+    if (hd->type == NGHTTP2_HEADERS && s->limits->head_timeout_ns != 0) {
+        s->block_deadline_ns = now + s->limits->head_timeout_ns;
+        h2_session_arm(s, s->block_deadline_ns);
+    }
+    if (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_DATA)
+        return check_stream(s, hd);
+    return 0;
+}
+
+/* Takes what is here of a frame's header: bytes taken; *ret: as on_frame. */
+static size_t take_head(struct h2_session *s, struct span in, int *ret)
+{
+    struct h2_framing *f = &s->framing;
+    size_t n = MIN(in.len, (size_t)(H2_FRAME_HEAD - f->head_len));
+    const uint8_t *h = f->head;
+    *ret = 0;
+    memcpy(f->head + f->head_len, in.ptr, n);
+    f->head_len = (uint8_t)(f->head_len + n);
+    if (f->head_len < H2_FRAME_HEAD)
+        return n;
+    f->head_len = 0;
+    nghttp2_frame_hd hd = {
+        .length = (size_t)h[0] << 16 | (size_t)h[1] << 8 | h[2],
+        .type = h[3],
+        .flags = h[4],
+        .stream_id =
+            (int32_t)((h[5] & 0x7fu) << 24 | (uint32_t)h[6] << 16 | (uint32_t)h[7] << 8 | h[8]),
+    };
+    f->left = (uint32_t)hd.length;
+    *ret = on_frame(s, &hd);
+    return n;
+}
+
+ssize_t h2_input_feed(struct h2_session *s, struct span in)
+{
+    struct h2_framing *f = &s->framing;
+    while (in.len > 0) {
+        size_t n = MIN(in.len, (size_t)f->preface_left);
+        int verdict = 0;
+        f->preface_left = (uint8_t)(f->preface_left - n);
+        if (f->preface_left == 0 && f->left == 0 && n < in.len)
+            n += take_head(s, span_skip(in, n), &verdict);
+        if (verdict != 0)
+            return verdict;
+        size_t payload = MIN(in.len - n, (size_t)f->left);
+        f->left -= (uint32_t)payload;
+        n += payload;
+        ssize_t taken = nghttp2_session_mem_recv(s->ng, (const uint8_t *)in.ptr, n);
+        if (taken < 0 || s->conn == NULL)
+            return taken;
+        if (f->ends_block && f->left == 0 && f->head_len == 0)
+            s->block_deadline_ns = 0;
+        in = span_skip(in, n);
+    }
+    return 0;
+}
+
+/* No memory: the client may try again, here or elsewhere. */
+static int refuse_request(struct h2_session *s, int32_t id)
+{
+    s->block_stream = NULL;
+    s->reset_ns = h2_session_now(s);
+    s->role->on_refused(s, HTTP_ERROR_NO_MEMORY, NULL);
+    int error = nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
+    return error != 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+static int on_begin_headers(nghttp2_session *ng UNUSED, const nghttp2_frame *frame, void *user)
+{
+    struct h2_session *s = user;
+    struct h2_stream *stream = stream_find(s, frame->hd.stream_id);
+    s->block_stream = NULL;
+    if (frame->hd.type != NGHTTP2_HEADERS)
+        return 0;
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+        struct arena *arena = s->role->request_arena(s);
+        if (arena == NULL)
+            return refuse_request(s, frame->hd.stream_id);
+        stream = h2_stream_accept(s, frame->hd.stream_id, arena);
+        if (stream == NULL) {
+            s->role->release_arena(s, arena);
+            return refuse_request(s, frame->hd.stream_id);
+        }
+    }
+    if (stream != NULL)
+        h2_stream_on_block(stream);
+    return 0;
+}
+
+static int on_header(nghttp2_session *ng UNUSED, const nghttp2_frame *frame UNUSED,
+                     const uint8_t *name, size_t name_len, const uint8_t *value, size_t value_len,
+                     uint8_t flags UNUSED, void *user)
+{
+    struct h2_session *s = user;
+    if (s->block_stream == NULL ||
+        h2_head_add(&s->block, span_make(name, name_len), span_make(value, value_len)))
+        return 0;
+    return h2_session_condemn(s, NGHTTP2_ENHANCE_YOUR_CALM, HTTP_ERROR_FLOOD,
+                              "decoded header block too large");
+}
+
+static int on_headers_done(struct h2_session *s, const nghttp2_frame *frame)
+{
+    struct h2_stream *stream = s->block_stream;
+    s->block_stream = NULL;
+    if (stream == NULL)
+        return 0;
+    return h2_stream_on_head(stream, (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0);
+}
+
+static void each_stream(struct h2_session *s, void (*call)(struct h2_stream *stream))
+{
+    dlist_foreach(it, next, &s->streams)
+    {
+        call(dlist_entry(it, struct h2_stream, link));
+    }
+}
+
+static void on_settings(struct h2_session *s, bool ack)
+{
+    if (ack) {
+        s->acked = true;
+        each_stream(s, h2_stream_on_acked);
+    } else {
+        s->settled = true;
+        s->room_due = true;
+        each_stream(s, h2_stream_on_window);
+    }
+}
+
+static int on_frame_recv(nghttp2_session *ng UNUSED, const nghttp2_frame *frame, void *user)
+{
+    struct h2_session *s = user;
+    struct h2_stream *stream = stream_find(s, frame->hd.stream_id);
+
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+        return on_headers_done(s, frame);
+    case NGHTTP2_DATA:
+        if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && stream != NULL)
+            return h2_stream_on_end(stream);
+        break;
+    case NGHTTP2_SETTINGS:
+        on_settings(s, (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0);
+        break;
+    case NGHTTP2_WINDOW_UPDATE:
+        if (stream != NULL)
+            h2_stream_on_window(stream);
+        break;
+    case NGHTTP2_PING:
+        if (frame->hd.flags & NGHTTP2_FLAG_ACK)
+            h2_session_on_ping_ack(s, frame->ping.opaque_data);
+        break;
+    case NGHTTP2_GOAWAY:
+        s->peer_goaway = true;
+        s->room_due = true;
+        break;
+    case NGHTTP2_RST_STREAM:
+        if (stream != NULL)
+            stream->peer_reset = true;
+        if (!s->role->server && stream != NULL && stream->rx_end)
+            h2_guard_forgive_reset(&s->guard);
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+/* nghttp2 answers with RST_STREAM or GOAWAY by itself. */
+static int on_invalid_frame(nghttp2_session *ng UNUSED, const nghttp2_frame *frame,
+                            int ng_error UNUSED, void *user)
+{
+    struct h2_session *s = user;
+    struct h2_stream *stream = stream_find(s, frame->hd.stream_id);
+    s->reset_ns = h2_session_now(s);
+    if (frame->hd.type == NGHTTP2_HEADERS)
+        s->block_stream = NULL;
+    if (stream != NULL)
+        h2_stream_on_malformed(stream);
+    return 0;
+}
+
+static int on_data_chunk(nghttp2_session *ng UNUSED, uint8_t flags UNUSED, int32_t id,
+                         const uint8_t *data, size_t len, void *user)
+{
+    struct h2_session *s = user;
+    struct h2_stream *stream = stream_find(s, id);
+    int verdict = 0;
+    s->unsettled += (uint32_t)len;
+    if (stream != NULL)
+        verdict = h2_stream_on_data(stream, span_make(data, len));
+    h2_session_settle(s);
+    return verdict;
+}
+
+static int on_stream_close(nghttp2_session *ng UNUSED, int32_t id, uint32_t code, void *user)
+{
+    struct h2_stream *stream = stream_find(user, id);
+    if (stream != NULL)
+        h2_stream_on_closed(stream, code);
+    return 0;
+}
+
+/* For what the peer did, not for what we or our holders want. */
+static bool is_fault(uint32_t code)
+{
+    return code != NGHTTP2_NO_ERROR && code != NGHTTP2_CANCEL && code != NGHTTP2_INTERNAL_ERROR;
+}
+
+static void on_goaway_sent(struct h2_session *s, uint32_t code)
+{
+    if (code == NGHTTP2_NO_ERROR || s->error != HTTP_ERROR_NONE)
+        return;
+    s->error = code == NGHTTP2_ENHANCE_YOUR_CALM || code == NGHTTP2_INTERNAL_ERROR
+                   ? HTTP_ERROR_FLOOD
+                   : HTTP_ERROR_PROTOCOL;
+    s->error_text = nghttp2_http2_strerror(code);
+}
+
+static int on_frame_send(nghttp2_session *ng UNUSED, const nghttp2_frame *frame, void *user)
+{
+    struct h2_session *s = user;
+    struct h2_stream *stream;
+    const char *text = NULL;
+
+    switch (frame->hd.type) {
+    case NGHTTP2_DATA:
+        h2_guard_on_data_sent(&s->guard);
+        break;
+    case NGHTTP2_RST_STREAM:
+        s->reset_ns = h2_session_now(s);
+        if (is_fault(frame->rst_stream.error_code))
+            text = h2_guard_on_fault(&s->guard, s->reset_ns);
+        if (text != NULL) { /* may be inside a call down: the end of the turn sees to it */
+            (void)h2_session_condemn(s, NGHTTP2_ENHANCE_YOUR_CALM, HTTP_ERROR_FLOOD, text);
+            h2_session_want_events(s);
+        }
+        return 0;
+    case NGHTTP2_GOAWAY:
+        on_goaway_sent(s, frame->goaway.error_code);
+        return 0;
+    case NGHTTP2_HEADERS:
+        break;
+    default:
+        return 0;
+    }
+    stream = stream_find(s, frame->hd.stream_id);
+    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && stream != NULL)
+        h2_stream_on_sent_end(stream);
+    return 0;
+}
+
+/* A head of ours that nghttp2 will not send: larger than it packs. Heads for streams that closed
+ * meanwhile need nothing. */
+static int on_frame_not_send(nghttp2_session *ng UNUSED, const nghttp2_frame *frame, int ng_error,
+                             void *user)
+{
+    struct h2_stream *stream = stream_find(user, frame->hd.stream_id);
+    if (frame->hd.type == NGHTTP2_HEADERS && ng_error == NGHTTP2_ERR_FRAME_SIZE_ERROR &&
+        stream != NULL)
+        h2_stream_fail(stream, NGHTTP2_INTERNAL_ERROR, HTTP_ERROR_HEAD_TOO_LARGE);
+    return 0;
+}
+
+nghttp2_session_callbacks *h2_input_callbacks(void)
+{
+    nghttp2_session_callbacks *c;
+    int error = nghttp2_session_callbacks_new(&c);
+    ASSERT(error == 0);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(c, on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(c, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame_recv);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_invalid_frame);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data_chunk);
+    nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(c, on_frame_send);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(c, on_frame_not_send);
+    nghttp2_session_callbacks_set_send_data_callback(c, h2_stream_send_data);
+    return c;
+}
