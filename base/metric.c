@@ -65,6 +65,8 @@ struct metric_series {
     uint64_t buckets[]; /* METRIC_BUCKETS of them in a histogram, not cumulative */
 };
 
+#define METRIC_HIDDEN INT64_MIN /* a gauge that has no value now */
+
 struct family_state {
     struct hmap series; /* control thread only */
     struct metric_series *first; /* published with release */
@@ -210,6 +212,17 @@ void metric_series_add(struct metric_series *series, int64_t value)
     __atomic_fetch_add(&series->value, value, __ATOMIC_RELAXED);
 }
 
+void metric_series_set(struct metric_series *series, int64_t value)
+{
+    ASSERT(series->type == METRIC_TYPE_GAUGE);
+    __atomic_store_n(&series->value, value, __ATOMIC_RELAXED);
+}
+
+void metric_series_hide(struct metric_series *series)
+{
+    metric_series_set(series, METRIC_HIDDEN);
+}
+
 void metric_series_observe(struct metric_series *series, uint64_t value_ns)
 {
     ASSERT(series->type == METRIC_TYPE_HISTOGRAM);
@@ -266,7 +279,7 @@ static void family_expose(struct buf *out, enum metric_family_id family)
     for (size_t i = 0; i < count; i++) {
         if (info->type == METRIC_TYPE_HISTOGRAM)
             histogram_expose(out, info->name, sorted[i]);
-        else
+        else if (__atomic_load_n(&sorted[i]->value, __ATOMIC_RELAXED) != METRIC_HIDDEN)
             buf_printf(out, "ringgate_%s{%s} %" PRId64 "\n", info->name, sorted[i]->labels,
                        __atomic_load_n(&sorted[i]->value, __ATOMIC_RELAXED));
     }

@@ -68,6 +68,10 @@ struct metric_series *metric_series_get(enum metric_family_id family,
                                         const char *const *label_values);
 /* Counter or gauge. Any thread; relaxed atomic add. */
 void metric_series_add(struct metric_series *series, int64_t value);
+/* Gauge: the value from now on. Hidden: not shown until it is set again. Any thread, but one at a
+ * time for a series. */
+void metric_series_set(struct metric_series *series, int64_t value);
+void metric_series_hide(struct metric_series *series);
 /* Histogram families (type HISTOGRAM), value in nanoseconds, shown in seconds. */
 void metric_series_observe(struct metric_series *series, uint64_t value_ns);
 

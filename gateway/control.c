@@ -21,6 +21,7 @@
 #include "conf/provider_file.h"
 #include "conf/translate.h"
 #include "gateway/access_log.h"
+#include "gateway/cert_watch.h"
 #include "gateway/last_good.h"
 #include "gateway/listener.h"
 #include "gateway/notify.h"
@@ -29,6 +30,7 @@
 #include "gateway/worker.h"
 
 #define CONTROL_MAILBOX 65536u
+#define CONTROL_CERT_NS (3600 * NS_PER_S) /* certificates are looked at */
 #define CONTROL_RETRY_NS (2 * NS_PER_MS)
 #define CONTROL_BIND_FIRST_NS (NS_PER_S / 2)
 #define CONTROL_BIND_MAX_NS (30 * NS_PER_S)
@@ -39,7 +41,8 @@ struct control {
     struct mailbox *mailbox;
     struct provider_file *provider;
     struct watch provider_watch, signal_watch;
-    struct timer reload_timer, ticket_timer, drain_timer, bind_timer;
+    struct timer reload_timer, ticket_timer, drain_timer, bind_timer, cert_timer;
+    struct cert_watch *cert_watch;
     uint64_t bind_retry_ns; /* until addresses that cannot be bound are tried again; 0: none */
     struct worker *workers;
     unsigned workers_started, workers_ended, acks;
@@ -219,6 +222,7 @@ static void control_load(struct control *c)
     statuses_add_refused(statuses, provider_file_refused(c->provider), &diags);
     objects_unref(good);
     objects_unref(objects);
+    cert_watch_apply(c->cert_watch, model, (int64_t)(clock_wall_ns() / NS_PER_S));
     struct snapshot *snapshot = snapshot_build(model, &diags, statuses);
     control_publish(c, snapshot, &diags, statuses);
     statuses_free(c->statuses);
@@ -330,6 +334,13 @@ static void control_on_ticket_timer(struct timer *timer)
     loop_arm(c->loop, timer, 8 * 3600 * NS_PER_S);
 }
 
+static void control_on_cert_timer(struct timer *timer)
+{
+    struct control *c = container_of(timer, struct control, cert_timer);
+    (void)cert_watch_look(c->cert_watch, (int64_t)(clock_wall_ns() / NS_PER_S));
+    loop_arm(c->loop, timer, CONTROL_CERT_NS);
+}
+
 /* Life. */
 
 /* A broken file costs the ages it held, not the start. */
@@ -369,6 +380,7 @@ int control_new(struct control **ret, const struct control_options *options, str
     timer_init(&c->ticket_timer, control_on_ticket_timer);
     timer_init(&c->drain_timer, control_on_drain_timer);
     timer_init(&c->bind_timer, control_on_bind_timer);
+    timer_init(&c->cert_timer, control_on_cert_timer);
     metric_thread_init();
     tls_init();
     outcome_init();
@@ -398,6 +410,7 @@ int control_new(struct control **ret, const struct control_options *options, str
     }
     control_open_history(c);
     c->last_good = last_good_new();
+    c->cert_watch = cert_watch_new();
     c->listeners = listener_set_new(options->settings);
     c->local_limit = local_limit_new((size_t)options->settings->ratelimit_entries_max);
     c->client_count =
@@ -472,6 +485,7 @@ int control_run(struct control *control)
         control_drain(c);
     } else {
         loop_arm(c->loop, &c->ticket_timer, 8 * 3600 * NS_PER_S);
+        loop_arm(c->loop, &c->cert_timer, CONTROL_CERT_NS);
         control_load(c);
         if (c->snapshot->ports_count == 0 && c->errors > 0) {
             log_event(LOG_LEVEL_ERROR, "nothing can be served with this configuration",
@@ -500,6 +514,7 @@ void control_free(struct control *c)
     provider_file_free(c->provider);
     listener_set_free(c->listeners);
     last_good_free(c->last_good);
+    cert_watch_free(c->cert_watch);
     history_free(c->history);
     free(c->history_path);
     local_limit_free(c->local_limit);
@@ -508,6 +523,7 @@ void control_free(struct control *c)
     loop_disarm(c->loop, &c->ticket_timer);
     loop_disarm(c->loop, &c->drain_timer);
     loop_disarm(c->loop, &c->bind_timer);
+    loop_disarm(c->loop, &c->cert_timer);
     loop_free(c->loop);
     free(c->workers);
     free(c->trusted);

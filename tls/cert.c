@@ -95,6 +95,18 @@ int cert_check_pair(struct span cert_pem, struct span key_pem, struct cert_info 
     return rc;
 }
 
+int cert_validity(struct span cert_pem, struct cert_info *ret)
+{
+    STACK_OF(X509) *certs = pem_read_certs(NULL, cert_pem, PEM_CAS_MAX, NULL);
+    if (!certs)
+        return -EINVAL;
+    ret->not_before = cert_seconds(X509_get0_notBefore(sk_X509_value(certs, 0)));
+    ret->not_after = cert_seconds(X509_get0_notAfter(sk_X509_value(certs, 0)));
+    sk_X509_pop_free(certs, X509_free);
+    ERR_clear_error();
+    return 0;
+}
+
 int cert_check_ca(struct span ca_pem, struct err *reterr)
 {
     STACK_OF(X509) *certs = pem_read_certs(NULL, ca_pem, PEM_CAS_MAX, reterr);

@@ -18,6 +18,9 @@ struct cert_info {
  * match the certificate", ...). ret may be NULL. */
 MUST_CHECK int cert_check_pair(struct span cert_pem, struct span key_pem, struct cert_info *ret,
                                struct err *reterr);
+/* From when to when the leaf of a PEM chain is valid: only these members of ret are set. 0;
+ * -EINVAL: no certificate. */
+MUST_CHECK int cert_validity(struct span cert_pem, struct cert_info *ret);
 /* At least one CA certificate, PEM. 0; -EINVAL. */
 MUST_CHECK int cert_check_ca(struct span ca_pem, struct err *reterr);
 

@@ -5,6 +5,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 
 import pytest
 
@@ -260,3 +261,12 @@ def test_renegotiation_is_refused(gw, certs):
         wait_until(lambda: client.count(b"Verify return code: 0 (ok)"), "the handshake")
         client.say(b"R\n")
         wait_until(lambda: client.count(b"no renegotiation"), "the refusal")
+
+
+def test_end_of_certificates_is_told(gw):
+    """Those served and those shown to backends, by their Secret."""
+    lines = [line for line in gw.get("/metrics")[1].splitlines()
+             if line.startswith("ringgate_tls_certs_not_after")]
+    assert any('namespace="test",name="a"' in line for line in lines), lines
+    for line in lines:
+        assert time.time() < float(line.rsplit(" ", 1)[1]) < time.time() + 3 * 86400

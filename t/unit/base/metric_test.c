@@ -100,6 +100,29 @@ static void test_histogram(void **state)
     buf_fini(&buf);
 }
 
+static void test_series_set(void **state)
+{
+    (void)state;
+    const char *labels[] = {"store", "open"};
+    struct metric_series *series =
+        metric_series_get(METRIC_FAMILY_RATELIMIT_STORE_STATE, labels);
+    static const int64_t values[] = {5, -7, 0, INT64_MAX};
+    for (unsigned i = 0; i < ARRAY_COUNT(values); i++) {
+        struct buf buf;
+        char line[120];
+        metric_series_set(series, values[i]);
+        expose(&buf);
+        snprintf(line, sizeof(line), "store_state{store=\"store\",state=\"open\"} %lld\n",
+                 (long long)values[i]);
+        assert_non_null(strstr(buf_str(&buf), line));
+        buf_fini(&buf);
+        metric_series_hide(series);
+        expose(&buf);
+        assert_null(strstr(buf_str(&buf), "store=\"store\""));
+        buf_fini(&buf);
+    }
+}
+
 static void test_series_cap(void **state)
 {
     (void)state;
@@ -163,7 +186,7 @@ int main(void)
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_labels),
         cmocka_unit_test(test_histogram),
-        cmocka_unit_test(test_series_cap),
+        cmocka_unit_test(test_series_set), cmocka_unit_test(test_series_cap),
         cmocka_unit_test(test_exposition_is_well_formed),
     };
     return cmocka_run_group_tests_name("metric", tests, NULL, NULL);
