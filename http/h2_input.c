@@ -242,6 +242,8 @@ static int on_invalid_frame(nghttp2_session *ng UNUSED, const nghttp2_frame *fra
     s->reset_ns = h2_session_now(s);
     if (frame->hd.type == NGHTTP2_HEADERS)
         s->block_stream = NULL;
+    if (frame->hd.type == NGHTTP2_GOAWAY)
+        s->peer_goaway = true;
     if (stream != NULL)
         h2_stream_on_malformed(stream);
     return 0;
@@ -277,6 +279,10 @@ static bool is_fault(uint32_t code)
 static void on_goaway_sent(struct h2_session *s, uint32_t code)
 {
     if (code == NGHTTP2_NO_ERROR || s->error != HTTP_ERROR_NONE)
+        return;
+    /* Clients of grpc-go name the last of their own streams when they leave, which nghttp2 calls an
+     * error. Whoever leaves in good order otherwise is not accused of it. */
+    if (s->peer_goaway && s->streams_count == 0)
         return;
     s->error = code == NGHTTP2_ENHANCE_YOUR_CALM || code == NGHTTP2_INTERNAL_ERROR
                    ? HTTP_ERROR_FLOOD

@@ -429,6 +429,19 @@ static void run_stream_ids(void)
     stop();
 }
 
+/* A client that leaves and names a stream of its own, as those of grpc-go do. */
+static void run_goaway_own_stream(void)
+{
+    start(NULL);
+    h2_peer_get(&peer, 1, "/204", END);
+    expect_status(1, "204");
+    settle();
+    h2_peer_frame(&peer, NGHTTP2_GOAWAY, 0, 0, span_make("\0\0\0\1\0\0\0\0", 8));
+    expect_goaway(NGHTTP2_PROTOCOL_ERROR);
+    stop();
+    assert_int_equal(app.closed, HTTP_ERROR_NONE);
+}
+
 static void run_streams_max(void)
 {
     struct http_limits limits;
@@ -615,6 +628,7 @@ TEST(refusals)
 TEST(large_heads)
 TEST(floods)
 TEST(stream_ids)
+TEST(goaway_own_stream)
 TEST(streams_max)
 TEST(drain)
 TEST(requests_max)
@@ -642,6 +656,7 @@ int main(void)
         cmocka_unit_test(test_large_heads),
         cmocka_unit_test(test_floods),
         cmocka_unit_test(test_stream_ids),
+        cmocka_unit_test(test_goaway_own_stream),
         cmocka_unit_test(test_streams_max),
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_requests_max),
