@@ -63,7 +63,7 @@ def gw(module_gateways, module_origins):
         m.grpc_rule([m.call(SERVICE, "Missing")], ["missing"]),
         m.grpc_rule([m.call(SERVICE, "Empty")], ["empty"]),
         m.grpc_rule([m.call(SERVICE, "Refused")], ["refused"]),
-        m.grpc_rule([m.call(SERVICE, "Limited")], ["plain"], name="limited"),
+        m.grpc_rule([m.call(SERVICE, "Limited")], ["empty"], name="limited"),
     ]
     # Not a GRPCRoute: its backends speak HTTP/1.1, which is all that these tests need.
     web = [m.rule("/plain", ["plain"]), m.rule("/late", ["late"]), m.rule("/silent", ["silent"]),
