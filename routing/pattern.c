@@ -61,6 +61,11 @@ static bool is_alnum(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
 /* What is wrong with the escape of c, or NULL. */
 static const char *escape_problem(char c)
 {
@@ -69,6 +74,25 @@ static const char *escape_problem(char c)
     if ((c >= '1' && c <= '9') || c == 'g' || c == 'k')
         return "back-references are not supported";
     return "this escape sequence is not supported";
+}
+
+/* Length of the escape that s begins with, the backslash included; 0 with *ret_problem: refused. */
+static size_t escape_len(struct span s, const char **ret_problem)
+{
+    if (s.len < 2)
+        return 1; /* the compiler says what is wrong with it */
+    *ret_problem = escape_problem(s.ptr[1]);
+    if (*ret_problem != NULL)
+        return 0;
+    if (s.ptr[1] != 'x' || s.len < 3 || s.ptr[2] != '{')
+        return 2;
+    size_t at = 3;
+    while (at < s.len && is_hex(s.ptr[at]))
+        at++;
+    if (at > 3 && at < s.len && s.ptr[at] == '}')
+        return at + 1;
+    *ret_problem = "a character by number is \\x41 or \\x{41}";
+    return 0;
 }
 
 /* What is wrong with a group whose text after "(" is s, or NULL. */
@@ -130,11 +154,11 @@ static size_t scan_class(struct span s, size_t at, const char **ret_problem)
     if (first < s.len && s.ptr[first] == '^')
         first++;
     for (size_t i = first; i < s.len; i++) {
-        if (s.ptr[i] == '\\' && i + 1 < s.len) {
-            *ret_problem = escape_problem(s.ptr[i + 1]);
-            if (*ret_problem != NULL)
+        if (s.ptr[i] == '\\') {
+            size_t len = escape_len(span_skip(s, i), ret_problem);
+            if (len == 0)
                 return i;
-            i++;
+            i += len - 1;
         } else if (s.ptr[i] == '[' && i + 1 < s.len && s.ptr[i + 1] == ':') {
             /* "[:alpha:]"; its "]" does not end the class. */
             size_t end = i + 2;
@@ -161,9 +185,7 @@ static const char *scan(struct span s, size_t *ret_at)
         bool was_repeated = repeated;
         repeated = false;
         if (c == '\\') {
-            if (at + 1 < s.len)
-                problem = escape_problem(s.ptr[at + 1]);
-            at += 2;
+            at += escape_len(span_skip(s, at), &problem);
         } else if (c == '[') {
             at = scan_class(s, at, &problem);
             if (problem != NULL)
