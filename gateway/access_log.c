@@ -10,12 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "gateway/access_format.h"
 
 #define RING_SIZE (1u << 20) /* bytes a worker; a power of two */
 #define WRITER_PERIOD_MS 200
+#define PIECE_SIZE 4096u /* what a pipe that is ready takes without a wait (PIPE_BUF) */
+#define STOP_NS (NS_PER_S / 2) /* for a reader, at the end */
 
 /* Single producer (the worker), single consumer (the writer). head and tail
  * only grow; a release store of head publishes the bytes before it. */
@@ -29,6 +33,8 @@ struct access_log {
 struct access_sink {
     char *path;
     int fd, wake_fd;
+    mode_t type; /* of fd, as in st_mode */
+    uint64_t stop_ns; /* monotonic time at which to give up; 0: not stopping */
     enum access_format format;
     unsigned logs_count;
     struct access_log *logs;
@@ -65,16 +71,48 @@ void access_log_write(struct access_log *log, const struct loop *loop UNUSED,
         sink_wake(log->sink);
 }
 
-/* Writes what is there in at most two pieces. A file that does not take it loses it: counted. */
-static void log_drain(struct access_log *log, int fd)
+/* Whether fd takes something now; waits for it for a while. A file always does. */
+static bool sink_is_ready(const struct access_sink *sink)
 {
+    struct pollfd pfd = {.fd = sink->fd, .events = POLLOUT};
+    uint64_t wait_ns = WRITER_PERIOD_MS * NS_PER_MS;
+    if (S_ISREG(sink->type))
+        return true;
+    if (sink->stop_ns != 0) {
+        uint64_t now_ns = clock_mono_ns();
+        wait_ns = MIN(wait_ns, sink->stop_ns > now_ns ? sink->stop_ns - now_ns : 0);
+    }
+    return poll(&pfd, 1, (int)(wait_ns / NS_PER_MS)) > 0;
+}
+
+/* A pipe or socket is somebody else's too, so it stays blocking: pieces are small enough. */
+static ssize_t sink_write(const struct access_sink *sink, const char *data, size_t len)
+{
+    if (S_ISREG(sink->type))
+        return write(sink->fd, data, len);
+    len = MIN(len, (size_t)PIECE_SIZE);
+    if (S_ISSOCK(sink->type))
+        return send(sink->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return write(sink->fd, data, len);
+}
+
+/* Writes what is there. A file that does not take it loses it: counted. A reader that is slow finds
+ * it next time, unless this is the last. */
+static void log_drain(struct access_log *log)
+{
+    struct access_sink *sink = log->sink;
     uint64_t head = __atomic_load_n(&log->head, __ATOMIC_ACQUIRE);
     uint64_t tail = log->tail;
     while (tail < head) {
         size_t at = tail & (RING_SIZE - 1);
         size_t len = MIN((size_t)(head - tail), RING_SIZE - at);
-        ssize_t n = write(fd, log->ring + at, len);
-        if (n < 0 && errno == EINTR)
+        if (!sink_is_ready(sink)) {
+            if (sink->stop_ns != 0)
+                metric_inc(METRIC_ACCESS_LOG_DROPPED);
+            return;
+        }
+        ssize_t n = sink_write(sink, log->ring + at, len);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n <= 0) {
             metric_inc(METRIC_ACCESS_LOG_DROPPED);
@@ -85,11 +123,20 @@ static void log_drain(struct access_log *log, int fd)
     }
 }
 
-static int sink_open_file(const char *path)
+/* 0; -errno, and what there was stays. */
+static int sink_open_file(struct access_sink *sink)
 {
-    if (strcmp(path, "-") == 0)
-        return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    struct stat info;
+    int fd = strcmp(sink->path, "-") == 0
+                 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+                 : open(sink->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return -errno;
+    if (sink->fd >= 0)
+        close(sink->fd);
+    sink->fd = fd;
+    sink->type = fstat(fd, &info) == 0 ? info.st_mode : S_IFREG;
+    return 0;
 }
 
 static void *sink_main(void *arg)
@@ -101,17 +148,14 @@ static void *sink_main(void *arg)
         struct pollfd pfd = {.fd = sink->wake_fd, .events = POLLIN};
         uint64_t count;
         bool stop = __atomic_load_n(&sink->stop, __ATOMIC_ACQUIRE);
+        if (stop)
+            sink->stop_ns = clock_mono_ns() + STOP_NS;
         if (!stop && poll(&pfd, 1, WRITER_PERIOD_MS) > 0)
             (void)!read(sink->wake_fd, &count, sizeof(count));
-        if (__atomic_exchange_n(&sink->reopen, false, __ATOMIC_ACQ_REL)) {
-            int fd = sink_open_file(sink->path);
-            if (fd >= 0) {
-                close(sink->fd);
-                sink->fd = fd;
-            }
-        }
+        if (__atomic_exchange_n(&sink->reopen, false, __ATOMIC_ACQ_REL))
+            (void)!sink_open_file(sink); /* the old file goes on, then */
         for (unsigned i = 0; i < sink->logs_count; i++)
-            log_drain(&sink->logs[i], sink->fd);
+            log_drain(&sink->logs[i]);
         if (stop)
             return NULL;
     }
@@ -120,12 +164,15 @@ static void *sink_main(void *arg)
 int access_sink_open(struct access_sink **ret, const char *path, enum access_format format,
                      unsigned workers, struct err *reterr)
 {
-    int fd = sink_open_file(path);
-    if (fd < 0)
-        return err_set(reterr, -errno, "cannot open the access log %s: %s", path, strerror(errno));
     struct access_sink *sink = xcalloc(1, sizeof(*sink));
     sink->path = xstrdup(path);
-    sink->fd = fd;
+    sink->fd = -1;
+    int rc = sink_open_file(sink);
+    if (rc != 0) {
+        free(sink->path);
+        free(sink);
+        return err_set(reterr, rc, "cannot open the access log %s: %s", path, strerror(-rc));
+    }
     sink->format = format;
     sink->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     sink->logs_count = workers;
@@ -137,7 +184,7 @@ int access_sink_open(struct access_sink **ret, const char *path, enum access_for
         sink->logs[i].sink = sink;
         sink->logs[i].ring = xmalloc(RING_SIZE);
     }
-    int rc = pthread_create(&sink->thread, NULL, sink_main, sink);
+    rc = pthread_create(&sink->thread, NULL, sink_main, sink);
     if (rc != 0)
         panic(__FILE__, __LINE__, "cannot start the log writer: error %d", rc);
     *ret = sink;

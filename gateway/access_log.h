@@ -4,7 +4,7 @@
 
 /* One line for each request and each connection that carried none. A worker
  * formats a record into a bounded ring of its own; a writer thread moves rings
- * to the file. A full ring drops the record and counts it: a worker never waits. */
+ * to the file, pipe or socket. A full ring drops the record and counts it: a worker never waits. */
 
 #include "base/err.h"
 #include "gateway/outcome.h"
@@ -47,7 +47,8 @@ enum access_format { ACCESS_TEXT, ACCESS_JSON };
 /* path: a file, or "-" for standard output. 0; -errno with reterr. */
 MUST_CHECK int access_sink_open(struct access_sink **ret, const char *path,
                                 enum access_format format, unsigned workers, struct err *reterr);
-/* Writes what is left; the workers have ended. NULL is ignored. */
+/* Writes what is left, half a second at most when nobody reads it; the workers have ended. NULL is
+ * ignored. */
 void access_sink_close(struct access_sink *sink);
 /* Opens the file again (log rotation). Any thread. */
 void access_sink_reopen(struct access_sink *sink);

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -45,6 +46,31 @@ def test_help_and_usage():
                       ["run", "--config"], ["run", "--what"], ["demo", "--port", "x"]):
         result = run(*arguments)
         assert result.returncode == 2 and result.stderr, arguments
+
+
+@pytest.mark.parametrize("reader", ["pipe", "socket"])
+def test_access_log_that_nobody_reads(gateways, origins, reader):
+    """Requests and the end are as if there were no log; what does not fit is lost and counted."""
+    ours, theirs = os.pipe() if reader == "pipe" else [s.detach() for s in socket.socketpair()]
+    gateway, origin = gateways(), origins()
+    gateway.write(objects(gateway, origin))
+    command = gateway.command()
+    command[command.index("--access-log") + 1] = "-"
+    gateway.process = subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL)
+    gateway.error_path.touch()
+    try:
+        wait_until(gateway.is_ready, "readiness")
+        with connect(gateway.port) as s:
+            for i in range(900):
+                assert request(gateway.port, f"/{'x' * 900}", sock=s).status == 200
+        if reader == "pipe":  # a pipe holds 64 KiB, so the writer waits
+            time.sleep(0.5)
+        gateway.stop()  # fails when it takes 20 s
+        data = os.read(ours, 1 << 16)
+        assert b"/xxxx" in data.split(b"\n")[0]
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_settings_file(gateways, origins, tmp_path):
