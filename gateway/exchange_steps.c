@@ -338,13 +338,15 @@ static enum exchange_verdict switch_protocols(struct exchange *ex)
         ex->upstream_text = "not an answer to the WebSocket handshake";
         return fail(ex, OUTCOME_UPSTREAM_PROTOCOL);
     }
+    http_head_remove_hop_by_hop(ex->response); /* the session writes its own Upgrade */
+    if (!exchange_filter_response(ex, ex->response) || !limit_fields_add(&ex->limit, ex->response))
+        return fail(ex, OUTCOME_OVERLOAD);
     ex->response_begun = true;
     exchange_drop_body(ex);
     ex->status = 101;
     loop_disarm(ex->worker->loop, &ex->timer);
     ex->total_deadline_ns = ex->attempt_deadline_ns = ex->head_deadline_ns = 0;
     exchange_release_endpoint(ex, CLUSTER_RESULT_OK);
-    http_head_remove_hop_by_hop(ex->response); /* the session writes its own Upgrade */
     ex->step = EXCHANGE_STEP_RELAY;
     if (http_stream_send_head(ex->down, ex->response, false) != 0)
         return EXCHANGE_WAIT; /* on_reset follows */

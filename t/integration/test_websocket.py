@@ -14,11 +14,15 @@ from wire import Stream, connect, connect_tls, free_port, read_all
 LARGE = 16 << 20
 
 
+FILTER = {"type": "ResponseHeaderModifier",
+          "responseHeaderModifier": {"set": [{"name": "X-Tunnel", "value": "yes"}]}}
+
+
 def objects(gateway, origin, certs):
     gateway.tls_port = free_port()
     return [m.gateway([m.listener("http", gateway.port),
                        m.listener("https", gateway.tls_port, "HTTPS", certs=["a"])]),
-            m.http_route("r", [m.rule("/", ["b"])]), *m.service("b", origin.port),
+            m.http_route("r", [m.rule("/", ["b"], filters=[FILTER])]), *m.service("b", origin.port),
             m.secret("a", certs.a)]
 
 
@@ -35,7 +39,8 @@ def dial(gateway, certs, tls=False):
     stream = Stream(sock)
     first, fields = stream.head()
     assert first.split(" ")[1] == "101"
-    assert dict((n.lower(), v) for n, v in fields)["sec-websocket-accept"] == ws.accept(ws.KEY)
+    names = {n.lower(): v for n, v in fields}
+    assert names["sec-websocket-accept"] == ws.accept(ws.KEY) and names["x-tunnel"] == "yes"
     return sock, ws.Socket(stream, sock.sendall, masks=True)
 
 
