@@ -205,9 +205,15 @@ enum conf_filter_type {
     CONF_FILTER_RESPONSE_HEADERS,
     CONF_FILTER_REDIRECT,
     CONF_FILTER_REWRITE,
+    CONF_FILTER_MIRROR, /* may be there several times */
     CONF_FILTER_CORS, /* of rules; a backendRef's is not served */
     CONF_FILTER_UNSUPPORTED, /* a type of the API that is not served yet, or unknown: see type_text
                               */
+};
+
+struct conf_mirror { /* GEP-3171 */
+    struct conf_ref ref; /* kind Service by default */
+    uint32_t numerator, denominator; /* of requests; all: 1 of 1 */
 };
 
 struct conf_cors { /* GEP-1767 */
@@ -228,6 +234,7 @@ struct conf_filter {
         uint16_t port; /* 0: absent */
         uint16_t status; /* 302 by default */
     } url;
+    struct conf_mirror mirror;
     struct conf_cors cors;
 };
 

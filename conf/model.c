@@ -102,11 +102,11 @@ static void dump_cors(const struct conf_cors *cors, struct buf *out)
                cors->max_age_s);
 }
 
-static void dump_filters(const struct model_filter *filters, unsigned count, const char *indent,
-                         struct buf *out)
+static void dump_filters(const struct model *model, const struct model_filter *filters,
+                         unsigned count, const char *indent, struct buf *out)
 {
     static const char *const names[] = {"request-headers", "response-headers", "redirect",
-                                        "rewrite", "cors"};
+                                        "rewrite",         "mirror",           "cors"};
     static const char *const mods[] = {"keep", "full", "prefix"};
     for (unsigned i = 0; i < count; i++) {
         const struct conf_filter *conf = filters[i].conf;
@@ -117,6 +117,10 @@ static void dump_filters(const struct model_filter *filters, unsigned count, con
         if (filters[i].type == MODEL_FILTER_REDIRECT || filters[i].type == MODEL_FILTER_REWRITE)
             buf_printf(out, " hostname \"%.*s\" path %s \"%.*s\"", SPAN_ARG(conf->url.hostname),
                        mods[conf->url.path_mod], SPAN_ARG(conf->url.path));
+        else if (filters[i].type == MODEL_FILTER_MIRROR)
+            buf_printf(out, " %.*s %u of %u",
+                       SPAN_ARG(stable_id(&model->clusters[filters[i].cluster])),
+                       conf->mirror.numerator, conf->mirror.denominator);
         else if (filters[i].type == MODEL_FILTER_CORS)
             dump_cors(&conf->cors, out);
         else
@@ -135,7 +139,7 @@ static void dump_backends(const struct model *model, const struct model_backend 
             buf_printf(out, "    backend %.*s weight %u\n",
                        SPAN_ARG(stable_id(&model->clusters[backends[i].cluster])),
                        backends[i].weight);
-        dump_filters(backends[i].filters, backends[i].filters_count, "      ", out);
+        dump_filters(model, backends[i].filters, backends[i].filters_count, "      ", out);
     }
 }
 
@@ -184,7 +188,7 @@ static void dump_rule(const struct model *model, const struct model_rule *rule, 
         dump_pairs("query", match->queries, match->queries_count, out);
         buf_add_char(out, '\n');
     }
-    dump_filters(rule->filters, rule->filters_count, "    ", out);
+    dump_filters(model, rule->filters, rule->filters_count, "    ", out);
     if (rule->retry)
         dump_retry(rule->retry, out);
     dump_backends(model, rule->backends, rule->backends_count, out);

@@ -56,12 +56,14 @@ enum model_filter_type {
     MODEL_FILTER_RESPONSE_HEADERS,
     MODEL_FILTER_REDIRECT,
     MODEL_FILTER_REWRITE,
+    MODEL_FILTER_MIRROR,
     MODEL_FILTER_CORS,
 };
 
 struct model_filter {
     enum model_filter_type type;
     const struct conf_filter *conf;
+    unsigned cluster; /* MIRROR: index into model.clusters; one without is left out */
 };
 
 struct model_backend {

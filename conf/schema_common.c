@@ -241,20 +241,32 @@ static const struct decode_field target_fields[] = {
 };
 const struct decode_table schema_target_ref = DECODE_TABLE(target_fields, .check = ref_check);
 
+static void backend_ref_check(struct decode *decode, const struct doc_node *node, void *out)
+{
+    struct conf_ref *ref = out;
+    ref_check(decode, node, ref);
+    bool is_service = ref->group.len == 0 && span_equal(ref->kind, SPAN_LIT("Service"));
+    if (is_service && ref->port == 0)
+        schema_rule(decode, node, "port", "is missing: a Service needs the port to connect to");
+}
+
+#define BACKEND_REF_FIELDS                                                                         \
+    REF_GROUP(.def = ""), REF_KIND(.def = "Service"), REF_NAME, REF_NAMESPACE, REF_PORT
+
+static const struct decode_field mirror_ref_fields[] = {BACKEND_REF_FIELDS};
+const struct decode_table schema_mirror_ref =
+    DECODE_TABLE(mirror_ref_fields, .check = backend_ref_check);
+
 static void backend_check(struct decode *decode, const struct doc_node *node, void *out)
 {
     struct conf_backend_ref *backend = out;
-    ref_check(decode, node, &backend->ref);
-    bool is_service =
-        backend->ref.group.len == 0 && span_equal(backend->ref.kind, SPAN_LIT("Service"));
-    if (is_service && backend->ref.port == 0)
-        schema_rule(decode, node, "port", "is missing: a Service needs the port to connect to");
+    backend_ref_check(decode, node, &backend->ref);
     schema_filters_check(decode, schema_child(node, "filters"), backend->filters,
                          backend->filters_count);
 }
 
 #define BACKEND_FIELDS                                                                             \
-    REF_GROUP(.def = ""), REF_KIND(.def = "Service"), REF_NAME, REF_NAMESPACE, REF_PORT,           \
+    BACKEND_REF_FIELDS,                                                                            \
         {                                                                                          \
             .name = "weight", .type = DECODE_INT, .at = DECODE_AT(conf_backend_ref, weight),       \
             .width = 4, .max = 1000000, .def_int = 1                                               \

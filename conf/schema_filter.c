@@ -148,6 +148,60 @@ static const struct decode_field rewrite_fields[] = {
 };
 static const struct decode_table rewrite_table = DECODE_TABLE(rewrite_fields);
 
+/* --- mirror --- */
+
+struct mirror_share {
+    struct conf_mirror mirror;
+    uint32_t percent;
+    bool has_percent, has_fraction;
+};
+
+static void fraction_check(struct decode *decode, const struct doc_node *node, void *out)
+{
+    const struct conf_mirror *mirror = out;
+    if (mirror->numerator > mirror->denominator)
+        schema_rule(decode, node, "numerator", "%u must not be larger than the denominator, %u",
+                    mirror->numerator, mirror->denominator);
+}
+
+static const struct decode_field fraction_fields[] = {
+    {.name = "numerator", .type = DECODE_INT, .required = true,
+     .at = DECODE_AT(conf_mirror, numerator), .width = 4, .max = INT32_MAX},
+    {.name = "denominator", .type = DECODE_INT, .at = DECODE_AT(conf_mirror, denominator),
+     .width = 4, .min = 1, .max = INT32_MAX, .def_int = 100},
+};
+static const struct decode_table fraction_table =
+    DECODE_TABLE(fraction_fields, .check = fraction_check);
+
+static void mirror_check(struct decode *decode, const struct doc_node *node, void *out)
+{
+    struct mirror_share *share = out;
+    if (share->has_percent && share->has_fraction)
+        schema_rule(decode, node, "percent", "must not be there together with fraction");
+    if (share->has_fraction)
+        return;
+    share->mirror.numerator = share->has_percent ? share->percent : 1;
+    share->mirror.denominator = share->has_percent ? 100 : 1;
+}
+
+static const struct decode_field mirror_fields[] = {
+    {.name = "backendRef", .type = DECODE_OBJECT, .required = true,
+     .at = DECODE_AT(mirror_share, mirror.ref), .table = &schema_mirror_ref},
+    {.name = "percent", .type = DECODE_INT, .at = DECODE_AT(mirror_share, percent),
+     .at_has = DECODE_AT(mirror_share, has_percent), .width = 4, .max = 100},
+    {.name = "fraction", .type = DECODE_OBJECT, .at = DECODE_AT(mirror_share, mirror),
+     .at_has = DECODE_AT(mirror_share, has_fraction), .table = &fraction_table},
+};
+static const struct decode_table mirror_table = DECODE_TABLE(mirror_fields, .check = mirror_check);
+
+static void mirror_decode(struct decode *decode, const struct doc_node *node, void *out)
+{
+    struct mirror_share share = {0};
+    struct conf_filter *filter = out;
+    decode_table(decode, &mirror_table, node, &share);
+    filter->mirror = share.mirror;
+}
+
 /* --- CORS --- */
 
 static const char *is_allowed_origin(struct span text)
@@ -221,7 +275,7 @@ static const struct {
     {"ResponseHeaderModifier", "responseHeaderModifier", CONF_FILTER_RESPONSE_HEADERS},
     {"RequestRedirect", "requestRedirect", CONF_FILTER_REDIRECT},
     {"URLRewrite", "urlRewrite", CONF_FILTER_REWRITE},
-    {"RequestMirror", "requestMirror", CONF_FILTER_UNSUPPORTED},
+    {"RequestMirror", "requestMirror", CONF_FILTER_MIRROR},
     {"CORS", "cors", CONF_FILTER_CORS},
     {"ExternalAuth", "externalAuth", CONF_FILTER_UNSUPPORTED},
     {"ExtensionRef", "extensionRef", CONF_FILTER_UNSUPPORTED},
@@ -251,7 +305,7 @@ static const struct decode_field filter_fields[] = {
      .table = &header_mod_table},
     {.name = "requestRedirect", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &redirect_table},
     {.name = "urlRewrite", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &rewrite_table},
-    {.name = "requestMirror", .type = DECODE_SKIP},
+    {.name = "requestMirror", .type = DECODE_FN, .fn = mirror_decode},
     {.name = "cors", .type = DECODE_OBJECT, .at = DECODE_AT(conf_filter, cors),
      .table = &cors_table},
     {.name = "externalAuth", .type = DECODE_SKIP},
@@ -265,7 +319,8 @@ static void grpc_filter_check(struct decode *decode, const struct doc_node *node
 {
     struct conf_filter *filter = out;
     filter_check(decode, node, filter);
-    if (filter->type != CONF_FILTER_REQUEST_HEADERS && filter->type != CONF_FILTER_RESPONSE_HEADERS)
+    if (filter->type != CONF_FILTER_REQUEST_HEADERS &&
+        filter->type != CONF_FILTER_RESPONSE_HEADERS && filter->type != CONF_FILTER_MIRROR)
         filter->type = CONF_FILTER_UNSUPPORTED;
 }
 
@@ -277,7 +332,7 @@ void schema_filters_check(struct decode *decode, const struct doc_node *node,
 {
     unsigned seen[CONF_FILTER_UNSUPPORTED] = {0};
     for (unsigned i = 0; i < count; i++) {
-        if (filters[i].type == CONF_FILTER_UNSUPPORTED)
+        if (filters[i].type == CONF_FILTER_UNSUPPORTED || filters[i].type == CONF_FILTER_MIRROR)
             continue;
         if (++seen[filters[i].type] == 2)
             schema_rule(decode, node, NULL, "filter %.*s may be there once only",

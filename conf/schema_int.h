@@ -37,6 +37,7 @@ extern const struct decode_table schema_store_ca_ref; /* ConfigMap by default */
 extern const struct decode_table schema_store_ref; /* RateLimitStore by default */
 extern const struct decode_table schema_target_ref; /* local; group and kind required */
 extern const struct decode_table schema_http_backend, schema_grpc_backend, schema_tcp_backend;
+extern const struct decode_table schema_mirror_ref; /* Service by default */
 /* Filters of rules and backends: struct conf_filter. In a GRPCRoute those that change a URL are
  * marked unsupported. */
 extern const struct decode_table schema_filter, schema_grpc_filter;

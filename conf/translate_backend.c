@@ -8,8 +8,23 @@
 /* A backendRef is checked in the order of the API: kind, grant, existence,
  * port, protocol (Gateway API, BackendRef and HTTPRouteRule.backendRefs). */
 
+static void told_mirror(const struct tr_site *site, struct diag *diag, const char *member)
+{
+    if (site->is_of_backend)
+        diag_field(diag, "spec.rules[%u].backendRefs[%u].filters[%u].requestMirror.backendRef.%s",
+                   site->rule, site->backend, site->filter, member);
+    else
+        diag_field(diag, "spec.rules[%u].filters[%u].requestMirror.backendRef.%s", site->rule,
+                   site->filter, member);
+    diag_consequence(diag, "this mirror would get nothing, requests themselves are unaffected");
+}
+
 static void told(const struct tr_site *site, struct diag *diag, const char *member)
 {
+    if (site->is_mirror) {
+        told_mirror(site, diag, member);
+        return;
+    }
     const char *what = site->is_only ? "this rule" : "its share of this rule";
     diag_field(diag, "spec.rules[%u].backendRefs[%u].%s", site->rule, site->backend, member);
     if (site->is_tcp)
@@ -174,10 +189,9 @@ static int resolve_service(struct translation *tr, const struct conf_ref *ref,
     return translate_cluster(tr, &request);
 }
 
-int translate_backend(struct translation *tr, const struct conf_backend_ref *backend,
+int translate_backend(struct translation *tr, const struct conf_ref *ref,
                       const struct tr_site *site, struct tr_unresolved *unresolved)
 {
-    const struct conf_ref *ref = &backend->ref;
     enum conf_kind kind = conf_kind_find(ref->group, ref->kind);
     if (kind != CONF_KIND_SERVICE && kind != CONF_KIND_XBACKEND)
         return fail_kind(tr, ref, site, unresolved);

@@ -147,6 +147,9 @@ struct tr_site {
     bool is_quiet; /* the findings were told already */
     unsigned rule, backend; /* indexes */
     bool is_only; /* the rule's only backend */
+    bool is_mirror; /* the target of a mirror: */
+    unsigned filter; /* its index among the filters */
+    bool is_of_backend; /* of backendRefs[backend]; else of the rule */
 };
 
 /* What became of the rules of a route. */
@@ -293,7 +296,7 @@ const struct conf_retry_constraint *translate_traffic_retry(const struct transla
 /* translate_backend.c */
 
 /* Index of the cluster a backendRef leads to, or -1; unresolved gets the first failure. */
-int translate_backend(struct translation *tr, const struct conf_backend_ref *backend,
+int translate_backend(struct translation *tr, const struct conf_ref *ref,
                       const struct tr_site *site, struct tr_unresolved *unresolved);
 
 /* translate_cluster.c */

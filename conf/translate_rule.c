@@ -30,6 +30,8 @@ static enum model_filter_type filter_type(enum conf_filter_type type)
         return MODEL_FILTER_REDIRECT;
     case CONF_FILTER_REWRITE:
         return MODEL_FILTER_REWRITE;
+    case CONF_FILTER_MIRROR:
+        return MODEL_FILTER_MIRROR;
     case CONF_FILTER_CORS:
         return MODEL_FILTER_CORS;
     case CONF_FILTER_UNSUPPORTED:
@@ -38,16 +40,35 @@ static enum model_filter_type filter_type(enum conf_filter_type type)
     UNREACHABLE(); /* validate_http_rule refuses it */
 }
 
-static struct model_filter *build_filters(struct translation *tr, const struct conf_filter *filters,
-                                          unsigned count)
+/* A list of the rule or of one of its backendRefs. */
+struct filter_list {
+    const struct conf_filter *conf;
+    unsigned conf_count;
+    struct model_filter *filters;
+    unsigned count;
+};
+
+/* A mirror whose target does not resolve is left out; the rule is served without it. */
+static void build_filters(struct translation *tr, struct tr_site *site, struct filter_list *list,
+                          struct tr_unresolved *unresolved)
 {
-    if (count == 0)
-        return NULL;
-    struct model_filter *built = arena_array(tr->arena, struct model_filter, count);
-    ASSERT(built);
-    for (unsigned i = 0; i < count; i++)
-        built[i] = (struct model_filter){filter_type(filters[i].type), &filters[i]};
-    return built;
+    if (list->conf_count == 0)
+        return;
+    list->filters = arena_array(tr->arena, struct model_filter, list->conf_count);
+    ASSERT(list->filters);
+    for (unsigned i = 0; i < list->conf_count; i++) {
+        const struct conf_filter *conf = &list->conf[i];
+        int cluster = 0;
+        if (conf->type == CONF_FILTER_MIRROR) {
+            site->is_mirror = true;
+            site->filter = i;
+            cluster = translate_backend(tr, &conf->mirror.ref, site, unresolved);
+            site->is_mirror = false;
+        }
+        if (cluster >= 0)
+            list->filters[list->count++] =
+                (struct model_filter){filter_type(conf->type), conf, (unsigned)cluster};
+    }
 }
 
 struct model_backend *translate_rule_backends(struct translation *tr, struct tr_site *site,
@@ -60,7 +81,7 @@ struct model_backend *translate_rule_backends(struct translation *tr, struct tr_
     for (unsigned i = 0; i < count; i++) {
         site->backend = i;
         built[i].weight = backends[i].weight;
-        built[i].cluster = translate_backend(tr, &backends[i], site, unresolved);
+        built[i].cluster = translate_backend(tr, &backends[i].ref, site, unresolved);
     }
     return built;
 }
@@ -132,6 +153,26 @@ static void set_limits(struct translation *tr, const struct tr_site *site,
         translate_limit_use(policy, site->gateway, rule);
 }
 
+static void build_rule_filters(struct translation *tr, struct tr_site *site,
+                               const struct conf_http_rule *rule, struct model_rule *ret,
+                               struct tr_unresolved *unresolved)
+{
+    struct filter_list list = {.conf = rule->filters, .conf_count = rule->filters_count};
+    site->is_of_backend = false;
+    build_filters(tr, site, &list, unresolved);
+    ret->filters = list.filters;
+    ret->filters_count = list.count;
+    site->is_of_backend = true;
+    for (unsigned i = 0; i < rule->backends_count; i++) {
+        list = (struct filter_list){.conf = rule->backends[i].filters,
+                                    .conf_count = rule->backends[i].filters_count};
+        site->backend = i;
+        build_filters(tr, site, &list, unresolved);
+        ret->backends[i].filters = list.filters;
+        ret->backends[i].filters_count = list.count;
+    }
+}
+
 static void build_rule(struct translation *tr, const struct tr_site *site,
                        const struct conf_http_rule *rule, struct model_rule *ret)
 {
@@ -143,14 +184,7 @@ static void build_rule(struct translation *tr, const struct tr_site *site,
         ret->name = arena_printf(tr->arena, "rule-%u", site->rule);
     ret->matches = rule->matches_count > 0 ? rule->matches : &match_all;
     ret->matches_count = MAX(rule->matches_count, 1u);
-    ret->filters = build_filters(tr, rule->filters, rule->filters_count);
-    ret->filters_count = rule->filters_count;
     ret->backends_count = rule->backends_count;
-    for (unsigned i = 0; i < rule->backends_count; i++) {
-        ret->backends[i].filters_count = rule->backends[i].filters_count;
-        ret->backends[i].filters =
-            build_filters(tr, rule->backends[i].filters, rule->backends[i].filters_count);
-    }
     ret->retry = rule->has_retry ? &rule->retry : NULL;
     ret->has_request_timeout = rule->has_request_timeout;
     ret->request_timeout_ns = rule->has_request_timeout ? rule->request_timeout_ns : 0;
@@ -178,6 +212,7 @@ void translate_rules(struct translation *tr, struct tr_site *site, struct tr_lim
         warn_backends(tr, site, rule);
         built->backends = backends;
         build_rule(tr, site, rule, built);
+        build_rule_filters(tr, site, rule, built, &ret->unresolved);
         set_limits(tr, site, outer, built, rule->name);
         route->rules_count++;
     }

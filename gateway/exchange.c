@@ -49,18 +49,23 @@ void exchange_discard(struct exchange *exchange)
     pool_put(&exchange->worker->exchanges, exchange);
 }
 
+void exchange_report_endpoint(struct worker *worker, struct cluster *cluster,
+                              struct cluster_endpoint *endpoint, enum cluster_result result)
+{
+    struct loop *loop = worker->loop;
+    if (cluster_release(cluster, endpoint, result, loop->clock.mono_ns, &loop->rand))
+        log_event(LOG_LEVEL_WARN, "endpoint ejected: it refuses connections",
+                  LOG_SPAN("cluster", cluster_id(cluster)), LOG_STR("endpoint", endpoint->host),
+                  LOG_INT("port", endpoint->port));
+}
+
 void exchange_release_endpoint(struct exchange *ex, enum cluster_result result)
 {
     if (ex->endpoint == NULL)
         return;
-    struct cluster_endpoint *endpoint = ex->endpoint;
-    struct loop *loop = ex->worker->loop;
-    ex->tried = endpoint;
+    ex->tried = ex->endpoint;
     ex->endpoint = NULL;
-    if (cluster_release(ex->cluster, endpoint, result, loop->clock.mono_ns, &loop->rand))
-        log_event(LOG_LEVEL_WARN, "endpoint ejected: it refuses connections",
-                  LOG_SPAN("cluster", cluster_id(ex->cluster)), LOG_STR("endpoint", endpoint->host),
-                  LOG_INT("port", endpoint->port));
+    exchange_report_endpoint(ex->worker, ex->cluster, ex->tried, result);
 }
 
 static const char *exchange_detail(const struct exchange *ex)
@@ -148,6 +153,7 @@ static void exchange_finish(struct exchange *ex)
     if (ex->view != NULL)
         view_unpin(ex->view);
     exchange_drop_body(ex);
+    mirror_abandon(ex);
     arena_fini(&ex->arena);
     pool_put(&worker->exchanges, ex);
 }
@@ -260,6 +266,7 @@ void exchange_begin(struct exchange *ex, struct downstream *downstream, struct h
     stream->may_rest = ex->grpc;
     ex->start_ns = ex->worker->loop->clock.mono_ns;
     ex->activity_ns = ex->start_ns;
+    dlist_init(&ex->mirrors);
     ex->view = view_pin(ex->worker->view);
     timer_init(&ex->timer, exchange_on_timer);
     metric_add(METRIC_REQUESTS_ACTIVE, 1);

@@ -69,6 +69,9 @@ bool exchange_filter_request(struct exchange *ex, const struct filter_program *p
         case MODEL_FILTER_REDIRECT:
             redirect(ex, &step->url);
             return false;
+        case MODEL_FILTER_MIRROR:
+            mirror_start(ex, &step->mirror);
+            break;
         case MODEL_FILTER_RESPONSE_HEADERS:
         case MODEL_FILTER_CORS:
             break;

@@ -55,6 +55,8 @@ struct exchange {
 
     struct span origin; /* as it came, of a rule with a CORS filter; empty: none */
 
+    struct dlist mirrors; /* copies of the request that are to get its body */
+
     struct limit_check limit;
     bool limit_pending, limit_done;
 
@@ -163,6 +165,9 @@ void exchange_await_head(struct exchange *ex);
 /* The request is complete: tells the backend's stream, which must be there and not have ended. */
 void exchange_end_request(struct exchange *ex);
 
+/* A request on an endpoint is over; tells the log when the result ejected it. */
+void exchange_report_endpoint(struct worker *worker, struct cluster *cluster,
+                              struct cluster_endpoint *endpoint, enum cluster_result result);
 /* The endpoint is no longer used by this attempt. */
 void exchange_release_endpoint(struct exchange *ex, enum cluster_result result);
 

@@ -38,6 +38,7 @@ static void down_on_body(struct http_stream_user *user, struct http_stream *stre
 
     ex->bytes_in += data.len;
     ex->activity_ns = ex->worker->loop->clock.mono_ns;
+    mirror_body(ex, data);
     if (!exchange_keep_body(ex, data)) {
         exchange_fail(ex, OUTCOME_OVERLOAD);
         exchange_run(ex);
@@ -67,6 +68,7 @@ static void down_on_end(struct http_stream_user *user, struct http_stream *strea
     struct exchange *ex = exchange_of_down(user);
     ex->request_ended = true;
     ex->request_trailers = trailers;
+    mirror_end(ex, trailers);
     if (ex->response_sent)
         ex->down = NULL; /* both directions have ended: the stream is gone */
     if (ex->up == NULL || ex->request_sent || exchange_is_between_attempts(ex))

@@ -57,6 +57,11 @@ static void filter_program_compile(struct filter_program *program,
         case MODEL_FILTER_REWRITE:
             step->url = url_program_make(filters[i].conf);
             break;
+        case MODEL_FILTER_MIRROR:
+            step->mirror =
+                (struct mirror_program){filters[i].cluster, filters[i].conf->mirror.numerator,
+                                        filters[i].conf->mirror.denominator};
+            break;
         case MODEL_FILTER_CORS:
             cors_compile(&step->cors, &filters[i].conf->cors, arena);
             break;

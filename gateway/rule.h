@@ -8,6 +8,7 @@
 #include "base/metric.h"
 #include "conf/model.h"
 #include "gateway/cors.h"
+#include "gateway/mirror.h"
 #include "http/message.h"
 #include "routing/route_table.h"
 
@@ -35,6 +36,7 @@ struct filter_step {
     union {
         struct header_program headers; /* REQUEST_HEADERS, RESPONSE_HEADERS */
         struct url_program url; /* REDIRECT, REWRITE */
+        struct mirror_program mirror;
         struct cors_policy cors;
     };
 };

@@ -315,9 +315,11 @@ static int worker_init(struct worker *worker, struct err *reterr)
     pool_init(&worker->exchanges, "exchange", sizeof(struct exchange), conns);
     pool_init(&worker->downstreams, "downstream", sizeof(struct downstream), conns);
     pool_init(&worker->upstreams, "upstream", upstream_object_size(), conns);
+    pool_init(&worker->mirrors, "mirror", mirror_object_size(), (unsigned)settings->mirrors_max);
     pool_init(&worker->l4s, "l4", l4_object_size(), conns);
     dlist_init(&worker->downstream_list);
     dlist_init(&worker->l4_list);
+    dlist_init(&worker->mirror_list);
     dlist_init(&worker->dial_list);
     hmap_init(&worker->listeners, 16);
     timer_init(&worker->housekeeping, worker_on_housekeeping);
@@ -344,6 +346,7 @@ static void worker_fini(struct worker *worker)
     worker_close_mailbox(worker);
     loop_disarm(worker->loop, &worker->housekeeping);
     limiter_free(worker->limiter);
+    mirror_abort_all(worker);
     if (view != NULL)
         view_drop_clusters(view);
     if (cluster_set_apply(worker->clusters, &none, upstream_on_new, upstream_on_gone, worker) == 0)
@@ -359,6 +362,7 @@ static void worker_fini(struct worker *worker)
     pool_fini(&worker->downstreams);
     pool_fini(&worker->upstreams);
     pool_fini(&worker->l4s);
+    pool_fini(&worker->mirrors);
     tls_worker_free(worker->tls);
     loop_free(worker->loop);
     if (view != NULL)

@@ -45,10 +45,10 @@ struct worker {
     struct limiter *limiter;
     struct cluster_set *clusters;
     struct access_log *log; /* NULL: off */
-    struct pool exchanges, downstreams, upstreams, l4s;
+    struct pool exchanges, downstreams, upstreams, l4s, mirrors;
     struct h1_server_pool *h1_servers;
     struct h1_client_pool *h1_clients;
-    struct dlist downstream_list, l4_list, dial_list; /* all, for drain */
+    struct dlist downstream_list, l4_list, mirror_list, dial_list; /* all, for drain */
     struct http_limits limits, upstream_limits;
     struct addr_range *trusted; /* proxies whose X-Forwarded-For is believed; shared */
     unsigned trusted_count;

@@ -33,6 +33,32 @@ const char *http_head_protocol(const struct http_head *head)
     return head->version_minor == 0 ? "HTTP/1.0" : "HTTP/1.1";
 }
 
+struct http_head *http_head_copy(const struct http_head *head, struct arena *arena)
+{
+    struct http_head *copy = arena_alloc(arena, sizeof(*copy));
+    struct http_field *fields = arena_array(arena, struct http_field, head->fields_count);
+    if (copy == NULL || fields == NULL)
+        return NULL;
+    *copy = *head;
+    copy->arena = arena;
+    copy->fields = fields;
+    copy->fields_cap = head->fields_count;
+    copy->fields_count = 0;
+    for (unsigned i = 0; i < head->fields_count; i++) {
+        const struct http_field *field = &head->fields[i];
+        if (field->removed)
+            continue;
+        fields[copy->fields_count] = *field;
+        fields[copy->fields_count].name = arena_copy(arena, field->name);
+        fields[copy->fields_count++].value = arena_copy(arena, field->value);
+    }
+    struct span *texts[] = {&copy->method_text, &copy->target, &copy->path,   &copy->query,
+                            &copy->authority,   &copy->host,   &copy->scheme, &copy->upgrade};
+    for (unsigned i = 0; i < ARRAY_COUNT(texts); i++)
+        *texts[i] = arena_copy(arena, *texts[i]);
+    return arena_ok(arena) ? copy : NULL;
+}
+
 static bool message_grow(struct http_head *head)
 {
     unsigned cap = MAX(head->fields_cap * 2, 8u);

@@ -66,6 +66,8 @@ struct http_head {
 
 /* An empty head in the arena with room for fields_cap fields; NULL: arena overflow. */
 struct http_head *http_head_new(struct arena *arena, unsigned fields_cap);
+/* A deep copy, without the fields that were removed. NULL: arena overflow. */
+struct http_head *http_head_copy(const struct http_head *head, struct arena *arena);
 /* "HTTP/1.0", "HTTP/1.1" or "HTTP/2", for logs. */
 const char *http_head_protocol(const struct http_head *head);
 /* A deep copy of spans is not made. NULL/-ENOBUFS style: false when at 4096 fields or out of arena.

@@ -224,6 +224,21 @@ static const struct {
     {TRAFFIC("targetRefs: [{group: '', kind: Service, name: a}, {group: '', kind: Service, name: "
              "a}]"),
      "RG017 spec.targetRefs\n"},
+#define MIRROR(fields) ROUTE("filters: [{type: RequestMirror, requestMirror: {" fields "}}], " UP)
+#define MIRROR_AT "spec.rules[0].filters[0].requestMirror"
+    {MIRROR(""), "RG014 " MIRROR_AT ".backendRef\n"},
+    {MIRROR("backendRef: {name: a}"), "RG017 " MIRROR_AT ".backendRef.port\n"},
+    {MIRROR("backendRef: {name: a, port: 1}, percent: 101"), "RG011 " MIRROR_AT ".percent\n"},
+    {MIRROR("backendRef: {name: a, port: 1}, percent: 1, fraction: {numerator: 1}"),
+     "RG017 " MIRROR_AT ".percent\n"},
+    {MIRROR("backendRef: {name: a, port: 1}, fraction: {}"),
+     "RG014 " MIRROR_AT ".fraction.numerator\n"},
+    {MIRROR("backendRef: {name: a, port: 1}, fraction: {numerator: 101}"),
+     "RG017 " MIRROR_AT ".fraction.numerator\n"},
+    {MIRROR("backendRef: {name: a, port: 1}, fraction: {numerator: 0, denominator: 0}"),
+     "RG011 " MIRROR_AT ".fraction.denominator\n"},
+    {MIRROR("backendRef: {name: a, port: 1}, fraction: {numerator: -1}"),
+     "RG011 " MIRROR_AT ".fraction.numerator\n"},
 #define CORS(fields) ROUTE("filters: [{type: CORS, cors: {" fields "}}], " UP)
 #define CORS_AT "spec.rules[0].filters[0].cors."
     {CORS("allowOrigins: ['*', 'https://a.test']"), "RG017 " CORS_AT "allowOrigins\n"},
@@ -333,8 +348,8 @@ static const struct {
     {LISTENER("name: a, port: 1, protocol: TCP, hostname: null"), ""},
     {ROUTE("matches: [{path: {type: RegularExpression, value: 'a//b'}}], " UP), ""},
     {ROUTE("timeouts: {request: 0s, backendRequest: 2s}, " UP), ""},
-    {ROUTE("filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}}}, {type: "
-           "RequestMirror, requestMirror: {backendRef: {name: b}}}], " UP),
+    {ROUTE("filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a, port: 1}}}, "
+           "{type: RequestMirror, requestMirror: {backendRef: {name: b, port: 1}}}], " UP),
      ""},
     {ROUTE("filters: [{type: Brandnew}], " UP), ""},
     {ROUTE("backendRefs: [{name: x, group: g.io, kind: Other, weight: 1000000}]"), ""},

@@ -104,12 +104,33 @@ static void applies_headers(void **state UNUSED)
     arena_fini(&arena);
 }
 
+static void chooses_mirrors(void **state UNUSED)
+{
+    static const struct {
+        uint32_t numerator, denominator;
+        unsigned low, high; /* of 10,000, five standard deviations */
+    } cases[] = {
+        {0, 100, 0, 0},       {1, 1, 10000, 10000}, {100, 100, 10000, 10000}, {20, 100, 1800, 2200},
+        {25, 50, 4750, 5250}, {0, 1, 0, 0},         {1, INT32_MAX, 0, 1},
+    };
+    struct rand_state rand;
+    rand_seed(&rand, 7);
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct mirror_program program = {0, cases[i].numerator, cases[i].denominator};
+        unsigned chosen = 0;
+        for (unsigned k = 0; k < 10000; k++)
+            chosen += mirror_is_chosen(&program, &rand);
+        assert_in_range(chosen, cases[i].low, cases[i].high);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replaces_paths),
         cmocka_unit_test(replaces_what_was_replaced),
         cmocka_unit_test(applies_headers),
+        cmocka_unit_test(chooses_mirrors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,6 +87,40 @@ static void test_fields(void **state)
     assert_int_equal(count, 4096);
 }
 
+/* A copy outlives the head it was made of. */
+static void test_copy(void **state)
+{
+    (void)state;
+    struct arena first, second;
+    arena_init(&first, 4096, 0, NULL);
+    arena_init(&second, 4096, 0, NULL);
+    struct http_head *head = http_head_new(&first, 2);
+    const char *name = arena_strdup(&first, "x-name");
+    assert_true(http_head_add(head, span_str(name), arena_copy(&first, SPAN_LIT("one"))));
+    assert_true(http_head_add(head, SPAN_LIT("x-gone"), SPAN_LIT("two")));
+    assert_true(http_head_add_id(head, HTTP_HEADER_COOKIE, arena_copy(&first, SPAN_LIT("c"))));
+    assert_int_equal(http_head_remove(head, SPAN_LIT("x-gone")), 1);
+    head->method = HTTP_METHOD_POST;
+    head->path = arena_copy(&first, SPAN_LIT("/path"));
+    head->host = arena_copy(&first, SPAN_LIT("a.test"));
+    head->content_length = 7;
+    struct http_head *copy = http_head_copy(head, &second);
+    arena_fini(&first);
+    assert_int_equal(copy->fields_count, 2);
+    assert_true(span_equal_str(http_head_find(copy, SPAN_LIT("X-Name"))->value, "one"));
+    assert_true(span_equal_str(http_head_find_id(copy, HTTP_HEADER_COOKIE)->value, "c"));
+    assert_null(http_head_find(copy, SPAN_LIT("x-gone")));
+    assert_true(copy->method == HTTP_METHOD_POST && copy->content_length == 7);
+    assert_true(span_equal_str(copy->path, "/path") && span_equal_str(copy->host, "a.test"));
+    assert_int_equal(copy->query.len, 0);
+    assert_true(http_head_add(copy, SPAN_LIT("x-more"), SPAN_LIT("3")));
+    struct arena tiny;
+    arena_init(&tiny, 256, 256, NULL);
+    assert_null(http_head_copy(copy, &tiny));
+    arena_fini(&tiny);
+    arena_fini(&second);
+}
+
 static void test_arena_overflow(void **state)
 {
     (void)state;
@@ -262,6 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_header_names),
         cmocka_unit_test_setup_teardown(test_fields, arena_setup, arena_teardown),
+        cmocka_unit_test(test_copy),
         cmocka_unit_test(test_arena_overflow),
         cmocka_unit_test_setup_teardown(test_hop_by_hop, arena_setup, arena_teardown),
         cmocka_unit_test(test_aliases),
