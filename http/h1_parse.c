@@ -111,6 +111,9 @@ static enum http_error parse_request_line(struct http_head *head, struct span li
     if (!span_split(line, ' ', &head->method_text, &rest) || !chars_is_token(head->method_text) ||
         !span_split(rest, ' ', &head->target, &version) || head->target.len == 0)
         return HTTP_ERROR_BAD_REQUEST;
+    /* Who does not name a protocol and its version would not understand an answer of HTTP/1. */
+    if (span_find_char(version, '/') < 0)
+        return HTTP_ERROR_NOT_HTTP;
     enum http_error error = parse_version(version, &head->version_minor);
     if (error != HTTP_ERROR_NONE)
         return error;

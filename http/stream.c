@@ -33,6 +33,7 @@ static const char *const stream_names[] = {
     "head_too_large", "coding",      "version",         "bad_response", "truncated",
     "closed",         "reset",       "write_timeout",   "no_memory",    "tls",
     "gone",           "refused",     "cancelled",       "protocol",     "flood",
+    "not_http",
 };
 _Static_assert(ARRAY_COUNT(stream_names) == HTTP_ERROR_COUNT, "one name for each error");
 

@@ -55,7 +55,8 @@
     X(REFUSED, 0, "request refused unprocessed")                                                   \
     X(CANCELLED, 0, "cancelled by the peer")                                                       \
     X(PROTOCOL, 0, "HTTP/2 protocol error")                                                        \
-    X(FLOOD, 0, "too many frames or resets for the work done")
+    X(FLOOD, 0, "too many frames or resets for the work done")                                     \
+    X(NOT_HTTP, 0, "first line of no version of HTTP")
 
 enum http_error {
 #define X(id, status, text) HTTP_ERROR_##id,

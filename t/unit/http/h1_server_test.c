@@ -69,6 +69,18 @@ static void run_pipelining(void)
 }
 
 /* What comes after an error or a close is not answered. */
+/* No answer to what is no version of HTTP (h2spec 3.5/2 over cleartext). */
+static void run_not_http(void)
+{
+    struct app app;
+    app_open(&app, NULL, false);
+    wire_send_text(&app.wire, "INVALID CONNECTION PREFACE\r\n\r\n");
+    assert_true(wire_expect_end(&app.wire));
+    assert_int_equal(app.wire.in.len, 0);
+    assert_int_equal(app.refused, HTTP_ERROR_NOT_HTTP);
+    app_stop(&app);
+}
+
 static void run_nothing_after_error(void)
 {
     static const struct {
@@ -441,6 +453,7 @@ TEST(keep_alive)
 TEST(one_byte_segments)
 TEST(pipelining)
 TEST(nothing_after_error)
+TEST(not_http)
 TEST(vectors)
 TEST(chunked_response)
 TEST(no_body)
@@ -460,15 +473,25 @@ TEST(abort)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_keep_alive),     cmocka_unit_test(test_one_byte_segments),
-        cmocka_unit_test(test_pipelining),     cmocka_unit_test(test_nothing_after_error),
-        cmocka_unit_test(test_vectors),        cmocka_unit_test(test_chunked_response),
-        cmocka_unit_test(test_no_body),        cmocka_unit_test(test_http10_keep_alive),
-        cmocka_unit_test(test_early_response), cmocka_unit_test(test_back_pressure),
-        cmocka_unit_test(test_no_credit),      cmocka_unit_test(test_deaf_client),
-        cmocka_unit_test(test_continue),       cmocka_unit_test(test_timeouts),
-        cmocka_unit_test(test_requests_max),   cmocka_unit_test(test_drain),
-        cmocka_unit_test(test_ends),           cmocka_unit_test(test_resets),
+        cmocka_unit_test(test_keep_alive),
+        cmocka_unit_test(test_one_byte_segments),
+        cmocka_unit_test(test_pipelining),
+        cmocka_unit_test(test_nothing_after_error),
+        cmocka_unit_test(test_not_http),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_chunked_response),
+        cmocka_unit_test(test_no_body),
+        cmocka_unit_test(test_http10_keep_alive),
+        cmocka_unit_test(test_early_response),
+        cmocka_unit_test(test_back_pressure),
+        cmocka_unit_test(test_no_credit),
+        cmocka_unit_test(test_deaf_client),
+        cmocka_unit_test(test_continue),
+        cmocka_unit_test(test_timeouts),
+        cmocka_unit_test(test_requests_max),
+        cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_resets),
         cmocka_unit_test(test_abort),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
