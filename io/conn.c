@@ -159,6 +159,7 @@ void conn_up_open(struct conn *conn)
 void conn_push_layer(struct conn *conn, struct layer *layer)
 {
     ASSERT(!conn->closing && !conn->torn && !conn->raw_rx && !conn->raw_tx);
+    conn_gather_flush(conn);
     layer->conn = conn;
     layer->above = NULL;
     layer->below = conn->top;

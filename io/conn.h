@@ -13,10 +13,10 @@
  * pressure. At most input_max bytes are kept: an owner that needs more in one piece is told
  * by conn_input_is_full().
  *
- * Output never blocks and is never short: conn_write takes everything. Small
- * pieces are gathered and leave at the end of the loop turn's callbacks; large
- * ones are sent at once from the caller's memory as far as the socket takes them, and
- * the rest is copied. The owner stops writing when conn_is_congested(), until
+ * Output never blocks and is never short: conn_write takes everything. Small pieces are
+ * gathered, go through the layers together and leave at the end of the loop turn's
+ * callbacks; large ones are sent at once from the caller's memory as far as the socket takes
+ * them, and the rest is copied. The owner stops writing when conn_is_congested(), until
  * on_drain. A conn whose output makes no progress for write_timeout fails.
  *
  * An idle conn owns no buffer. */
@@ -100,8 +100,7 @@ void conn_set_rx_mode(struct conn *conn, enum conn_rx_mode mode);
 MUST_CHECK int conn_write(struct conn *conn, const struct iovec *iov, int count);
 MUST_CHECK int conn_write_span(struct conn *conn, struct span data);
 /* Room to build output in place: at least size bytes (size <= BLOCK_SIZE), contiguous; NULL: no
- * block. Must be followed by conn_commit before any other write. On a conn with layers the memory
- * is scratch. */
+ * block. Must be followed by conn_commit before any other write. */
 uint8_t *conn_reserve(struct conn *conn, size_t size);
 MUST_CHECK int conn_commit(struct conn *conn, size_t size);
 size_t conn_queued(const struct conn *conn); /* bytes not yet taken by the kernel */
@@ -109,7 +108,7 @@ static inline bool conn_is_congested(const struct conn *conn)
 {
     return conn_queued(conn) >= CONN_HIGH_WATER;
 }
-/* Sends what is queued now rather than at the end of the turn. Rarely needed. */
+/* Sends what has passed the layers now rather than at the end of the turn. Rarely needed. */
 void conn_flush(struct conn *conn);
 /* Half-close: no more writes from us; what is queued is sent first. */
 void conn_shutdown(struct conn *conn);

@@ -93,7 +93,8 @@ void conn_close(struct conn *conn, bool linger)
     }
     conn->deadline_ns = 0;
     conn_input_drop(conn);
-    if (conn->open && conn->top && !conn->tx_shut)
+    conn_gather_flush(conn);
+    if (conn->open && !conn->error && conn->top && !conn->tx_shut)
         conn->top->ops->shutdown(conn->top);
     if (conn->error) { /* the layer could not say goodbye */
         conn_teardown(conn, false);

@@ -12,6 +12,7 @@
 #include "io/conn.h"
 #include "io/engine.h"
 
+#define CONN_WRITE_IOV_MAX 8
 #define CONN_SMALL_WRITE 4096u /* up to here output is gathered */
 #define CONN_INPUT_FULL 32768u /* kept bytes at which receiving stops */
 #define CONN_RX_FULL 4096u /* a receive of this size or more speaks for bulk */
@@ -67,6 +68,7 @@ struct conn {
     /* Output: a chain of blocks, sent from the head. */
     uint8_t *out_head, *out_tail;
     uint8_t *reserved;
+    uint8_t *gathered; /* block of what the layers are still to be given */
     size_t queued;
     struct dlist flush_link;
 
@@ -109,7 +111,16 @@ extern const struct sock_events conn_socket_events;
 int conn_socket_write(struct conn *conn, const struct iovec *iov, int count);
 void conn_socket_shutdown(struct conn *conn);
 void conn_send_queued(struct conn *conn);
+void conn_end_turn(struct conn *conn); /* sends what was written in the turn */
 void conn_output_drop(struct conn *conn);
+
+/* conn_gather.c: for conns with layers. */
+int conn_gather_write(struct conn *conn, const struct iovec *iov, int count);
+uint8_t *conn_gather_room(struct conn *conn, size_t size); /* NULL: none that is begun */
+/* Takes block, or when it is NULL what was written to conn_gather_room. */
+int conn_gather_commit(struct conn *conn, uint8_t *block, size_t size);
+size_t conn_gather_size(const struct conn *conn);
+void conn_gather_flush(struct conn *conn); /* a failure ends the conn */
 
 /* conn_close.c */
 void conn_report(struct conn *conn); /* on_close, then gone */

@@ -85,7 +85,9 @@ void conn_output_drop(struct conn *conn)
     conn->out_tail = NULL;
     if (conn->reserved)
         block_put(blocks, conn->reserved);
-    conn->reserved = NULL;
+    if (conn->gathered)
+        block_put(blocks, conn->gathered);
+    conn->reserved = conn->gathered = NULL;
     conn->queued = 0;
 }
 
@@ -270,6 +272,13 @@ void conn_send_queued(struct conn *conn)
     output_progress(conn);
 }
 
+void conn_end_turn(struct conn *conn)
+{
+    conn_gather_flush(conn);
+    dlist_remove(&conn->flush_link); /* layers write, and that schedules it again */
+    conn_send_queued(conn);
+}
+
 static void on_sent(struct sock *sock, int res)
 {
     struct conn *conn = sock_conn(sock);
@@ -319,7 +328,8 @@ static bool output_fits_iov(struct conn *conn, int count)
 
 int conn_socket_write(struct conn *conn, const struct iovec *iov, int count)
 {
-    ASSERT(count >= 0 && count <= 8 && !conn->reserved && !conn->raw_tx);
+    /* A layer may add a piece. */
+    ASSERT(count >= 0 && count <= 1 + CONN_WRITE_IOV_MAX && !conn->reserved && !conn->raw_tx);
     if (conn->error || conn->torn)
         return conn->error ? conn->error : -EPIPE;
     if (conn->tx_shut)
@@ -375,10 +385,7 @@ int conn_write(struct conn *conn, const struct iovec *iov, int count)
         return conn_socket_write(conn, iov, count);
     if (conn->tx_shut)
         return -EPIPE;
-    int rc = conn->top->ops->write(conn->top, iov, count);
-    if (rc < 0)
-        conn_fail(conn, rc, "write failed"); /* the layer's own report is first and wins */
-    return rc;
+    return conn_gather_write(conn, iov, count);
 }
 
 int conn_write_span(struct conn *conn, struct span data)
@@ -387,17 +394,23 @@ int conn_write_span(struct conn *conn, struct span data)
     return conn_write(conn, &iov, 1);
 }
 
+/* Behind what is in the last block; NULL: not enough. */
+static uint8_t *output_room(struct conn *conn, size_t size)
+{
+    if (!conn->out_tail)
+        return NULL;
+    const struct block_head *head = block_head(conn->sock.loop->blocks, conn->out_tail);
+    return BLOCK_SIZE - head->end >= size ? conn->out_tail + head->end : NULL;
+}
+
 uint8_t *conn_reserve(struct conn *conn, size_t size)
 {
     struct block_pool *blocks = conn->sock.loop->blocks;
     ASSERT(size > 0 && size <= BLOCK_SIZE && !conn->reserved && !conn->reserved_tail);
-    if (!conn->top && conn->out_tail) {
-        struct block_head *head = block_head(blocks, conn->out_tail);
-        if (BLOCK_SIZE - head->end >= size) {
-            conn->reserved_tail = true;
-            return conn->out_tail + head->end;
-        }
-    }
+    uint8_t *room = conn->top ? conn_gather_room(conn, size) : output_room(conn, size);
+    conn->reserved_tail = room != NULL;
+    if (room)
+        return room;
     conn->reserved = block_get(blocks);
     return conn->reserved;
 }
@@ -411,11 +424,6 @@ int conn_commit(struct conn *conn, size_t size)
     conn->reserved = NULL;
     conn->reserved_tail = false;
     int rc = 0;
-    if (conn->top) {
-        rc = conn_write_span(conn, span_make(block, size));
-        block_put(blocks, block);
-        return rc;
-    }
     if (!conn->open || conn->error || conn->tx_shut)
         rc = conn->error ? conn->error : conn->open ? -EPIPE : -ENOTCONN;
     if (rc < 0 || size == 0) {
@@ -423,6 +431,8 @@ int conn_commit(struct conn *conn, size_t size)
             block_put(blocks, block);
         return rc;
     }
+    if (conn->top)
+        return conn_gather_commit(conn, block, size);
     struct block_head *head =
         tail ? block_head(blocks, conn->out_tail) : output_append_block(conn, block);
     ASSERT(head->end + size <= BLOCK_SIZE);
@@ -434,7 +444,7 @@ int conn_commit(struct conn *conn, size_t size)
 
 size_t conn_queued(const struct conn *conn)
 {
-    return conn->queued;
+    return conn->queued + conn_gather_size(conn);
 }
 
 void conn_flush(struct conn *conn)
@@ -446,6 +456,9 @@ void conn_flush(struct conn *conn)
 void conn_shutdown(struct conn *conn)
 {
     if (conn->error || conn->torn || conn->closing || conn->tx_shut)
+        return;
+    conn_gather_flush(conn);
+    if (conn->error)
         return;
     if (conn->top && conn->open)
         conn->top->ops->shutdown(conn->top);

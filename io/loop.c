@@ -134,7 +134,7 @@ static void loop_flush(struct loop *loop)
     struct dlist batch, *link;
     dlist_take(&batch, &loop->flush);
     while ((link = dlist_pop_front(&batch)))
-        conn_send_queued(dlist_entry(link, struct conn, flush_link));
+        conn_end_turn(dlist_entry(link, struct conn, flush_link));
 }
 
 /* How long the turn may wait: nothing is left over and no timer is due. */

@@ -159,6 +159,58 @@ static void test_write_and_close(void **state)
     }
 }
 
+#define RECORD_OVERHEAD 22u /* TLS 1.3 */
+
+/* What is written in a turn goes out in order, small pieces in one record. */
+static void test_writes_of_a_turn_share_a_record(void **state)
+{
+    static uint8_t large[20000];
+    (void)state;
+    memset(large, 'x', sizeof(large));
+    FIXTURE_EACH_ENGINE(engine)
+    {
+        struct world world;
+        world_begin(&world, engine, "", false);
+        struct model_backend_tls tls = good_backend();
+        world_dial(&world, &tls);
+        FIXTURE_UNTIL(world.loop, world.client.opens && world.server.opens);
+        struct conn *conn = world.server.conn;
+        FIXTURE_UNTIL(world.loop, conn_queued(conn) == 0);
+        uint64_t before = conn_bytes_out(conn);
+        assert_int_equal(conn_write_span(conn, SPAN_LIT("he")), 0);
+        memcpy(conn_reserve(conn, 2), "ad", 2);
+        assert_int_equal(conn_commit(conn, 2), 0);
+        assert_int_equal(conn_write_span(conn, SPAN_LIT("")), 0);
+        assert_int_equal(conn_write_span(conn, SPAN_LIT("body")), 0);
+        assert_int_equal(conn_queued(conn), 8);
+        FIXTURE_UNTIL(world.loop, world.client.len == 8);
+        assert_memory_equal(world.client.data, "headbody", 8);
+        assert_int_equal(conn_bytes_out(conn) - before, 8 + RECORD_OVERHEAD);
+
+        /* A whole block begins a new one; a large piece takes along what is before it. */
+        size_t expected = 8;
+        for (int i = 0; i < 3; i++) {
+            memset(conn_reserve(conn, BLOCK_SIZE), 'a' + i, BLOCK_SIZE);
+            assert_int_equal(conn_commit(conn, BLOCK_SIZE - 1), 0);
+            assert_int_equal(conn_write_span(conn, SPAN_LIT("small")), 0);
+            assert_int_equal(conn_write_span(conn, span_make(large, sizeof(large))), 0);
+            expected += BLOCK_SIZE - 1 + 5 + sizeof(large);
+        }
+        assert_int_equal(conn_write_span(conn, SPAN_LIT("end")), 0);
+        conn_shutdown(conn);
+        FIXTURE_UNTIL(world.loop, world.client.ends);
+        assert_int_equal(world.client.len, expected + 3);
+        for (size_t i = 0, at = 8; i < 3; i++, at += BLOCK_SIZE + 4 + sizeof(large)) {
+            assert_int_equal(world.client.data[at], 'a' + i);
+            assert_int_equal(world.client.data[at + BLOCK_SIZE - 2], 'a' + i);
+            assert_memory_equal(world.client.data + at + BLOCK_SIZE - 1, "smallx", 6);
+        }
+        assert_memory_equal(world.client.data + expected - 1, "xend", 4);
+        assert_int_equal(block_in_use(world.loop->blocks), 0);
+        world_end(&world);
+    }
+}
+
 struct failure {
     const char *hostname; /* of the listener */
     bool validate, wrong_ca;
@@ -246,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_echo),
         cmocka_unit_test(test_write_and_close),
+        cmocka_unit_test(test_writes_of_a_turn_share_a_record),
         cmocka_unit_test(test_failures_are_told),
         cmocka_unit_test(test_plain_client_and_silence),
     };
