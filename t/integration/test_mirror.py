@@ -8,7 +8,7 @@ import pytest
 
 import manifests as m
 from origin import http_answer, read_request
-from wire import Stream, connect, free_port, request, wait_until
+from wire import Stream, connect, refusing_port, request, wait_until
 
 number = itertools.count()
 
@@ -88,7 +88,7 @@ def gw(module_gateways, module_origins):
                m.http_route("mirrors", rules, ["a.test"])]
     for name, origin in o.items():
         objects += m.service(name, origin.port)
-    objects += m.service("dead", free_port()) + m.service("empty")
+    objects += m.service("dead", refusing_port()) + m.service("empty")
     gateway.write(objects)
     gateway.seen = recorder
     gateway.workers = 1
@@ -190,7 +190,8 @@ def test_mirrors_that_fail(gw, path):
     for body in (None, b"x" * 1000):
         got, _ = ask(gw, path, "POST" if body else "GET", body=body)
         assert (got.status, got.body) == (200, b"answer of one")
-    wait_until(lambda: gw.metric("ringgate_mirror_errors_total") == before + 2, "the errors")
+    wait_until(lambda: gw.metric("ringgate_mirror_errors_total") == before + 2,
+               "the errors")
     wait_until(lambda: gw.metric("ringgate_mirror_requests_active") == 0, "their end")
 
 

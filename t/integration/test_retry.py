@@ -12,7 +12,7 @@ import pytest
 
 import manifests as m
 from origin import http_answer, read_request
-from wire import Stream, connect, free_port, request, wait_until
+from wire import Stream, connect, refusing_port, request, wait_until
 
 number = itertools.count()
 
@@ -85,7 +85,7 @@ def gw(module_gateways, module_origins):
     objects = [m.gateway([m.listener("http", gateway.port)]),
                m.http_route("retry", rules, ["a.test"]),
                m.traffic_policy("budget", "budget", percent=20, count=5)]
-    dead = free_port()
+    dead = refusing_port()
     objects += m.service("one", one.port) + m.service("dead", dead)
     objects += m.service("half", one.port, dead) + m.service("pair", one.port, two.port)
     objects += m.service("budget", two.port)

@@ -26,6 +26,17 @@ def free_port():
         return s.getsockname()[1]
 
 
+HELD = []
+
+
+def refusing_port():
+    """A port that refuses connections, and that nobody else gets as long as the tests run."""
+    s = socket.socket()
+    s.bind(("127.0.0.1", 0))
+    HELD.append(s)
+    return s.getsockname()[1]
+
+
 def connect(port, timeout=TIMEOUT_S):
     s = socket.create_connection(("127.0.0.1", port), timeout=timeout)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
