@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The conformance suite h2spec, strict, against a gateway in front of a real backend.
 
-It is no package of Debian: H2SPEC= names the program, or PATH has it; skipped where neither does."""
+It is no package of Debian: H2SPEC= or PATH has to name it, else this is skipped."""
 import os
 import re
 import shutil
