@@ -32,6 +32,8 @@ union free_object {
     char align[OBJECT_ALIGN];
 };
 
+static __thread struct dlist pools; /* all zero before the first */
+
 _Static_assert(sizeof(struct slab) % OBJECT_ALIGN == 0, "objects start aligned");
 
 void pool_init(struct pool *pool, const char *name, size_t object_size, unsigned objects_max)
@@ -42,6 +44,48 @@ void pool_init(struct pool *pool, const char *name, size_t object_size, unsigned
         .object_size = (object_size + OBJECT_ALIGN - 1) & ~(size_t)(OBJECT_ALIGN - 1),
         .total_max = objects_max,
     };
+    if (pools.next == NULL)
+        dlist_init(&pools);
+    dlist_push_back(&pools, &pool->link);
+}
+
+static void pool_check_end(struct pool *pool)
+{
+    if (pool->in_use != 0)
+        panic(__FILE__, __LINE__, "pool %s ends with %u objects in use", pool->name, pool->in_use);
+    if (pool->link.next != NULL)
+        dlist_remove(&pool->link);
+}
+
+#define TRIM_PAUSE_MAX 32u /* rounds */
+
+static bool pool_is_due(struct pool *pool)
+{
+    if ((pool->total - pool->in_use) * 2 <= pool->total)
+        return false;
+    if (pool->trim_wait > 0) {
+        pool->trim_wait--;
+        return false;
+    }
+    return true;
+}
+
+size_t pool_trim_all(void)
+{
+    size_t bytes = 0;
+    if (pools.next == NULL)
+        return 0;
+    dlist_foreach(link, next, &pools)
+    {
+        struct pool *pool = dlist_entry(link, struct pool, link);
+        if (!pool_is_due(pool))
+            continue;
+        size_t freed = pool_trim(pool);
+        pool->trim_pause = freed > 0 ? 0 : MIN(MAX(pool->trim_pause * 2, 1u), TRIM_PAUSE_MAX);
+        pool->trim_wait = pool->trim_pause;
+        bytes += freed;
+    }
+    return bytes;
 }
 
 void *pool_get_zero(struct pool *pool)
@@ -58,8 +102,7 @@ void pool_fini(struct pool *pool)
 {
     if (pool == NULL)
         return;
-    if (pool->in_use != 0)
-        panic(__FILE__, __LINE__, "pool %s ends with %u objects in use", pool->name, pool->in_use);
+    pool_check_end(pool);
 }
 
 void *pool_get(struct pool *pool)
@@ -84,9 +127,10 @@ void pool_put(struct pool *pool, void *object)
     free(object);
 }
 
-void pool_trim(struct pool *pool)
+size_t pool_trim(struct pool *pool)
 {
     (void)pool; /* nothing is kept */
+    return 0;
 }
 
 #else
@@ -95,8 +139,7 @@ void pool_fini(struct pool *pool)
 {
     if (pool == NULL)
         return;
-    if (pool->in_use != 0)
-        panic(__FILE__, __LINE__, "pool %s ends with %u objects in use", pool->name, pool->in_use);
+    pool_check_end(pool);
     struct slab *slab = pool->slabs;
     while (slab != NULL) {
         struct slab *next = slab->next;
@@ -194,17 +237,17 @@ static void free_list_filter(struct pool *pool, struct slab **sorted, size_t cou
     pool->free_list = kept;
 }
 
-void pool_trim(struct pool *pool)
+size_t pool_trim(struct pool *pool)
 {
-    size_t count = 0;
+    size_t count = 0, bytes = 0;
     for (struct slab *slab = pool->slabs; slab != NULL; slab = slab->next)
         count++;
     if (count == 0)
-        return;
+        return 0;
     /* Trimming is a kindness: without memory for the index it is put off. */
     struct slab **sorted = malloc(count * sizeof(struct slab *));
     if (sorted == NULL)
-        return;
+        return 0;
     size_t at = 0;
     for (struct slab *slab = pool->slabs; slab != NULL; slab = slab->next) {
         slab->free = 0;
@@ -224,6 +267,7 @@ void pool_trim(struct pool *pool)
         struct slab *slab = sorted[i];
         if (slab->free == slab->objects) {
             pool->total -= slab->objects;
+            bytes += slab->objects * pool->object_size;
             UNPOISON(slab + 1, slab->objects * pool->object_size);
             free(slab);
         } else {
@@ -233,6 +277,7 @@ void pool_trim(struct pool *pool)
     }
     free(sorted);
     ASSERT(pool->total >= pool->in_use);
+    return bytes;
 }
 
 #endif

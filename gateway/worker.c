@@ -4,6 +4,7 @@
 #include "gateway/worker.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "gateway/upstream.h"
 
 #define WORKER_MAILBOX 1024u
+#define WORKER_TRIM_BYTES (1u << 20)
 #define WORKER_HOUSEKEEPING_NS (2 * NS_PER_S)
 
 /* Listeners. */
@@ -244,8 +246,8 @@ static void worker_on_housekeeping(struct timer *timer)
 {
     struct worker *worker = container_of(timer, struct worker, housekeeping);
     block_trim(worker->loop->blocks);
-    pool_trim(&worker->exchanges);
-    pool_trim(&worker->downstreams);
+    if (pool_trim_all() >= WORKER_TRIM_BYTES)
+        malloc_trim(0); /* after a storm: the system gets it back */
     loop_arm(worker->loop, timer, WORKER_HOUSEKEEPING_NS);
 }
 

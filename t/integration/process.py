@@ -145,6 +145,11 @@ class Gateway:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
 
+    def is_sanitized(self):
+        """Sanitizers keep freed memory."""
+        maps = Path(f"/proc/{self.process.pid}/maps").read_text()
+        return "libasan" in maps or "libtsan" in maps
+
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 

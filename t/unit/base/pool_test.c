@@ -84,11 +84,48 @@ static void test_random(void **state)
     pool_fini(&pool);
 }
 
+/* Pools that are mostly empty give back, those that are busy are left alone. */
+static void test_trim_all(void **state)
+{
+    (void)state;
+    enum { OBJECTS = 5000 };
+    static void *objects[2][OBJECTS];
+    struct pool pools[2];
+    for (unsigned p = 0; p < 2; p++) {
+        pool_init(&pools[p], "trim", 100, OBJECTS);
+        for (unsigned i = 0; i < OBJECTS; i++)
+            objects[p][i] = pool_get(&pools[p]);
+    }
+    size_t kept = pools[0].total; /* 0 where every object is a malloc */
+    assert_int_equal(pool_trim_all(), 0);
+    for (unsigned i = 0; i < OBJECTS; i++)
+        pool_put(&pools[0], objects[0][i]);
+    size_t bytes = pool_trim_all();
+    assert_true(bytes == kept * pools[0].object_size || pools[0].slabs == NULL);
+    assert_int_equal(pools[0].total, 0);
+    assert_int_equal(pools[1].total, pools[1].in_use);
+    /* One object in each slab: nothing can go, and nobody looks at it each time. */
+    for (unsigned i = 0; i < OBJECTS; i++)
+        if (i % 100 != 0)
+            pool_put(&pools[1], objects[1][i]);
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(pool_trim_all(), 0);
+    for (unsigned i = 0; i < OBJECTS; i += 100)
+        pool_put(&pools[1], objects[1][i]);
+    for (unsigned i = 0; i < 64 && pools[1].total > 0; i++)
+        (void)pool_trim_all();
+    assert_int_equal(pools[1].total, 0);
+    pool_fini(&pools[0]);
+    pool_fini(&pools[1]);
+    assert_int_equal(pool_trim_all(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cap),
         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_trim_all),
     };
     return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
 }
