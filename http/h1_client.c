@@ -26,8 +26,6 @@
  * Lifetime as in h1_server.c: freed in client_finish, when the conn is gone and nobody is inside.
  */
 
-#define CLIENT_INTERIM_MAX 16u /* 1xx heads before a response */
-
 enum client_read {
     CLIENT_READ_IDLE,
     CLIENT_READ_HEAD,
@@ -189,7 +187,7 @@ static bool client_may_upgrade(const struct h1_client *c, const struct http_head
 static bool client_take_head(struct h1_client *c, struct http_head *head)
 {
     bool interim = head->status < 200 && head->status != 101;
-    if ((interim && ++c->interim > CLIENT_INTERIM_MAX) ||
+    if ((interim && ++c->interim > HTTP_CLIENT_INTERIMS_MAX) ||
         (head->status == 101 && !client_may_upgrade(c, head))) {
         client_fail(c, HTTP_ERROR_BAD_RESPONSE);
         return false;

@@ -290,6 +290,12 @@ static void session_finish(struct h2_session *s)
     s->role->on_closed(s, (enum http_error)s->error, s->error_text);
 }
 
+/* Pooled connections to backends are kept as those of HTTP/1 are. */
+static uint64_t session_idle_timeout(const struct h2_session *s)
+{
+    return s->role->server ? s->limits->h2_idle_timeout_ns : s->limits->idle_timeout_ns;
+}
+
 /* Callbacks that are due, then streams that nobody needs any more. */
 static void session_run_streams(struct h2_session *s)
 {
@@ -308,8 +314,9 @@ static void session_run_streams(struct h2_session *s)
         return;
     s->room_due = true;
     s->idle_ns = h2_session_now(s);
-    if (s->streams_count == 0 && s->role->server && s->limits->h2_idle_timeout_ns != 0)
-        h2_session_arm(s, s->idle_ns + s->limits->h2_idle_timeout_ns);
+    uint64_t timeout_ns = session_idle_timeout(s);
+    if (s->streams_count == 0 && timeout_ns != 0)
+        h2_session_arm(s, s->idle_ns + timeout_ns);
 }
 
 /* The end, when nghttp2 or the peer has nothing more to say. */
@@ -485,6 +492,17 @@ static void session_arm_after(struct h2_session *s, uint64_t from_ns, uint64_t t
         h2_session_arm(s, from_ns + timeout_ns);
 }
 
+static uint64_t session_ping_timeout(const struct h2_session *s)
+{
+    return MIN(s->limits->h2_ping_interval_ns, PING_TIMEOUT_NS);
+}
+
+static void session_arm_ping(struct h2_session *s)
+{
+    if (s->streams_count > 0)
+        session_arm_after(s, s->rx_ns, s->limits->h2_ping_interval_ns);
+}
+
 static bool is_past(uint64_t now, uint64_t from_ns, uint64_t timeout_ns)
 {
     return timeout_ns != 0 && now >= from_ns + timeout_ns;
@@ -498,14 +516,14 @@ static void session_rearm(struct h2_session *s)
         session_arm_after(s, s->start_ns, limits->head_timeout_ns);
     if (s->block_deadline_ns != 0)
         h2_session_arm(s, s->block_deadline_ns);
-    if (s->role->server && s->streams_count == 0)
-        session_arm_after(s, s->idle_ns, limits->h2_idle_timeout_ns);
+    if (s->streams_count == 0)
+        session_arm_after(s, s->idle_ns, session_idle_timeout(s));
     if (s->notice_ns != 0 && !s->final_sent)
         session_arm_after(s, s->notice_ns, NOTICE_NS);
     if (s->ping_ns != 0)
-        session_arm_after(s, s->ping_ns, PING_TIMEOUT_NS);
+        session_arm_after(s, s->ping_ns, session_ping_timeout(s));
     else
-        session_arm_after(s, s->rx_ns, limits->h2_ping_interval_ns);
+        session_arm_ping(s);
     dlist_foreach(it, next, &s->streams)
     {
         uint64_t at = h2_stream_deadline(dlist_entry(it, struct h2_stream, link));
@@ -538,6 +556,7 @@ static void session_final_goaway(struct h2_session *s)
 void h2_session_on_ping_ack(struct h2_session *s, const uint8_t *data)
 {
     s->ping_ns = 0;
+    session_arm_ping(s);
     if (s->notice_ns != 0 && memcmp(data, ping_drain, sizeof(ping_drain)) == 0)
         session_final_goaway(s);
 }
@@ -552,10 +571,9 @@ static void session_time_out(struct h2_session *s, uint64_t now)
     else if (s->block_deadline_ns != 0 && now >= s->block_deadline_ns)
         session_quit(s, NGHTTP2_ENHANCE_YOUR_CALM, HTTP_ERROR_REQUEST_TIMEOUT,
                      "header block not received in time");
-    else if (s->ping_ns != 0 && is_past(now, s->ping_ns, PING_TIMEOUT_NS))
+    else if (s->ping_ns != 0 && is_past(now, s->ping_ns, session_ping_timeout(s)))
         session_quit(s, NGHTTP2_NO_ERROR, HTTP_ERROR_RESET, "PING not answered");
-    else if (s->role->server && s->streams_count == 0 &&
-             is_past(now, s->idle_ns, limits->h2_idle_timeout_ns))
+    else if (s->streams_count == 0 && is_past(now, s->idle_ns, session_idle_timeout(s)))
         session_quit(s, NGHTTP2_NO_ERROR, HTTP_ERROR_NONE, NULL);
 }
 
@@ -569,7 +587,8 @@ static void session_on_timeout(struct conn_owner *owner, struct conn *conn UNUSE
     if (s->conn != NULL) {
         if (s->notice_ns != 0 && is_past(now, s->notice_ns, NOTICE_NS))
             session_final_goaway(s);
-        if (s->ping_ns == 0 && is_past(now, s->rx_ns, s->limits->h2_ping_interval_ns)) {
+        if (s->ping_ns == 0 && s->streams_count > 0 &&
+            is_past(now, s->rx_ns, s->limits->h2_ping_interval_ns)) {
             s->ping_ns = now;
             session_ping(s, ping_alive);
         }

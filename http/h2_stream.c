@@ -30,6 +30,8 @@ static struct h2_stream *stream_new(struct h2_session *s, int32_t id, struct are
     dlist_init(&stream->ready_link);
     dlist_push_back(&s->streams, &stream->link);
     s->streams_count++;
+    if (s->limits->h2_ping_interval_ns != 0)
+        h2_session_arm(s, h2_session_now(s) + s->limits->h2_ping_interval_ns);
     return stream;
 }
 
@@ -155,7 +157,7 @@ void h2_stream_release(struct h2_stream *stream)
 
 static enum http_error stream_close_error(const struct h2_stream *stream, uint32_t code)
 {
-    if (code == NGHTTP2_REFUSED_STREAM)
+    if (code == NGHTTP2_REFUSED_STREAM && !stream->head_got)
         return HTTP_ERROR_REFUSED;
     if (!stream->peer_reset)
         return stream->session->role->server ? HTTP_ERROR_BAD_REQUEST : HTTP_ERROR_BAD_RESPONSE;
@@ -561,7 +563,7 @@ struct http_stream *h2_stream_request(struct h2_session *s, struct http_head *he
     stream->to_head = head->method == HTTP_METHOD_HEAD;
     stream->upgrade = head->upgrade;
     stream->rx_granted = HTTP_STREAM_WINDOW;
-    stream->tx_left = end ? HTTP_LENGTH_UNKNOWN : head->content_length;
+    stream->tx_left = end || tunnel ? HTTP_LENGTH_UNKNOWN : head->content_length;
     stream->head_sent = !tunnel;
     stream->tx_end = end;
     stream->tx_eof = bare;

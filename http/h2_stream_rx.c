@@ -4,6 +4,7 @@
 #include "http/h2_stream.h"
 
 #include "base/panic.h"
+#include "http/client.h"
 
 /* The receiving half. Credit and the stream's window are two counts of the same bytes:
  *
@@ -292,11 +293,15 @@ int h2_stream_on_head(struct h2_stream *stream, bool end_stream)
         stream_request(stream, head, end_stream);
     } else if (kind == H2_HEAD_RESPONSE && head != NULL) {
         const char *text = NULL;
-        if (head->status < 200 && head->status != 101)
+        bool interim = head->status < 200 && head->status != 101;
+        if (interim)
             text = h2_guard_on_interim(&s->guard, h2_session_now(s));
         if (text != NULL)
             return h2_session_condemn(s, NGHTTP2_ENHANCE_YOUR_CALM, HTTP_ERROR_FLOOD, text);
-        stream_response(stream, head, end_stream);
+        if (interim && ++stream->interims > HTTP_CLIENT_INTERIMS_MAX)
+            h2_stream_fail(stream, NGHTTP2_ENHANCE_YOUR_CALM, HTTP_ERROR_BAD_RESPONSE);
+        else
+            stream_response(stream, head, end_stream);
     } else {
         stream->trailers = head;
         if (end_stream)

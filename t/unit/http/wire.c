@@ -46,6 +46,7 @@ void wire_open(struct wire *wire, struct loop *loop)
     ASSERT(setsockopt(wire->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) == 0);
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     ASSERT(fd >= 0);
+    ASSERT(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) == 0);
     close(listener);
     struct addr peer = {0};
     wire->conn = conn_new(loop, fd, &peer);
