@@ -122,7 +122,7 @@ struct model_endpoint {
 };
 
 enum model_cluster_protocol {
-    MODEL_CLUSTER_HTTP1, /* plain: HTTP/1.1; TLS: as ALPN decides. Also for TCP routes: bytes */
+    MODEL_CLUSTER_HTTP1, /* HTTP/1.1, with TLS ALPN "http/1.1" alone. Also for TCP routes: bytes */
     MODEL_CLUSTER_H2, /* HTTP/2 and nothing else: plain by prior knowledge (h2c), with TLS ALPN "h2"
                          alone. Backends of GRPCRoutes and appProtocol kubernetes.io/h2c */
 };

@@ -156,8 +156,6 @@ static const char *protocol_problem(struct span app_protocol, const struct tr_si
     if (translate_rule_is_grpc(site) &&
         (is_wss || span_equal_str(app_protocol, "kubernetes.io/ws")))
         return "appProtocol says WebSocket, which cannot carry gRPC";
-    if (span_equal_str(app_protocol, "kubernetes.io/h2c") && !translate_rule_is_grpc(site))
-        return "appProtocol kubernetes.io/h2c is not served";
     if (is_wss && !has_policy)
         return "appProtocol kubernetes.io/wss needs a BackendTLSPolicy";
     return NULL;

@@ -121,6 +121,7 @@ static void line_text(struct line *line, const struct access_record *r)
                 r->detail != NULL ? r->detail : outcome_name(r->outcome));
     text_rule(line, r);
     text_pair(line, "cluster", r->cluster);
+    text_pair(line, "upstream_protocol", span_str(r->upstream_protocol));
     text_pair(line, "sni", r->server_name);
     text_pair(line, "peer", r->spiffe_id);
     text_pair(line, "rl_policy", r->limit_policy);
@@ -204,6 +205,7 @@ static void line_json(struct line *line, const struct access_record *r)
     json_text(line, "downstream_remote_address", addr_text(r->client, text));
     if (r->upstream != NULL)
         json_text(line, "upstream_host", addr_text(r->upstream, text));
+    json_text(line, "upstream_protocol", r->upstream_protocol);
     json_rule(line, r);
     json_span(line, "upstream_cluster", r->cluster);
     json_span(line, "requested_server_name", r->server_name);

@@ -36,6 +36,7 @@ struct access_record {
     struct span limit_policy, limit_rule;
     struct span grpc_status; /* empty: not gRPC, or ended without one */
     const char *protocol; /* http_head_protocol */
+    const char *upstream_protocol; /* NULL: nothing was sent to a backend */
     unsigned attempts;
 };
 

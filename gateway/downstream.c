@@ -26,7 +26,7 @@ void downstream_unref(struct downstream *d)
     pool_put(&d->worker->downstreams, d);
 }
 
-/* A connection that never became a session: logged and counted by itself. */
+/* A connection that ends for a reason of its own: logged and counted by itself. */
 static void downstream_refuse(struct downstream *d, enum outcome outcome, const char *text)
 {
     outcome_count(outcome);
@@ -86,30 +86,43 @@ static void server_on_refused(struct http_server_owner *owner, enum http_error e
     access_log_write(d->worker->log, d->worker->loop, &record);
 }
 
-static void server_on_closed(struct http_server_owner *owner, enum http_error error UNUSED)
+/* What ends a connection of HTTP/2 concerns no request in particular. */
+static void server_on_closed(struct http_server_owner *owner, enum http_error error)
 {
     struct downstream *d = container_of(owner, struct downstream, server_owner);
     d->session = NULL;
     d->conn = NULL;
-    downstream_unref(d);
+    if (error == HTTP_ERROR_FLOOD)
+        downstream_refuse(d, OUTCOME_FLOOD, http_error_text(error));
+    else if (error == HTTP_ERROR_PROTOCOL)
+        downstream_refuse(d, OUTCOME_BAD_REQUEST, http_error_text(error));
+    else
+        downstream_unref(d);
 }
+
+static void server_on_h2(struct http_server_owner *owner, struct conn *conn);
 
 static const struct http_server_owner_ops downstream_server_ops = {
     .on_request = server_on_request,
     .request_arena = server_request_arena,
     .release_arena = server_release_arena,
     .on_refused = server_on_refused,
+    .on_h2 = server_on_h2,
     .on_closed = server_on_closed,
 };
 
-static void downstream_start_session(struct downstream *d)
+static void downstream_start_session(struct downstream *d, bool h2)
 {
     struct worker *worker = d->worker;
-    struct h1_server_options options = {.limits = &worker->limits, .secure = d->tls != NULL};
+    struct h1_server_options h1_options = {.limits = &worker->limits, .secure = d->tls != NULL};
+    struct h2_server_options h2_options = {.limits = &worker->limits, .secure = d->tls != NULL};
 
     conn_set_deadline(d->conn, 0);
     d->server_owner.ops = &downstream_server_ops;
-    d->session = h1_server_start(worker->h1_servers, d->conn, &options, &d->server_owner);
+    if (h2)
+        d->session = h2_server_start(worker->h2_servers, d->conn, &h2_options, &d->server_owner);
+    else
+        d->session = h1_server_start(worker->h1_servers, d->conn, &h1_options, &d->server_owner);
     if (d->session == NULL) {
         conn_abort(d->conn);
         downstream_refuse(d, OUTCOME_OVERLOAD, "no memory for a session");
@@ -117,6 +130,13 @@ static void downstream_start_session(struct downstream *d)
     }
     if (worker->draining || d->listener->acceptor == NULL)
         http_server_drain(d->session);
+}
+
+static void server_on_h2(struct http_server_owner *owner, struct conn *conn)
+{
+    struct downstream *d = container_of(owner, struct downstream, server_owner);
+    ASSERT(d->conn == conn);
+    downstream_start_session(d, true);
 }
 
 /* False: there is nothing to shake hands with; d is gone. */
@@ -127,7 +147,7 @@ static bool downstream_start_tls(struct downstream *d)
 
     if (port != NULL && port->tls != NULL) {
         d->handshake_view = view_pin(d->worker->view);
-        layer = tls_server_layer_new(d->worker->tls, port->tls, SPAN_LIT("http/1.1"));
+        layer = tls_server_layer_new(d->worker->tls, port->tls, SPAN_LIT("h2,http/1.1"));
     }
     if (layer == NULL) {
         conn_abort(d->conn);
@@ -146,7 +166,7 @@ static void downstream_on_open(struct conn_owner *owner, struct conn *conn)
         view_unpin(d->handshake_view);
         d->handshake_view = NULL;
     }
-    downstream_start_session(d);
+    downstream_start_session(d, span_equal_str(d->tls->alpn, "h2"));
 }
 
 /* Only while the PROXY header is awaited. */
@@ -179,7 +199,7 @@ static void downstream_on_data(struct conn_owner *owner, struct conn *conn)
     if (port != NULL && port->protocol == MODEL_PROTOCOL_HTTPS)
         (void)downstream_start_tls(d); /* a failure has ended d */
     else
-        downstream_start_session(d);
+        downstream_start_session(d, false);
 }
 
 static void downstream_on_end(struct conn_owner *owner, struct conn *conn)
@@ -256,7 +276,7 @@ void downstream_accept(struct worker_listener *listener, const struct snapshot_p
     }
     conn_start(conn);
     if (!d->proxy_pending)
-        downstream_start_session(d);
+        downstream_start_session(d, false);
 }
 
 void downstream_drain(struct downstream *downstream)

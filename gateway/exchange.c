@@ -110,6 +110,7 @@ static void exchange_log(struct exchange *ex)
         .listener = d->listener->key,
         .detail = exchange_detail(ex),
         .protocol = http_head_protocol(ex->request),
+        .upstream_protocol = ex->upstream_protocol,
         .attempts = ex->attempts,
         .grpc_status = ex->grpc_status,
     };

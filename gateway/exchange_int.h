@@ -67,6 +67,7 @@ struct exchange {
     bool dialling, reused;
     struct span websocket_key; /* that the backend answers to; empty: none */
     int connect_error;
+    const char *upstream_protocol; /* of the last try that was sent; NULL: none */
     const char *upstream_text; /* why it failed; static */
     unsigned attempts, retries; /* retries: of the rule's policy */
     struct kept_body kept; /* while keeps_body: all of the request's body that came */

@@ -281,9 +281,9 @@ enum exchange_verdict exchange_step_connect(struct exchange *ex)
     if (ex->connect_error != 0)
         return connect_failed(ex);
     ex->dialling = true;
-    if (ex->waiter.tunnel) /* it may also wait for what the backend says of itself */
+    if (ex->waiter.h2) /* it may also wait for the SETTINGS of a connection */
         ex->head_deadline_ns =
-            ex->worker->loop->clock.mono_ns + ex->worker->settings->route_timeout;
+            ex->worker->loop->clock.mono_ns + 2 * ex->worker->settings->upstream_connect_timeout;
     exchange_arm(ex);
     return EXCHANGE_WAIT;
 }
@@ -311,6 +311,7 @@ enum exchange_verdict exchange_step_send(struct exchange *ex)
             return EXCHANGE_NEXT;
         return fail(ex, exchange_reset_outcome(ex));
     }
+    ex->upstream_protocol = ex->up->ops->protocol;
     ex->step = EXCHANGE_STEP_HEAD_BACK;
     if (end)
         exchange_await_head(ex);

@@ -11,9 +11,10 @@
  * host is dropped, busy ones when they are done.
  *
  * Who finds no session waits for a dial. Waiters for HTTP/2 share one, up to the streams that a
- * session is expected to take: a burst of requests makes one connection. When it takes fewer, the
- * others wait for the next dial. */
-#define UPSTREAM_STREAMS 100u /* of a session of HTTP/2, before the peer says how many */
+ * session is expected to take: a burst of requests makes one connection. Until the SETTINGS of a
+ * new session have come it is given no more streams than the one before it allowed, the very
+ * first one a single stream; when it allows fewer, the others wait for the next dial. */
+#define UPSTREAM_STREAMS 100u /* that a session of HTTP/2 is expected to take at first */
 
 enum upstream_tunnels { UPSTREAM_TUNNELS_UNKNOWN, UPSTREAM_TUNNELS_NONE, UPSTREAM_TUNNELS_SOME };
 
@@ -22,8 +23,9 @@ struct upstream_host {
     struct upstream_place place;
     struct dlist sessions; /* struct upstream.link: open ones */
     struct dlist ready[2]; /* struct upstream.ready_link: with room, last used first; [h2] */
-    struct upstream *joinable; /* a dial of HTTP/2 that more may wait for, or NULL */
+    struct upstream *joinable; /* new, of HTTP/2: more may wait for it; or NULL */
     unsigned idle_count, refs;
+    unsigned streams_max; /* of its last new session of HTTP/2; 0: not known */
     enum upstream_tunnels tunnels; /* over HTTP/2, as its last new session said */
     bool dropped;
 };
@@ -35,7 +37,7 @@ struct upstream {
     struct dlist waiters; /* struct upstream_waiter.link; until it is known what it can do */
     unsigned waiters_count;
     bool h2;
-    bool settled; /* what the peer says of tunnels is known */
+    bool settled; /* h2: the peer's SETTINGS have come */
     bool idle; /* counts in host->idle_count */
     struct http_client *client; /* NULL while dialling */
     struct conn *conn; /* while dialling; NULL while the name is looked up */
@@ -128,6 +130,16 @@ static void upstream_free(struct upstream *u)
     pool_put(&worker->upstreams, u);
 }
 
+/* Requests that may begin on a session now. */
+static unsigned upstream_room(const struct upstream *u)
+{
+    unsigned room = http_client_room(u->client), active = http_client_active(u->client);
+    unsigned expected = MAX(u->host->streams_max, 1u);
+    if (u->settled)
+        return room;
+    return active < expected ? MIN(room, expected - active) : 0;
+}
+
 /* After whatever may have changed its room: puts a session where requests find it, or takes it
  * away. */
 static void upstream_settle(struct upstream *u)
@@ -137,7 +149,7 @@ static void upstream_settle(struct upstream *u)
 
     host->idle_count += (unsigned)idle - (unsigned)u->idle;
     u->idle = idle;
-    if (http_client_room(u->client) == 0)
+    if (upstream_room(u) == 0)
         dlist_remove(&u->ready_link);
     else if (!dlist_is_linked(&u->ready_link))
         dlist_push_front(&host->ready[u->h2], &u->ready_link);
@@ -187,24 +199,25 @@ static void upstream_serve_one(struct upstream *u, struct upstream_waiter *waite
 {
     bool fits = !u->h2 || !waiter->tunnel || http_client_can_tunnel(u->client);
     upstream_remove_waiter(u, waiter);
-    if (fits && http_client_room(u->client) > 0) {
+    if (fits && upstream_room(u) > 0) {
         waiter->on_ready(waiter, u);
         return;
     }
     waiter->h2 = waiter->h2 && fits;
-    int rc = upstream_wait(u->host, waiter);
+    bool useless = fits && http_client_active(u->client) == 0;
+    int rc = useless ? -ECONNREFUSED : upstream_wait(u->host, waiter);
     if (rc != 0)
-        waiter->on_failed(waiter, rc, "");
+        waiter->on_failed(waiter, rc, useless ? "the backend takes no requests" : "");
 }
 
-/* Those who want a tunnel stay until its SETTINGS have come. A callback for one takes no other off
- * the list. */
+/* Before its SETTINGS have come those who want a tunnel, and those beyond its room, stay. A
+ * callback for one takes no other off the list. */
 static void upstream_serve(struct upstream *u)
 {
     dlist_foreach(it, next, &u->waiters)
     {
         struct upstream_waiter *waiter = dlist_entry(it, struct upstream_waiter, link);
-        if (!waiter->tunnel || u->settled)
+        if (u->settled || (!waiter->tunnel && upstream_room(u) > 0))
             upstream_serve_one(u, waiter);
     }
 }
@@ -216,6 +229,9 @@ static void upstream_on_room(struct http_client_owner *owner, struct http_client
 
     if (!u->settled) {
         u->settled = true;
+        if (host->joinable == u)
+            host->joinable = NULL;
+        host->streams_max = http_client_room(client) + http_client_active(client);
         host->tunnels =
             http_client_can_tunnel(client) ? UPSTREAM_TUNNELS_SOME : UPSTREAM_TUNNELS_NONE;
         upstream_serve(u);
@@ -240,23 +256,37 @@ static const struct http_client_owner_ops upstream_client_ops = {
     .on_closed = upstream_on_client_closed,
 };
 
+/* false: the waiters were told, u is gone. */
+static bool upstream_start_client(struct upstream *u, struct conn *conn)
+{
+    struct worker *worker = u->host->worker;
+    const struct tls_info *tls = tls_info_of(conn);
+
+    if (u->h2 && tls != NULL && !span_equal_str(tls->alpn, "h2")) {
+        upstream_fail(u, -EPROTO, "TLS: the backend does not speak HTTP/2");
+        return false;
+    }
+    const struct http_limits *limits = &worker->upstream_limits;
+    if (u->h2)
+        u->client = h2_client_start(worker->h2_clients, conn, limits, &u->client_owner);
+    else
+        u->client = h1_client_start(worker->h1_clients, conn, limits, &u->client_owner);
+    if (u->client == NULL)
+        upstream_fail(u, -ENOMEM, "out of memory");
+    return u->client != NULL;
+}
+
 static void upstream_on_open(struct conn_owner *owner, struct conn *conn)
 {
     struct upstream *u = container_of(owner, struct upstream, conn_owner);
     struct upstream_host *host = u->host;
-    struct worker *worker = host->worker;
 
     u->conn = NULL;
     u->addr = *conn_peer(conn);
-    u->client =
-        h1_client_start(worker->h1_clients, conn, &worker->upstream_limits, &u->client_owner);
-    if (u->client == NULL) {
+    if (!upstream_start_client(u, conn)) {
         conn_abort(conn);
-        upstream_fail(u, -ENOMEM, "out of memory");
         return;
     }
-    if (host->joinable == u)
-        host->joinable = NULL;
     dlist_remove(&u->link);
     dlist_push_back(&host->sessions, &u->link);
     u->settled = !u->h2;
@@ -360,7 +390,9 @@ struct upstream *upstream_take(struct upstream_host *host, struct upstream_waite
     dlist_foreach(it, next, &host->ready[waiter->h2])
     {
         struct upstream *u = dlist_entry(it, struct upstream, ready_link);
-        if ((waiter->fresh && u->idle) || (waiter->tunnel && !http_client_can_tunnel(u->client)))
+        /* Its room may have gone since, and on_room is on its way. */
+        if ((waiter->fresh && u->idle) || upstream_room(u) == 0 ||
+            (waiter->tunnel && !http_client_can_tunnel(u->client)))
             continue;
         metric_inc(METRIC_UPSTREAM_REUSED);
         return u;
@@ -374,8 +406,9 @@ static void upstream_push_waiter(struct upstream *u, struct upstream_waiter *wai
     dlist_push_back(&u->waiters, &waiter->link);
     waiter->upstream = u;
     u->waiters_count++;
+    unsigned expected = host->streams_max > 0 ? host->streams_max : UPSTREAM_STREAMS;
     if (u->h2)
-        host->joinable = u->waiters_count < UPSTREAM_STREAMS ? u : NULL;
+        host->joinable = u->waiters_count < expected ? u : NULL;
 }
 
 static struct upstream *upstream_new(struct upstream_host *host, bool h2)

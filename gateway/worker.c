@@ -307,6 +307,8 @@ static int worker_init(struct worker *worker, struct err *reterr)
         return -EINVAL;
     worker->h1_servers = h1_server_pool_new(worker->loop, conns);
     worker->h1_clients = h1_client_pool_new(worker->loop, conns);
+    worker->h2_servers = h2_server_pool_new(worker->loop, conns);
+    worker->h2_clients = h2_client_pool_new(worker->loop, conns);
     worker->clusters = cluster_set_new();
     struct limiter_options limiter = {worker->loop, worker->local_limit, worker_store_tls, worker,
                                       worker->resolver};
@@ -360,6 +362,8 @@ static void worker_fini(struct worker *worker)
         loop_turn(worker->loop, 10 * NS_PER_MS);
     h1_server_pool_free(worker->h1_servers);
     h1_client_pool_free(worker->h1_clients);
+    h2_server_pool_free(worker->h2_servers);
+    h2_client_pool_free(worker->h2_clients);
     pool_fini(&worker->exchanges);
     pool_fini(&worker->downstreams);
     pool_fini(&worker->upstreams);

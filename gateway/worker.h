@@ -16,6 +16,8 @@
 #include "gateway/view.h"
 #include "http/h1_client.h"
 #include "http/h1_server.h"
+#include "http/h2_client.h"
+#include "http/h2_server.h"
 #include "io/acceptor.h"
 #include "io/mailbox.h"
 #include "io/resolver.h"
@@ -48,6 +50,8 @@ struct worker {
     struct pool exchanges, downstreams, upstreams, l4s, mirrors;
     struct h1_server_pool *h1_servers;
     struct h1_client_pool *h1_clients;
+    struct h2_server_pool *h2_servers;
+    struct h2_client_pool *h2_clients;
     struct dlist downstream_list, l4_list, mirror_list, dial_list; /* all, for drain */
     struct http_limits limits, upstream_limits;
     struct addr_range *trusted; /* proxies whose X-Forwarded-For is believed; shared */

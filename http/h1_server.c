@@ -12,6 +12,7 @@
 #include "http/h1_parse.h"
 #include "http/h1_rx.h"
 #include "http/h1_write.h"
+#include "http/h2_server.h"
 
 /* Two halves that move on their own:
  *
@@ -46,6 +47,7 @@ struct h1_server {
     struct h1_server_pool *pool;
     struct http_server_owner *owner;
     struct span upgrade; /* of the current request */
+    struct conn *h2_conn; /* to be given to the owner as HTTP/2 */
     struct loop_task task; /* from the loop: server_finish, or the end of a tunnel's input */
     uint32_t requests;
     uint8_t read, write; /* enum server_read, server_write */
@@ -109,8 +111,13 @@ static void server_finish(struct h1_server *s)
     ASSERT(s->rx.conn == NULL && s->depth == 0 && !s->rx.active);
     loop_cancel(&s->task);
     server_release_arena(s);
-    s->owner->ops->on_closed(s->owner, (enum http_error)s->error);
+    struct http_server_owner *owner = s->owner;
+    struct conn *h2_conn = s->h2_conn;
+    if (h2_conn == NULL)
+        owner->ops->on_closed(owner, (enum http_error)s->error);
     pool_put(&s->pool->pool, s);
+    if (h2_conn != NULL)
+        owner->ops->on_h2(owner, h2_conn);
 }
 
 /* The conn has been closed, given away or lost. */
@@ -281,10 +288,30 @@ static void server_parse(struct h1_server *s, struct span bytes)
     server_request(s, head);
 }
 
+/* false: the first bytes are those of HTTP/2, or may become so. */
+static bool server_is_h1(struct h1_server *s, struct span in)
+{
+    if (s->requests > 0 || s->secure || in.len == 0 || s->owner->ops->on_h2 == NULL)
+        return true;
+    int found = h2_server_detect(in);
+    if (found < 0)
+        return true;
+    if (found > 0) {
+        s->h2_conn = s->rx.conn;
+        server_detach(s, HTTP_ERROR_NONE);
+    }
+    return false;
+}
+
 /* true: a request was given out, go on. */
 static bool server_read_head(struct h1_server *s)
 {
     struct span in = conn_input(s->rx.conn);
+    if (!server_is_h1(s, in)) {
+        if (s->rx.conn != NULL)
+            server_await_head(s);
+        return false;
+    }
     if (in.len == 0 || !server_skip_crlf(s, &in)) {
         server_await_head(s);
         return false;

@@ -356,6 +356,8 @@ static void session_settle_turn(struct h2_session *s)
     s->room_due = false;
     if (s->role->on_room != NULL)
         s->role->on_room(s);
+    if (s->conn != NULL && (s->pump_due || s->events_due))
+        loop_defer(s->shared->loop, &s->task); /* a request was made */
 }
 
 static void session_enter(struct h2_session *s)

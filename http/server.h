@@ -48,6 +48,10 @@ struct http_server_owner_ops {
      * was possible). For log and metrics. head: what was parsed, or NULL. */
     void (*on_refused)(struct http_server_owner *owner, enum http_error error,
                        const struct http_head *head);
+    /* A session of HTTP/1 without TLS whose first bytes are those of HTTP/2 (h2_server_detect): it
+     * is gone, and conn is the callee's, with its input. Instead of on_closed. NULL: HTTP/1 only.
+     */
+    void (*on_h2)(struct http_server_owner *owner, struct conn *conn);
     /* The session and its connection are gone (all streams were reset before). error NONE: closed
      * in order. */
     void (*on_closed)(struct http_server_owner *owner, enum http_error error);

@@ -65,7 +65,7 @@ def test_curl_verifies_the_chain(gw, certs):
         ["curl", "-sS", "--cacert", certs.ca.cert, "--resolve", f"b.test:{gw.port}:127.0.0.1",
          "-w", "%{http_code} %{http_version} %{ssl_verify_result}", "-o", "/dev/null",
          f"https://b.test:{gw.port}/"], capture_output=True, text=True, check=False)
-    assert out.stdout == "200 1.1 0", out.stderr
+    assert out.stdout == "200 2 0", out.stderr
 
 
 def test_rsa_beside_ecdsa(gw, certs):

@@ -1,0 +1,691 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP/2 with clients and backends, mixed with HTTP/1.1."""
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import http2
+import manifests as m
+import websocket as ws
+from origin import http_handler, server_context
+from wire import (Stream, client_context, connect, connect_tls, free_port, read_all, request,
+                  wait_until)
+
+H2C = "kubernetes.io/h2c"
+BACKENDS = ["h1", "h2", "h1s", "h2s"]  # s: over TLS
+CLIENTS = ["h1", "h2", "h1s", "h2s"]
+
+
+def h2_service(name, port):
+    objects = m.service(name, port)
+    objects[0]["spec"]["ports"][0]["appProtocol"] = H2C
+    return objects
+
+
+def h2_context(pair):
+    context = server_context(pair)
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
+@pytest.fixture(scope="module")
+def gw(module_gateways, module_origins, certs):
+    """/h1, /h2, /h1s and /h2s go to a backend of that kind."""
+    gateway = module_gateways({"h2_requests_per_connection_max": "2000"})
+    gateway.tls_port = free_port()
+    gateway.certs = certs
+    gateway.h2 = module_origins(http2.handler())
+    gateway.write([
+        m.gateway([m.listener("http", gateway.port),
+                   m.listener("https", gateway.tls_port, "HTTPS", certs=["a"])]),
+        m.http_route("r", [m.rule(f"/{name}", [name]) for name in BACKENDS]),
+        *m.service("h1", module_origins(http_handler).port),
+        *h2_service("h2", gateway.h2.port),
+        *m.service("h1s", module_origins(http_handler, server_context(certs.echo)).port),
+        *h2_service("h2s", module_origins(http2.handler(), h2_context(certs.echo)).port),
+        m.backend_tls("h1s", "h1s", "echo.test", "ca"),
+        m.backend_tls("h2s", "h2s", "echo.test", "ca"),
+        m.config_map("ca", certs.ca), m.secret("a", certs.a)])
+    return gateway.start()
+
+
+def h2_dial(gateway, client="h2"):
+    if client == "h2":
+        return http2.dial(gateway.port)
+    return http2.dial_tls(gateway.tls_port, client_context(gateway.certs.ca))
+
+
+def ask(gateway, client, target, method="GET", body=None, fields=()):
+    """One request by a client of that kind; what the backend saw of it."""
+    if client.startswith("h1"):
+        sock = (connect_tls(gateway.tls_port, "a.test", gateway.certs.ca) if client == "h1s"
+                else connect(gateway.port))
+        with sock:
+            response = request(gateway.port, target, method, fields=fields, body=body, sock=sock)
+        assert response.status == 200
+        return json.loads(response.body)
+    peer = h2_dial(gateway, client)
+    with peer.sock:
+        scheme = "https" if client == "h2s" else "http"
+        message = peer.request(target, method, body, fields, scheme=scheme)
+    assert message.reset is None and message.status == 200
+    return json.loads(message.body)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("client", CLIENTS)
+def test_every_mix(gw, client, backend):
+    body = os.urandom(300000)
+    seen = ask(gw, client, f"/{backend}/x?y=1", "POST", body,
+               [("x-one", "1"), ("cookie", "a=b"), ("cookie", "c=d")])
+    names = [n.lower() for n, _ in seen["fields"]]
+    fields = {n.lower(): v for n, v in seen["fields"]}
+    assert seen["method"] == "POST" and seen["target"] == f"/{backend}/x?y=1"
+    assert seen["length"] == len(body) and seen["sha256"] == hashlib.sha256(body).hexdigest()
+    assert fields["x-one"] == "1" and fields["x-forwarded-for"] == "127.0.0.1"
+    assert fields["x-forwarded-proto"] == ("https" if client.endswith("s") else "http")
+    assert not {"connection", "keep-alive", "upgrade", "te"} & set(names)
+    if backend.startswith("h2"):
+        assert seen["authority"] == "a.test" and "host" not in names
+        assert seen["scheme"] == ("https" if backend == "h2s" else "http")
+    else:
+        assert fields["host"] == "a.test"
+    if client.startswith("h2") and backend.startswith("h1"):
+        assert fields["cookie"] == "a=b; c=d" and names.count("cookie") == 1
+    record = gw.log(path=f"/{backend}/x?y=1", protocol="HTTP/2" if "h2" in client else "HTTP/1.1")
+    assert record["upstream_protocol"] == ("HTTP/2" if "h2" in backend else "HTTP/1.1")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_head_and_empty_answers(gw, backend):
+    peer = h2_dial(gw)
+    with peer.sock:
+        message = peer.request(f"/{backend}/head", "HEAD")
+        assert message.status == 200 and message.body == b""
+        assert message.get("date") and message.get("connection") is None
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_curl(gw, certs, tls):
+    args = ["--http2-prior-knowledge", f"http://127.0.0.1:{gw.port}/h1"]
+    if tls:
+        args = ["--http2", "--cacert", certs.ca.cert, f"https://127.0.0.1:{gw.tls_port}/h1"]
+    out = subprocess.run(["curl", "-sS", "-w", "%{http_version} %{http_code}", "-o", "/dev/null",
+                          *args], capture_output=True, text=True, check=False, timeout=60)
+    assert out.stdout == "2 200", out.stderr
+
+
+def test_nghttp(gw, certs):
+    if shutil.which("nghttp") is None:
+        pytest.skip("nghttp is not installed")
+    out = subprocess.run(["nghttp", "-nv", f"http://127.0.0.1:{gw.port}/h1",
+                          f"http://127.0.0.1:{gw.port}/h2"], capture_output=True, text=True,
+                         check=False, timeout=60)
+    assert out.returncode == 0 and "rst_stream" not in out.stdout.lower(), out.stdout
+    assert out.stdout.count(":status: 200") == 2, out.stdout
+
+
+def test_no_protocol_in_common(gw, certs):
+    context = client_context(certs.ca)
+    context.set_alpn_protocols(["h3", "spdy/3"])
+    with pytest.raises(OSError, match="(?i)no application protocol"):
+        context.wrap_socket(connect(gw.tls_port), server_hostname="a.test")
+
+
+def test_upgrade_to_h2c_is_not_taken(gw):
+    """RFC 9113 3.1: the header is deprecated; the request is one of HTTP/1.1."""
+    with connect(gw.port) as s:
+        fields = [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"),
+                  ("HTTP2-Settings", "AAMAAABkAAQAAP__")]
+        for _ in range(2):
+            response = request(gw.port, "/h1/upgrade", fields=fields, sock=s)
+            assert response.status == 200
+            names = {n.lower() for n, _ in json.loads(response.body)["fields"]}
+            assert not {"upgrade", "http2-settings", "connection"} & names
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 24])
+def test_the_preface_in_pieces(gw, pieces):
+    peer = http2.Peer(connect(gw.port), preface=False)
+    with peer.sock:
+        peer.h2.initiate_connection()
+        data = peer.h2.data_to_send()
+        for i in range(0, 24, 24 // pieces):
+            peer.sock.sendall(data[i:i + 24 // pieces])
+            time.sleep(0.005)
+        peer.sock.sendall(data[24:])
+        assert peer.request("/h1").status == 200
+
+
+def test_nearly_a_preface_is_http1(gw):
+    with connect(gw.port) as s:
+        s.sendall(b"PRI * HTTP/2.0\r\n\r\nXX")
+        assert Stream(s).response().status in (400, 405, 501, 505)
+    with connect(gw.port) as s:
+        s.sendall(b"P")
+        time.sleep(0.05)
+        s.sendall(b"OST /h1 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n")
+        assert Stream(s).response().status == 200
+
+
+def test_many_streams_share_few_backend_connections(gw):
+    before, dials = len(gw.h2.connections), gw.metric("ringgate_upstream_connects_total")
+    peer = h2_dial(gw)
+    with peer.sock:
+        numbers = [peer.open(f"/h2/{i}") for i in range(100)]
+        for i, number in enumerate(numbers):
+            message = peer.finish(number)
+            assert message.status == 200 and json.loads(message.body)["target"] == f"/h2/{i}"
+    assert len(gw.h2.connections) - before <= 1
+    assert gw.metric("ringgate_upstream_connects_total") - dials <= 1
+
+
+def test_local_answers(gw):
+    peer = h2_dial(gw)
+    with peer.sock:
+        message = peer.request("/nowhere")
+        assert message.status == 404 and b"route_not_found" in message.body
+        message = peer.request("/h1", "TRACE")
+        assert message.status == 405 or message.reset is not None
+        assert peer.request("/h1").status == 200  # the connection goes on
+
+
+def test_a_flood_is_named(gw):
+    peer = h2_dial(gw)
+    with peer.sock:
+        peer.until(lambda: peer.h2.remote_settings)
+        try:
+            for _ in range(1200):
+                peer.h2.ping(b"12345678")
+                peer.flush()
+            while peer.pump():
+                pass
+        except OSError:
+            pass
+        assert (11, 0) in peer.goaways or peer.goaways == []
+    record = gw.log(outcome="downstream_flood")
+    assert record["kind"] == "connection" and record["response_flags"] == "DFL"
+    assert gw.metric('ringgate_outcomes_total{outcome="downstream_flood"}') >= 1
+
+
+# Streams in detail: backends that do what the test says.
+
+
+def serve(gateways, certs, objects, settings=()):
+    gateway = gateways(settings)
+    gateway.tls_port = free_port()
+    gateway.certs = certs
+    gateway.write([m.gateway([m.listener("http", gateway.port),
+                              m.listener("https", gateway.tls_port, "HTTPS", certs=["a"])]),
+                   m.http_route("r", [m.rule("/", ["b"])]), *objects, m.secret("a", certs.a)])
+    return gateway.start()
+
+
+def trailers_h1(sock, _origin):
+    stream = Stream(sock)
+    while True:
+        _, fields = stream.head()
+        trailers = stream.chunked()[1]
+        value = dict((n.lower(), v) for n, v in trailers)["x-check"]
+        sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Back\r\n\r\n"
+                     b"2\r\nok\r\n0\r\nX-Back: " + value.encode() + b"\r\n\r\n")
+
+
+def trailers_h2(peer, number):
+    value = dict(peer.stream(number).trailers)["x-check"]
+    peer.send_head(number, [(":status", "200")])
+    peer.send_body(number, b"ok", end=False)
+    peer.send_head(number, [("x-back", value)], end=True)
+
+
+@pytest.mark.parametrize("client", ["h1", "h2"])
+@pytest.mark.parametrize("backend", ["h1", "h2"])
+def test_trailers_both_ways(gateways, origins, certs, client, backend):
+    objects = (m.service("b", origins(trailers_h1).port) if backend == "h1" else
+               h2_service("b", origins(http2.handler(trailers_h2)).port))
+    gateway = serve(gateways, certs, objects)
+    if client == "h1":
+        with connect(gateway.port) as s:
+            s.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                      b"3\r\nabc\r\n0\r\nX-Check: 1\r\n\r\n")
+            response = Stream(s).response()
+        assert response.body == b"ok"
+        assert [(n.lower(), v) for n, v in response.trailers] == [("x-back", "1")]
+        return
+    peer = h2_dial(gateway)
+    with peer.sock:
+        number = peer.open("/", "POST", end=False)
+        peer.send_body(number, b"abc", end=False)
+        peer.send_head(number, [("x-check", "1")], end=True)
+        message = peer.finish(number)
+        assert message.body == b"ok" and message.trailers == [("x-back", "1")]
+
+
+def interim_h1(sock, _origin):
+    stream = Stream(sock)
+    _, fields = stream.head()
+    names = {n.lower() for n, _ in fields}
+    sock.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+    if "expect" in names:
+        sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+    body = stream.chunked()[0] if "transfer-encoding" in names else stream.exactly(4)
+    sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + body)
+
+
+def interim_h2(peer, number):
+    message = peer.stream(number)
+    peer.send_head(number, [(":status", "103"), ("link", "</a>")])
+    if message.get("expect"):
+        peer.send_head(number, [(":status", "100")])
+    peer.until(lambda: message.ended)
+    peer.send_head(number, [(":status", "200")])
+    peer.send_body(number, message.body)
+    return True
+
+
+@pytest.mark.parametrize("client", ["h1", "h2"])
+@pytest.mark.parametrize("backend", ["h1", "h2"])
+def test_interim_answers(gateways, origins, certs, client, backend):
+    objects = (m.service("b", origins(interim_h1).port) if backend == "h1" else
+               h2_service("b", origins(http2.handler(at_head=interim_h2)).port))
+    gateway = serve(gateways, certs, objects)
+    if client == "h1":
+        with connect(gateway.port) as s:
+            s.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+                      b"Content-Length: 4\r\n\r\n")
+            stream = Stream(s)
+            assert [stream.head()[0].split(" ")[1] for _ in range(2)] == ["103", "100"]
+            s.sendall(b"body")
+            assert stream.response().body == b"body"
+        return
+    peer = h2_dial(gateway)
+    with peer.sock:
+        number = peer.open("/", "POST", fields=[("expect", "100-continue")], end=False)
+        message = peer.stream(number)
+        peer.until(lambda: len(message.interim) == 2)
+        assert [dict(i)[":status"] for i in message.interim] == ["103", "100"]
+        peer.send_body(number, b"body")
+        assert peer.finish(number).body == b"body"
+
+
+SIZE = 4 << 20
+
+
+def large_h1(sock, _origin):
+    stream = Stream(sock)
+    while True:
+        stream.head()
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % SIZE + b"x" * SIZE)
+
+
+def large_h2(peer, number):
+    """In turns, so that one stream without a window does not hold up the others."""
+    peer.send_head(number, [(":status", "200")])
+    peer.left = getattr(peer, "left", {})
+    peer.left[number] = SIZE
+    while peer.left:
+        for one in list(peer.left):
+            size = min(peer.left[one], 16384, peer.h2.local_flow_control_window(one))
+            if size:
+                peer.left[one] -= size
+                peer.h2.send_data(one, b"x" * size, end_stream=not peer.left[one])
+                if not peer.left[one]:
+                    del peer.left[one]
+        peer.flush()
+        fresh = [n for n in peer.begun if n not in peer.left and not peer.stream(n).get("done")]
+        for one in fresh:
+            peer.stream(one).fields.append(("done", "1"))
+            if one != number:
+                peer.send_head(one, [(":status", "200")])
+                peer.left[one] = SIZE
+        if peer.left and not any(peer.h2.local_flow_control_window(n) for n in peer.left):
+            if not peer.pump():
+                return
+
+
+@pytest.mark.parametrize("backend", ["h1", "h2"])
+def test_a_slow_stream_does_not_stop_others(gateways, origins, certs, backend):
+    objects = (m.service("b", origins(large_h1).port) if backend == "h1" else
+               h2_service("b", origins(http2.handler(large_h2)).port))
+    gateway = serve(gateways, certs, objects)
+    before = gateway.memory_kib()
+    peer = h2_dial(gateway)
+    with peer.sock:
+        slow = peer.open("/slow")
+        peer.hold.add(slow)
+        peer.until(lambda: len(peer.stream(slow).body) >= 65535)
+        # The windows of the connection are for all: let that of the others through.
+        peer.h2.increment_flow_control_window(1 << 20)
+        peer.flush()
+        fast = peer.finish(peer.open("/fast"))
+        assert len(fast.body) == SIZE and not peer.stream(slow).ended
+        assert len(peer.stream(slow).body) == 65535
+        assert gateway.memory_kib() - before < 4096
+        peer.credit(slow)
+        peer.flush()
+        assert len(peer.finish(slow).body) == SIZE
+
+
+@pytest.mark.parametrize("client", ["h1", "h2"])
+@pytest.mark.parametrize("backend", ["h1", "h2"])
+def test_a_backend_that_does_not_read_stops_the_client(gateways, origins, certs, client, backend):
+    go = threading.Event()
+
+    def slow_h1(sock, origin):
+        stream = Stream(sock)
+        stream.head()
+        assert go.wait(20)
+        body = stream.chunked()[0] if client == "h2" else stream.exactly(SIZE)
+        sha = hashlib.sha256(body).hexdigest().encode()
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n" + sha)
+
+    def slow_h2(peer, number):
+        peer.hold.add(number)
+        assert go.wait(20)
+        peer.credit(number)
+        peer.flush()
+        return False
+
+    def answer(peer, number):
+        peer.send_head(number, [(":status", "200")])
+        peer.send_body(number, hashlib.sha256(peer.stream(number).body).hexdigest().encode())
+
+    objects = (m.service("b", origins(slow_h1).port) if backend == "h1" else
+               h2_service("b", origins(http2.handler(answer, slow_h2)).port))
+    gateway = serve(gateways, certs, objects, {"body_rate_min": "0"})
+    body, sent, result = os.urandom(SIZE), [0], []
+
+    def send_h1():
+        with connect(gateway.port) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+            s.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % SIZE)
+            for i in range(0, SIZE, 16384):
+                s.sendall(body[i:i + 16384])
+                sent[0] = i
+            result.append(Stream(s).response().body)
+
+    def send_h2():
+        peer = h2_dial(gateway)
+        with peer.sock:
+            number = peer.open("/", "POST", end=False)
+            for i in range(0, SIZE, 16384):
+                peer.send_body(number, body[i:i + 16384], end=i + 16384 == SIZE)
+                sent[0] = i
+            result.append(peer.finish(number).body)
+
+    thread = threading.Thread(target=send_h1 if client == "h1" else send_h2)
+    thread.start()
+    mark = [-1]
+
+    def at_rest():
+        last, mark[0] = mark[0], sent[0]
+        time.sleep(0.3)
+        return last == sent[0] > 0
+
+    wait_until(at_rest, "the client to be stopped")
+    if backend == "h2":  # else the sockets alone may hold it all
+        assert sent[0] < 3 << 20
+    go.set()
+    thread.join(20)
+    assert result == [hashlib.sha256(body).hexdigest().encode()]
+
+
+def test_the_client_gives_up_one_stream(gateways, origins, certs):
+    seen = threading.Event()
+
+    def never(peer, number):
+        if peer.stream(number).get(":path") == "/never":
+            message = peer.stream(number)
+            peer.until(lambda: message.reset is not None)
+            seen.set()
+            return True
+        return False
+
+    gateway = serve(gateways, certs, h2_service("b", origins(http2.handler(at_head=never)).port))
+    peer = h2_dial(gateway)
+    with peer.sock:
+        number = peer.open("/never")
+        time.sleep(0.1)
+        peer.h2.reset_stream(number, 8)
+        peer.flush()
+        assert seen.wait(20)
+        assert peer.request("/other").status == 200
+    assert gateway.log(path="/never")["outcome"] == "downstream_closed"
+
+
+def test_drain_with_goaway(gateways, origins, certs):
+    go = threading.Event()
+
+    def wait(sock, _origin):
+        stream = Stream(sock)
+        stream.head()
+        assert go.wait(20)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    gateway = serve(gateways, certs, m.service("b", origins(wait).port), {"drain_timeout": "20s"})
+    busy, idle = h2_dial(gateway), h2_dial(gateway, "h2s")
+    with busy.sock, idle.sock:
+        number = busy.open("/")
+        idle.until(lambda: idle.h2.remote_settings)
+        time.sleep(0.2)
+        gateway.signal(signal.SIGTERM)
+        busy.until(lambda: busy.goaways)
+        while idle.pump():
+            pass
+        assert idle.goaways and idle.goaways[-1][0] == 0
+        go.set()
+        message = busy.finish(number)
+        assert message.status == 200 and message.body == b"ok"
+        while busy.pump():
+            pass
+        assert all(code == 0 for code, _ in busy.goaways)
+    assert gateway.wait() == 0
+    assert gateway.log(path="/")["outcome"] == "ok"
+
+
+def test_reload_changes_nothing_for_open_connections(gateways, origins, certs):
+    origin = origins()
+    gateway = serve(gateways, certs, m.service("b", origin.port))
+    peer = h2_dial(gateway)
+    with peer.sock:
+        assert peer.request("/one").status == 200
+        gateway.apply([m.http_route("more", [m.rule("/more", ["b"])])], "more.yaml")
+        assert peer.request("/two").status == 200 and not peer.goaways
+
+
+def test_listener_that_goes_away_drains(gateways, origins, certs):
+    origin = origins()
+    gateway = serve(gateways, certs, m.service("b", origin.port))
+    peer = h2_dial(gateway)
+    with peer.sock:
+        assert peer.request("/").status == 200
+        gateway.apply([m.gateway([m.listener("https", gateway.tls_port, "HTTPS", certs=["a"])]),
+                       m.http_route("r", [m.rule("/", ["b"])]), *m.service("b", origin.port),
+                       m.secret("a", certs.a)])
+        while peer.pump():
+            pass
+        assert peer.goaways and peer.goaways[-1][0] == 0
+
+
+MISDIRECTED = [  # SNI, host, status: gatewayapi HTTPRouteHTTPSListenerDetectMisdirectedRequests
+    ("example.org", "example.org", 200), ("example.org", "second-example.org", 421),
+    ("example.org", "unknown-example.org", 404),
+    ("second-example.org", "second-example.org", 200), ("second-example.org", "example.org", 421),
+    ("second-example.org", "unknown-example.org", 421),
+    ("third.wildcard.org", "third.wildcard.org", 200),
+    ("third.wildcard.org", "fith.wildcard.org", 200),
+    ("third.wildcard.org", "fourth.wildcard.org", 421),
+    ("third.wildcard.org", "second-example.org", 421),
+    ("third.wildcard.org", "unknown-example.org", 421),
+    ("fourth.wildcard.org", "fourth.wildcard.org", 200),
+    ("fourth.wildcard.org", "fith.wildcard.org", 421),
+    ("unknown-example.org", "example.org", 200),
+    ("unknown-example.org", "unknown-example.org", 404)]
+
+
+def test_misdirected_requests_by_stream(gateways, origins, certs):
+    gateway, origin = gateways(), origins()
+    names = {"second": "second-example.org", "wild": "*.wildcard.org",
+             "fourth": "fourth.wildcard.org"}
+    hosts = ["example.org", *names.values()]
+    gateway.write([
+        m.gateway([m.listener("any", gateway.port, "HTTPS", certs=["a"]),
+                   *[m.listener(n, gateway.port, "HTTPS", h, ["a"]) for n, h in names.items()]]),
+        m.http_route("r", [m.rule("/", ["one"])], hosts),
+        *m.service("one", origin.port), m.secret("a", certs.a)])
+    gateway.start()
+    context = client_context(certs.ca)
+    context.check_hostname = False
+    peers = {}
+    for sni, host, status in MISDIRECTED:
+        if sni not in peers:
+            peers[sni] = http2.dial_tls(gateway.port, context, sni)
+        message = peers[sni].request("/", host=host, scheme="https")
+        assert (sni, host, message.status) == (sni, host, status)
+    for peer in peers.values():
+        peer.sock.close()
+
+
+# Backends that turn requests away.
+
+
+def test_goaway_and_refused_streams_are_tried_again(gateways, origins, certs):
+    """The first connection refuses POST /refused and ends with a GOAWAY that does not cover
+    /goaway; the second serves."""
+    seen = []
+
+    def at_head(peer, number):
+        path = peer.stream(number).get(":path")
+        seen.append(path)
+        if seen.count(path) > 1 or path == "/plain":
+            return False
+        if path == "/refused":
+            peer.h2.reset_stream(number, 7)
+        else:
+            peer.h2.close_connection(0, last_stream_id=number - 2)
+        peer.flush()
+        return True
+
+    gateway = serve(gateways, certs, h2_service("b", origins(http2.handler(at_head=at_head)).port))
+    for method, path in [("POST", "/refused"), ("GET", "/goaway"), ("POST", "/goaway2")]:
+        peer = h2_dial(gateway)
+        with peer.sock:
+            assert peer.request("/plain").status == 200
+            message = peer.request(path, method)
+            assert message.status == 200, (path, message.body)
+        assert gateway.log(path=path)["attempts"] == 2
+
+
+def test_a_reset_with_another_code_is_not_tried_again(gateways, origins, certs):
+    seen = []
+
+    def at_head(peer, number):
+        seen.append(number)
+        peer.h2.reset_stream(number, 2)
+        peer.flush()
+        return True
+
+    gateway = serve(gateways, certs, h2_service("b", origins(http2.handler(at_head=at_head)).port))
+    with connect(gateway.port) as s:
+        response = request(gateway.port, "/", sock=s)
+    assert response.status == 502 and len(seen) == 1
+
+
+def test_streams_beyond_the_limit_of_a_backend(gateways, origins, certs):
+    """A backend that takes two streams at a time gets more connections, and all are served."""
+    from h2.settings import SettingCodes
+    origin = origins(http2.handler(settings={SettingCodes.MAX_CONCURRENT_STREAMS: 2}))
+    gateway = serve(gateways, certs, h2_service("b", origin.port))
+    peer = h2_dial(gateway)
+    with peer.sock:
+        assert peer.request("/first").status == 200
+        numbers = [peer.open(f"/{i}") for i in range(10)]
+        assert [peer.finish(n).status for n in numbers] == [200] * 10
+
+
+# WebSocket: every mix.
+
+
+def echo_tunnel(peer, number):
+    message = peer.stream(number)
+    assert message.get(":method") == "CONNECT" and message.get(":protocol") == "websocket"
+    assert message.get("sec-websocket-key") is None
+    peer.send_head(number, [(":status", "200")])
+    bytes_ = http2.Bytes(peer, number)
+    ws.echo_frames(ws.Socket(bytes_, bytes_.send, masks=False))
+    peer.send_body(number, b"")
+    return True
+
+
+WS_SIZE = 16 << 20
+
+
+@pytest.mark.parametrize("backend", ["h1", "h2", "h2-without"])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_websocket_in_every_mix(gateways, origins, certs, client, backend):
+    from h2.settings import SettingCodes
+
+    def both(sock, origin):
+        """A backend that speaks either version, by the first bytes."""
+        first = sock.sock.recv(4, socket.MSG_PEEK)
+        if first.startswith(b"PRI "):
+            http2.handler()(sock, origin)
+        else:
+            ws.echo_handler(sock, origin)
+
+    if backend == "h1":
+        objects = m.service("b", origins(ws.echo_handler).port)
+    elif backend == "h2":
+        objects = h2_service("b", origins(http2.handler(at_head=echo_tunnel, settings={
+            SettingCodes.ENABLE_CONNECT_PROTOCOL: 1})).port)
+    else:
+        objects = h2_service("b", origins(both).port)
+    gateway = serve(gateways, certs, objects)
+    payload = os.urandom(WS_SIZE if client.endswith("s") and backend != "h2-without" else 100000)
+    if client.startswith("h1"):
+        sock = (connect_tls(gateway.tls_port, "a.test", certs.ca) if client == "h1s"
+                else connect(gateway.port))
+        sock.sendall(ws.handshake("/ws"))
+        stream = Stream(sock)
+        first, fields = stream.head()
+        assert first.split(" ")[1] == "101"
+        names = dict((n.lower(), v) for n, v in fields)
+        assert names["sec-websocket-accept"] == ws.accept(ws.KEY)
+        socket_ = ws.Socket(stream, sock.sendall, masks=True)
+    else:
+        peer = h2_dial(gateway, client)
+        sock = peer.sock
+        number = peer.tunnel("/ws", scheme="https" if client == "h2s" else "http")
+        assert peer.stream(number).status == 200
+        assert peer.stream(number).get("sec-websocket-accept") is None
+        bytes_ = http2.Bytes(peer, number)
+        socket_ = ws.Socket(bytes_, bytes_.send, masks=True)
+    with sock:
+        socket_.send(ws.TEXT, b"hello", rsv=4)
+        assert socket_.receive() == (ws.TEXT, b"hello", True, 4)
+        if client.startswith("h1"):
+            sender = threading.Thread(target=socket_.send, args=(ws.BINARY, payload))
+            sender.start()
+            assert socket_.receive()[1] == payload
+            sender.join()
+        else:  # one thread: in messages that the windows of both ends take
+            for i in range(0, len(payload), 1 << 16):
+                socket_.send(ws.BINARY, payload[i:i + (1 << 16)])
+                assert socket_.receive()[1] == payload[i:i + (1 << 16)]
+        socket_.send(ws.CLOSE, b"\x03\xe8")
+        assert socket_.receive()[:2] == (ws.CLOSE, b"\x03\xe8")
+        if client.startswith("h2"):
+            peer.send_body(number, b"")
+            assert peer.finish(number).ended
+        else:
+            assert read_all(sock) == b""
+    record = gateway.log(path="/ws")
+    assert record["outcome"] == "ok"
