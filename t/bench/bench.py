@@ -26,28 +26,30 @@ from scenarios import CHANGE, IDLE, QUICK, QUICK_PEERS, SCENARIOS
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "integration"))
 import certs  # noqa: E402
 
+PORTS = {"http": 9000, "echo": 9001, "bulk": 9002, "mtls": 9443}  # of the backends
 FOREIGN_MAX = 0.08  # of the peer's core used by others: the slice is taken again
 METHOD = ("CPU time by the scheduler's accounting, one worker on a core of its own; polling "
           "client and backends on another; ratios within a round; median (least to most)")
 
 
 class Site:
-    """Where everything is: the programs, the cores, certificates, backends."""
+    """Where everything is: the programs, the cores, certificates, backends. poll: the backends
+    never sleep."""
 
-    def __init__(self, build, folder):
+    def __init__(self, build, folder, ports, poll=True):
         self.dir = folder
         self.ringgate, self.load, self.backend = (
             build / p for p in ("ringgate", "t/bench/load", "t/bench/backend"))
         self.cores = host.cores()
-        self.ports = {"http": 9000, "echo": 9001, "bulk": 9002, "mtls": 9443}
+        self.ports = ports
         self.authority = certs.Authority(folder, "ca")
         names = "DNS:h0.bench.test,DNS:up.bench.test,IP:127.0.0.1"
         self.pairs = {name: self.authority.issue(name, names, key="rsa" if name == "rsa" else "ec")
                       for name in ("ec", "rsa", "up", "client")}
         up = self.pairs["up"]
-        ports = [self.ports[k] for k in ("http", "echo", "bulk", "mtls")]
+        numbers = [ports[k] for k in ("http", "echo", "bulk", "mtls")]
         self.process = subprocess.Popen(host.pinned(self.cores[1], [
-            self.backend, "-p", *ports, up.cert, up.key, self.authority.cert]))
+            self.backend, *(["-p"] if poll else []), *numbers, up.cert, up.key, self.authority.cert]))
         if not host.wait_port(self.ports["http"], self.process):
             sys.exit("the backends do not start")
 
@@ -300,7 +302,7 @@ def main():
     host.enter_namespace()
     folder = Path(tempfile.mkdtemp(prefix="ringgate-bench."))
     folder.chmod(0o755)  # peers that drop their rights read it, too
-    site = Site(args.build.resolve(), folder)
+    site = Site(args.build.resolve(), folder, PORTS)
     results = {"machine": host.describe(), "versions": versions(site), "method": METHOD,
                "scenarios": {}, "others": {}}
     chosen = [SCENARIOS[n] for n in args.scenarios if n in SCENARIOS]
@@ -323,4 +325,5 @@ def main():
     print(f"results in {args.out}: results.md, results.json, pictures")
 
 
-main()
+if __name__ == "__main__":
+    main()
