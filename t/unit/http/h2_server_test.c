@@ -537,7 +537,7 @@ static void run_timeouts(void)
     http_limits_default(&limits);
     limits.h2_ping_interval_ns = 20 * NS_PER_MS;
     start(&limits);
-    h2_peer_get(&peer, 1, "/later", END);
+    h2_peer_get(&peer, 1, "/hold", END);
     h2_peer_expect(&peer, NGHTTP2_PING, 0);
     stop();
 }
