@@ -49,7 +49,6 @@ struct tls_worker {
     size_t out_len;
     uint8_t *plain; /* RECORD_OPEN_ROOM: plaintext on its way up */
     bool plain_busy;
-    uint8_t *gather; /* RECORD_PLAIN_MAX: small pieces that become one record */
 };
 
 /* Server side (tls_server.c). */

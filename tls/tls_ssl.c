@@ -173,46 +173,18 @@ bool tls_ssl_read(struct tls_layer *layer, uint8_t *plain)
     return false;
 }
 
-/* One SSL_write of at most a record. Without renegotiation it never wants to read. */
-static int write_record(struct tls_layer *layer, const void *data, size_t len)
-{
-    while (len > 0) {
-        size_t done;
-        if (SSL_write_ex(layer->ssl, data, len, &done) != 1)
-            return layer->down_error ? layer->down_error : -EPROTO;
-        data = (const char *)data + done;
-        len -= done;
-    }
-    return 0;
-}
-
-/* Large pieces go to OpenSSL from where they are, small ones share a record. */
+/* Every piece from where it is, in records of its own. Without renegotiation SSL_write never wants
+ * to read. */
 static int write_pieces(struct tls_layer *layer, const struct iovec *iov, int count)
 {
-    uint8_t *gather = layer->worker->gather;
-    size_t filled = 0;
-    int rc = 0;
-
-    for (int i = 0; i < count && rc == 0; i++) {
+    for (int i = 0; i < count; i++) {
         const uint8_t *data = iov[i].iov_base;
-        size_t left = iov[i].iov_len, len;
-        for (; left > 0 && rc == 0; data += len, left -= len) {
-            len = MIN(left, RECORD_PLAIN_MAX - filled);
-            if (filled == 0 && (len == RECORD_PLAIN_MAX || i == count - 1)) {
-                rc = write_record(layer, data, len);
-                continue;
-            }
-            memcpy(gather + filled, data, len);
-            filled += len;
-            if (filled == RECORD_PLAIN_MAX) {
-                rc = write_record(layer, gather, filled);
-                filled = 0;
-            }
+        for (size_t left = iov[i].iov_len, done; left > 0; data += done, left -= done) {
+            if (SSL_write_ex(layer->ssl, data, left, &done) != 1)
+                return layer->down_error ? layer->down_error : -EPROTO;
         }
     }
-    if (rc == 0)
-        rc = write_record(layer, gather, filled);
-    return rc;
+    return 0;
 }
 
 int tls_ssl_write(struct tls_layer *layer, const struct iovec *iov, int count)

@@ -50,9 +50,8 @@ struct tls_worker *tls_worker_new(struct loop *loop, struct err *reterr)
     pool_init(&worker->layers, "tls_layer", sizeof(struct tls_layer), 2 * loop->conns_max + 16);
     worker->out = malloc(TLS_OUT_SIZE);
     worker->plain = malloc(RECORD_OPEN_ROOM);
-    worker->gather = malloc(RECORD_PLAIN_MAX);
     worker->lib = OSSL_LIB_CTX_new();
-    if (!worker->out || !worker->plain || !worker->gather || !worker->lib)
+    if (!worker->out || !worker->plain || !worker->lib)
         goto fail;
     worker->ticket_cipher = EVP_CIPHER_fetch(worker->lib, "AES-256-CBC", NULL);
     worker->ticket_mac = EVP_MAC_fetch(worker->lib, "HMAC", NULL);
@@ -97,13 +96,10 @@ void tls_worker_free(struct tls_worker *worker)
     secret_kdf_free(worker->kdf);
     OSSL_LIB_CTX_free(worker->lib);
     free(worker->out);
-    /* Both held what travelled inside TLS. */
+    /* It held what travelled inside TLS. */
     if (worker->plain)
         OPENSSL_cleanse(worker->plain, RECORD_OPEN_ROOM);
-    if (worker->gather)
-        OPENSSL_cleanse(worker->gather, RECORD_PLAIN_MAX);
     free(worker->plain);
-    free(worker->gather);
     free(worker);
 }
 

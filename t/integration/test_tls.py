@@ -147,12 +147,15 @@ def session_of(port, certs, context, session=None):
 
 
 def test_sessions_resume_on_any_worker(gw, certs):
+    before = [gw.metric(f"ringgate_tls_handshakes_{n}") for n in ("total", "resumed_total")]
     context = client_context(certs.ca)
     session, reused = session_of(gw.port, certs, context)
     assert not reused
     for _ in range(8):
         session, reused = session_of(gw.port, certs, context, session)
         assert reused
+    after = [gw.metric(f"ringgate_tls_handshakes_{n}") for n in ("total", "resumed_total")]
+    assert [a - b for a, b in zip(after, before)] == [9, 8]
 
 
 def test_no_resumption_into_a_host_that_wants_a_certificate(gw, certs):
