@@ -32,11 +32,14 @@ static void explain_failure(int error, char *out, size_t size)
     if (error == -ENOSYS) {
         snprintf(out, size, "io_uring_setup: ENOSYS, this kernel has no io_uring");
     } else if (error == -ENOMEM) {
-        snprintf(out, size, "io_uring_setup: ENOMEM, the limit of locked memory is too low; raise "
-                            "LimitMEMLOCK (1 MiB a worker)");
+        snprintf(out, size,
+                 "io_uring_setup: ENOMEM, the limit of locked memory is too low; raise "
+                 "LimitMEMLOCK (1 MiB a worker)");
     } else if ((error == -EPERM || error == -EACCES) && disabled > 0) {
-        snprintf(out, size, "io_uring_setup: EPERM, sysctl kernel.io_uring_disabled is %d; 0 "
-                            "allows it", disabled);
+        snprintf(out, size,
+                 "io_uring_setup: EPERM, sysctl kernel.io_uring_disabled is %d; 0 "
+                 "allows it",
+                 disabled);
     } else if (error == -EPERM || error == -EACCES) {
         snprintf(out, size, "io_uring_setup: EPERM, refused by seccomp; see README");
     } else if (error == -EINVAL || error == -ENOTSUP) {
@@ -48,8 +51,8 @@ static void explain_failure(int error, char *out, size_t size)
 
 static int probe_ops(struct io_uring *ring)
 {
-    static const int needed[] = {IORING_OP_POLL_ADD, IORING_OP_RECV,    IORING_OP_SEND,
-                                 IORING_OP_SENDMSG,  IORING_OP_CONNECT, IORING_OP_ACCEPT,
+    static const int needed[] = {IORING_OP_POLL_ADD, IORING_OP_RECV,        IORING_OP_SEND,
+                                 IORING_OP_SENDMSG,  IORING_OP_CONNECT,     IORING_OP_ACCEPT,
                                  IORING_OP_CLOSE,    IORING_OP_ASYNC_CANCEL};
     struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
     if (!probe)
@@ -168,8 +171,40 @@ static int probe_move(struct loop *loop, int fds[2])
     return rc;
 }
 
-/* multishot: whether receives use provided buffers. */
-static int probe_uring(bool *multishot)
+struct probe_op {
+    struct op op;
+    int res;
+    bool done;
+};
+
+static void probe_on_done(struct op *op, int res, uint32_t flags UNUSED)
+{
+    struct probe_op *probe = container_of(op, struct probe_op, op);
+    probe->res = res;
+    probe->done = true;
+}
+
+/* A ring that says it is restricted has to refuse what is not on the list. */
+static int probe_restriction(struct loop *loop, const struct uring *uring)
+{
+    struct probe_op probe = {.op.on_done = probe_on_done};
+    if (!uring->restricted)
+        return 0;
+    struct io_uring_sqe *sqe = uring_sqe(uring_of(loop->engine), &probe.op);
+    io_uring_prep_nop(sqe);
+    io_uring_sqe_set_data(sqe, &probe.op);
+    for (int i = 0; i < 20 && !probe.done; i++)
+        loop_turn(loop, 100 * NS_PER_MS);
+    return probe.done && probe.res == -EACCES ? 0 : -EIO;
+}
+
+/* What the ring can do; ret is filled in any case. */
+struct probe_result {
+    bool multishot; /* receives use provided buffers */
+    bool restricted;
+};
+
+static int probe_uring(struct probe_result *ret)
 {
     struct loop_options options = {.engine = LOOP_ENGINE_URING, .conns_max = 1, .blocks_max = 4};
     struct loop *loop = NULL;
@@ -177,15 +212,20 @@ static int probe_uring(bool *multishot)
     if (rc < 0)
         return rc;
     struct uring *uring = container_of(loop->engine, struct uring, engine);
-    *multishot = uring->multishot;
+    *ret = (struct probe_result){uring->multishot, uring->restricted};
     rc = probe_ops(&uring->ring);
     int fds[2];
     if (rc == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
         rc = -errno;
     else if (rc == 0)
         rc = probe_move(loop, fds);
+    if (rc == 0)
+        rc = probe_restriction(loop, uring);
     loop_free(loop);
-    return rc;
+    if (rc == 0 || !ret->restricted)
+        return rc;
+    uring_restrict_off(); /* better without than not at all */
+    return probe_uring(ret);
 }
 
 int loop_engine_choose(enum loop_engine wish, enum loop_engine *ret, char *reason,
@@ -196,16 +236,17 @@ int loop_engine_choose(enum loop_engine wish, enum loop_engine *ret, char *reaso
         snprintf(reason, reason_size, "epoll (as asked for)");
         return 0;
     }
-    bool multishot = false;
-    int rc = probe_uring(&multishot);
+    struct probe_result probe = {0};
+    int rc = probe_uring(&probe);
     if (rc == 0) {
         struct utsname name;
         int version_len = 0;
         if (uname(&name) == 0)
             version_len = (int)strcspn(name.release, "-+_");
         *ret = LOOP_ENGINE_URING;
-        snprintf(reason, reason_size, "io_uring (kernel %.*s; multishot accept%s)", version_len,
-                 name.release, multishot ? ", receive" : "; receive by poll");
+        snprintf(reason, reason_size, "io_uring (kernel %.*s; multishot accept%s; %s)", version_len,
+                 name.release, probe.multishot ? ", receive" : "; receive by poll",
+                 probe.restricted ? "restricted" : "not restricted");
         return 0;
     }
     char why[160];

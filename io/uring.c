@@ -332,7 +332,7 @@ static const struct engine_ops uring_ops = {
 
 int uring_ring_init(struct io_uring *ring, unsigned sq_entries, unsigned cq_entries)
 {
-    const unsigned base = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+    const unsigned base = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
     /* From what we want to what 5.19 has; a kernel says -EINVAL to flags that it does not know. */
     const unsigned ladder[] = {
         IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
@@ -397,6 +397,11 @@ int uring_new(struct loop *loop, const struct loop_options *options, struct engi
     unsigned buffers = options->rx_buffers ? options->rx_buffers : RX_BUFFERS;
     uring->multishot = !options->rx_poll && kernel_is_fair() &&
                        bufring_init(&uring->bufring, uring->ring.ring_fd, buffers) == 0;
+    rc = uring_restrict_and_enable(&uring->ring, &uring->restricted);
+    if (rc < 0) {
+        uring_free(&uring->engine);
+        return err_set(reterr, rc, "an io_uring cannot be enabled: %s", strerror(-rc));
+    }
     *ret = &uring->engine;
     return 0;
 }

@@ -24,6 +24,7 @@ struct uring {
     bool multishot; /* receive with provided buffers works here */
     bool reg_fd; /* the ring's descriptor is registered */
     bool no_iowait;
+    bool restricted;
     unsigned sq_entries;
     struct msghdr *msgs; /* by submission slot: live until it is submitted */
     struct iovec (*iovs)[ENGINE_IOV_MAX];
@@ -41,7 +42,8 @@ static inline struct uring *uring_of(struct engine *engine)
     return container_of(engine, struct uring, engine);
 }
 
-/* Sets up a ring with the best flags the kernel takes. 0; -errno. */
+/* Sets up a ring with the best flags the kernel takes; uring_restrict_and_enable must follow, after
+ * all that is to be registered. 0; -errno. */
 MUST_CHECK int uring_ring_init(struct io_uring *ring, unsigned sq_entries, unsigned cq_entries);
 /* An empty submission for op (NULL: its completion interests nobody). Never NULL. */
 struct io_uring_sqe *uring_sqe(struct uring *uring, struct op *op);
@@ -63,6 +65,12 @@ void uring_accept_start(struct listener *listener);
 bool uring_accept_close(struct listener *listener);
 int uring_watch_start(struct engine *engine, struct watch *watch);
 void uring_watch_stop(struct engine *engine, struct watch *watch);
+
+/* uring_restrict.c: the ring takes from now on only what this engine does; without restrictions
+ * where the kernel has none or they were turned off. 0; -errno: it cannot be used. */
+MUST_CHECK int uring_restrict_and_enable(const struct io_uring *ring, bool *ret_restricted);
+/* For all rings that are made later; at the start, before other threads. */
+void uring_restrict_off(void);
 
 /* uring_rx.c */
 void uring_rx_set(struct sock *sock, enum sock_rx rx);

@@ -160,7 +160,7 @@ def storm(port, count):
 
 @pytest.fixture
 def many():
-    """How many connections this process and a gateway of the same limit can hold, 10,000 at most."""
+    """How many connections this process and a gateway of the same limit can hold, up to 10,000."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     count = min(CONNECTIONS, hard * 45 // 100 - 20)
