@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls over HTTP/2 from end to end: in clear and over TLS, to backends by prior knowledge and over
+TLS."""
+import time
+
+import pytest
+
+import manifests as m
+from grpc_peer import Caller, echo, server
+from origin import server_context
+from wire import client_context, connect, free_port, wait_until
+
+SERVICE = "pkg.Echo"
+
+
+def say(call):
+    """What the method's name says."""
+    method = call.head[":path"].rsplit("/", 1)[1]
+    if method == "Silent":
+        call.wait(lambda seen: seen.reset is not None)
+    elif method == "Refuse":
+        call.finish()
+        call.refuse(5, [("grpc-message", "no%20such%E2%98%BA"), ("x-why", "w")])
+    elif method == "Early":
+        call.wait(lambda seen: seen.body)
+        call.answer()
+        call.send(b"enough")
+        call.close(3)
+    elif method == "Cut":
+        call.finish()
+        call.answer()
+        call.send(b"part")
+        call.peer.sock.close()
+    elif method == "Stream":
+        stream(call)
+    else:
+        echo(call)
+
+
+def stream(call):
+    """Answers each message when it comes, with pauses."""
+    call.answer()
+    sent = 0
+    while True:
+        call.wait(lambda seen, n=sent + 1: seen.ended or len(seen.body) >= 6 * n)
+        if len(call.replies) == sent:
+            break
+        call.send(b"re:" + call.replies[sent])
+        sent += 1
+    call.close()
+
+
+def alpn(context, *protocols):
+    context.set_alpn_protocols(list(protocols))
+    return context
+
+
+@pytest.fixture(scope="module")
+def gw(module_gateways, module_origins, certs):
+    tls = alpn(server_context(certs.echo), "h2")
+    old = alpn(server_context(certs.echo), "http/1.1")
+    origins = {"say": module_origins(server(say)), "other": module_origins(server(echo)),
+               "secure": module_origins(server(echo), context=tls),
+               "wrong": module_origins(server(echo), context=tls),
+               "old": module_origins(server(echo), context=old)}
+    gateway = module_gateways(settings={"route_timeout": "200ms", "body_timeout": "200ms"})
+    gateway.tls_port = free_port()
+    added = {"requestHeaderModifier": {"set": [{"name": "x-gateway", "value": "edge"}]}}
+    rules = [
+        m.grpc_rule([m.call(SERVICE)], ["say"],
+                    filters=[{"type": "RequestHeaderModifier", **added}]),
+        m.grpc_rule([m.call("pkg.Shared")], [m.backend("say", 2), m.backend("other", 1)]),
+        m.grpc_rule([{**m.call("pkg.Heads"), "headers": [
+            {"name": "version", "value": "two"},
+            {"name": "color", "type": "RegularExpression", "value": "r.*"}]}], ["other"]),
+        m.grpc_rule([m.call("pkg.Secure")], ["secure"]),
+        m.grpc_rule([m.call("pkg.Wrong")], ["wrong"]),
+        m.grpc_rule([m.call("pkg.Old")], ["old"]),
+        m.grpc_rule([m.call("pkg.Refused")], ["refused"]),
+        m.grpc_rule([m.call("pkg.Limited")], ["other"], name="limited"),
+    ]
+    limit = m.limit("limit", "grpc", 2, kind="GRPCRoute")
+    limit["spec"]["targetRefs"][0]["sectionName"] = "limited"
+    objects = [
+        m.gateway([m.listener("http", gateway.port),
+                   m.listener("tls", gateway.tls_port, "HTTPS", certs=["a"])]),
+        m.grpc_route("grpc", rules, ["grpc.test", "a.test"]), limit,
+        *m.service("refused", free_port()), m.secret("a", certs.a), m.config_map("ca", certs.ca),
+        m.backend_tls("secure", "secure", "echo.test", "ca"),
+        m.backend_tls("wrong", "wrong", "other.test", "ca"),
+        m.backend_tls("old", "old", "echo.test", "ca")]
+    for name, origin in origins.items():
+        objects += m.service(name, origin.port)
+    gateway.write(objects)
+    gateway.origins, gateway.certs = origins, certs
+    return gateway.start()
+
+
+@pytest.fixture(params=["h2c", "tls"])
+def caller(request, gw):
+    if request.param == "h2c":
+        sock, host, scheme = connect(gw.port), "grpc.test", "http"
+    else:
+        context = alpn(client_context(gw.certs.ca), "h2", "http/1.1")
+        sock = context.wrap_socket(connect(gw.tls_port), server_hostname="a.test")
+        assert sock.selected_alpn_protocol() == "h2"
+        host, scheme = "a.test", "https"
+    with Caller(gw.port, sock, scheme) as caller:
+        caller.host = host
+        yield caller
+
+
+def call(caller, path, message=b"hello", fields=(), end=True):
+    return caller.call(path, caller.host, fields, message, end)
+
+
+def assert_refused(ended, status, message):
+    assert ended.finish().status == (status, message)
+    assert ended.head[":status"] == "200" and ended.trailers == {} and ended.data == b""
+    assert ended.head["content-type"] == "application/grpc"
+
+
+def test_unary(gw, caller):
+    mark = str(time.monotonic())
+    ended = call(caller, f"/{SERVICE}/Say", b"hello", [("x-mark", mark)]).finish()
+    assert ended.replies == [b"hello"] and ended.status == (0, "")
+    assert ended.head["x-head"] == "h" and ended.trailers["x-trailer-bin"] == "AAEC"
+    head = next(h for h in gw.origins["say"].heads if h.get("x-mark") == mark)
+    assert head[":path"] == f"/{SERVICE}/Say" and head[":authority"] == caller.host
+    assert head["te"] == "trailers" and head["x-gateway"] == "edge"
+    assert gw.origins["say"].data.startswith(b"PRI * HTTP/2.0")
+    record = gw.log(path=f"/{SERVICE}/Say", grpc_status="0", authority=caller.host)
+    assert (record["protocol"], record["response_code"]) == ("HTTP/2", 200)
+
+
+def test_many_at_once(caller):
+    calls = [call(caller, f"/{SERVICE}/Say", b"%d" % i) for i in range(50)]
+    for i, each in enumerate(calls):
+        assert each.finish().replies == [b"%d" % i]
+
+
+def test_matches(caller):
+    both = [("version", "two"), ("color", "red")]
+    assert call(caller, "/pkg.Heads/X", fields=both).finish().status == (0, "")
+    assert_refused(call(caller, "/pkg.Heads/X", fields=both[:1]), 12, "route_not_found")
+    assert_refused(call(caller, "/Pkg.Heads/X", fields=both), 12, "route_not_found")
+    assert_refused(caller.call("/pkg.Echo/Say", "nobody.test", message=b""), 12,
+                   "route_not_found")
+
+
+def test_weights(gw, caller):
+    before = len(getattr(gw.origins["other"], "heads", []))
+    for _ in range(30):
+        assert call(caller, "/pkg.Shared/X").finish().status == (0, "")
+    assert len(gw.origins["other"].heads) - before == 10
+
+
+def test_stream(caller):
+    """Both directions at once, with rests that are longer than all times for other requests."""
+    stream_call = call(caller, f"/{SERVICE}/Stream", b"0", end=False)
+    for i in range(3):
+        stream_call.wait(lambda seen, n=i + 1: len(seen.body) >= 9 * n)
+        time.sleep(0.3)
+        if i < 2:
+            stream_call.send(b"%d" % (i + 1))
+    stream_call.end()
+    assert stream_call.finish().replies == [b"re:0", b"re:1", b"re:2"]
+    assert stream_call.status == (0, "")
+
+
+def test_trailers_only(gw, caller):
+    """A backend's own refusal passes as it is."""
+    ended = call(caller, f"/{SERVICE}/Refuse").finish()
+    assert ended.status == (5, "no%20such%E2%98%BA") and ended.head["x-why"] == "w"
+    assert ended.trailers == {} and ended.data == b""
+    gw.log(path=f"/{SERVICE}/Refuse", grpc_status="5")
+
+
+def test_early_end(caller):
+    """The server has heard enough; the caller has more to say."""
+    ended = call(caller, f"/{SERVICE}/Early", end=False).finish()
+    assert ended.replies == [b"enough"] and ended.status[0] == 3
+    assert call(caller, f"/{SERVICE}/Say").finish().status == (0, "")
+
+
+def test_cut(gw, caller):
+    ended = call(caller, f"/{SERVICE}/Cut").finish()
+    assert ended.replies == [b"part"] and ended.status == (14, "upstream_truncated_response")
+    gw.log(path=f"/{SERVICE}/Cut", grpc_status="14")
+
+
+def test_cancel(gw, caller):
+    """The backend hears that nobody waits any more."""
+    waiting = call(caller, f"/{SERVICE}/Silent", end=False)
+    time.sleep(0.2)
+    waiting.cancel()
+    assert call(caller, f"/{SERVICE}/Say").finish().status == (0, "")
+    gw.log(path=f"/{SERVICE}/Silent", outcome="downstream_closed")
+
+
+@pytest.mark.parametrize("end", [True, False])
+def test_deadline(caller, end):
+    fields = [("grpc-timeout", "300m")]
+    assert_refused(call(caller, f"/{SERVICE}/Silent", fields=fields, end=end), 4,
+                   "upstream_timeout")
+    assert call(caller, f"/{SERVICE}/Say").finish().status == (0, "")
+
+
+@pytest.mark.parametrize("service,message", [
+    ("Refused", "upstream_connect_failed"),
+    ("Wrong", "upstream_tls_failed"),
+    ("Old", "upstream_tls_failed"),
+])
+def test_unavailable(caller, service, message):
+    assert_refused(call(caller, f"/pkg.{service}/X"), 14, message)
+
+
+def test_backend_tls(gw, caller):
+    assert call(caller, "/pkg.Secure/X").finish().replies == [b"hello"]
+    assert call(caller, "/pkg.Secure/X").finish().status == (0, "")
+
+
+def test_limited(gw, caller):
+    def denied():
+        return call(caller, "/pkg.Limited/X").finish().status == (8, "rate_limited: limit")
+
+    wait_until(denied, "a denial")
+    assert_refused(call(caller, "/pkg.Limited/X"), 8, "rate_limited: limit")
