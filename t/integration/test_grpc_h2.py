@@ -77,6 +77,8 @@ def gw(module_gateways, module_origins, certs):
         m.grpc_rule([m.call("pkg.Wrong")], ["wrong"]),
         m.grpc_rule([m.call("pkg.Old")], ["old"]),
         m.grpc_rule([m.call("pkg.Refused")], ["refused"]),
+        m.grpc_rule([m.call("pkg.Mirrored")], ["say"], filters=[
+            {"type": "RequestMirror", "requestMirror": {"backendRef": m.backend("other")}}]),
         m.grpc_rule([m.call("pkg.Limited")], ["other"], name="limited"),
     ]
     limit = m.limit("limit", "grpc", 2, kind="GRPCRoute")
@@ -218,6 +220,13 @@ def test_unavailable(caller, service, message):
 def test_backend_tls(gw, caller):
     assert call(caller, "/pkg.Secure/X").finish().replies == [b"hello"]
     assert call(caller, "/pkg.Secure/X").finish().status == (0, "")
+
+
+def test_mirror(gw, caller):
+    mark = str(time.monotonic())
+    ended = call(caller, "/pkg.Mirrored/Say", fields=[("x-mark", mark)]).finish()
+    assert ended.replies == [b"hello"] and ended.status == (0, "")
+    wait_until(lambda: any(h.get("x-mark") == mark for h in gw.origins["other"].heads), "a copy")
 
 
 def test_limited(gw, caller):
