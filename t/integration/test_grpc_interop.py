@@ -12,7 +12,6 @@ import manifests as m
 from wire import connect, free_port, wait_until
 
 MODULE = Path(__file__).resolve().parent.parent / "grpc"
-PROGRAMS = ["google.golang.org/grpc/interop/client", "google.golang.org/grpc/interop/server"]
 CASES = ["empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong",
          "empty_stream", "timeout_on_sleeping_server", "cancel_after_begin",
          "cancel_after_first_response", "status_code_and_message", "custom_metadata",
@@ -21,25 +20,31 @@ SOAK = ["--soak_iterations=100", "--soak_max_failures=0", "--soak_overall_timeou
         "--soak_per_iteration_max_acceptable_latency_ms=20000"]
 
 
+def program(name):
+    """The path of a tool of the module, built without a network and kept in Go's cache."""
+    environment = {**os.environ, "GOPROXY": "off", "GOFLAGS": "-mod=readonly",
+                   "GOTOOLCHAIN": "local"}
+    found = subprocess.run(["go", "tool", "-n", f"google.golang.org/grpc/interop/{name}"],
+                           cwd=MODULE, env=environment, capture_output=True, text=True,
+                           check=False)
+    if found.returncode != 0:
+        why = (found.stderr.strip().splitlines() or ["no reason"])[-1]
+        pytest.skip(f"the modules of t/grpc cannot be built: {why}")
+    return found.stdout.strip()
+
+
 @pytest.fixture(scope="session")
-def programs(folder):
-    """(client, server), built without a network."""
+def programs():
+    """(client, server)."""
     if shutil.which("go") is None:
         pytest.skip("Go is not installed")
-    out = Path(folder) / "grpc"
-    environment = {**os.environ, "GOPROXY": "off", "GOFLAGS": "-mod=readonly -buildvcs=false",
-                   "GOTOOLCHAIN": "local"}
-    built = subprocess.run(["go", "build", "-o", f"{out}/", *PROGRAMS], cwd=MODULE,
-                           env=environment, capture_output=True, text=True, check=False)
-    if built.returncode != 0:
-        pytest.skip(f"the modules of t/grpc cannot be built: {built.stderr.strip()[-200:]}")
-    return out / "client", out / "server"
+    return program("client"), program("server")
 
 
 class Server:
-    def __init__(self, program, *arguments):
+    def __init__(self, server, *arguments):
         self.port = free_port()
-        self.process = subprocess.Popen([program, f"--port={self.port}", *arguments],
+        self.process = subprocess.Popen([server, f"--port={self.port}", *arguments],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(self.is_ready, "the interop server")
 
@@ -79,14 +84,14 @@ def gw(module_gateways, programs, certs):
     secure.stop()
 
 
-def run(gateway, program, case, secure, *more):
+def run(gateway, client, case, secure, *more):
     arguments = ["--server_host=127.0.0.1", f"--test_case={case}", *more]
     if secure:
         arguments += [f"--server_port={gateway.tls_port}", "--use_tls", "--use_test_ca",
                       f"--ca_file={gateway.certs.ca.cert}", "--server_host_override=a.test"]
     else:
         arguments += [f"--server_port={gateway.port}"]
-    result = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120,
+    result = subprocess.run([client, *arguments], capture_output=True, text=True, timeout=120,
                             check=False)
     assert result.returncode == 0, result.stderr[-2000:]
 
