@@ -442,12 +442,17 @@ static void session_on_data(struct conn_owner *owner, struct conn *conn)
     session_leave(s);
 }
 
+/* A client that has closed its side has gone: HTTP/2 needs both. What a server has sent whole
+ * before is still given out. */
 static void session_on_end(struct conn_owner *owner, struct conn *conn UNUSED)
 {
     struct h2_session *s = session_of(owner);
     session_enter(s);
     session_feed(s);
-    if (s->conn != NULL) {
+    if (s->conn != NULL && s->role->server) {
+        session_close(s, false, s->streams_count > 0 ? HTTP_ERROR_CANCELLED : HTTP_ERROR_NONE,
+                      NULL);
+    } else if (s->conn != NULL) {
         s->peer_ended = true;
         s->events_due = true;
         dlist_foreach(it, next, &s->streams)

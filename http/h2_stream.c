@@ -463,6 +463,14 @@ void h2_stream_answer(struct h2_stream *stream, unsigned status)
     h2_session_want_pump(s);
 }
 
+/* Instead of a head that cannot be passed on. */
+static int stream_send_502(struct h2_stream *stream)
+{
+    h2_stream_answer(stream, 502);
+    h2_stream_reset_later(stream, HTTP_ERROR_BAD_RESPONSE);
+    return -EPROTO;
+}
+
 static int stream_send_interim(struct h2_stream *stream, struct http_head *head)
 {
     struct h2_session *s = stream->session;
@@ -505,18 +513,15 @@ static int stream_send_head(struct http_stream *base, struct http_head *head, bo
         return stream_send_interim(stream, head);
     ASSERT(!tunnel || stream->upgrade.len > 0);
     /* To the client 2xx would mean that the tunnel stands (RFC 8441 5). */
-    if (!tunnel && stream->upgrade.len > 0 && head->status < 300) {
-        h2_stream_answer(stream, 502);
-        h2_stream_reset_later(stream, HTTP_ERROR_BAD_RESPONSE);
-        return -EPROTO;
-    }
+    if (!tunnel && stream->upgrade.len > 0 && head->status < 300)
+        return stream_send_502(stream);
     stream->head_sent = true;
     stream_plan(stream, head, bare);
     int error = h2_head_write_response(head, date, &block);
-    if (error == 0 && !stream_head_fits(s, &block))
-        error = -E2BIG;
     if (error < 0)
         return stream_broken(stream, error);
+    if (!stream_head_fits(s, &block))
+        return stream_send_502(stream);
     nghttp2_data_provider source = stream_source(stream);
     error =
         nghttp2_submit_response(s->ng, stream->id, block.nv, block.count, bare ? NULL : &source);

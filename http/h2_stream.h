@@ -96,7 +96,7 @@ void h2_stream_on_closed(struct h2_stream *stream, uint32_t code);
 /* A window of the peer's grew; our SETTINGS are in force for the peer. */
 void h2_stream_on_window(struct h2_stream *stream);
 void h2_stream_on_acked(struct h2_stream *stream);
-/* The peer will send nothing more. */
+/* Client: the server will send nothing more. */
 void h2_stream_on_peer_end(struct h2_stream *stream);
 
 /* Callbacks that were put off. May end the session. */

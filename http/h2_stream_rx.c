@@ -32,11 +32,6 @@ static void stream_await_body(struct h2_stream *stream)
     h2_session_arm(s, stream->rx_deadline_ns);
 }
 
-static void stream_keep(struct h2_stream *stream, uint32_t len)
-{
-    stream->session->kept += len;
-}
-
 void h2_stream_drop_rx(struct h2_stream *stream)
 {
     stream->session->kept -= stream->rx.len;
@@ -50,7 +45,8 @@ void h2_stream_drop_rx(struct h2_stream *stream)
 /* Credit that is left. Nothing is given out of a tunnel before its 101. */
 static uint32_t stream_credit(const struct h2_stream *stream)
 {
-    if (stream->stream.user == NULL || (stream->upgrade.len > 0 && !stream->tunnel))
+    if (stream->stream.user == NULL || stream->reset_due ||
+        (stream->upgrade.len > 0 && !stream->tunnel))
         return 0;
     return stream->rx_granted - stream->rx_out;
 }
@@ -96,14 +92,14 @@ int h2_stream_on_data(struct h2_stream *stream, struct span data)
             return NGHTTP2_ERR_CALLBACK_FAILURE;
         data = span_skip(data, n);
     }
-    if (stream->stream.user == NULL)
+    if (stream->stream.user == NULL || stream->reset_due)
         return 0;
     stream_await_body(stream);
     if (data.len == 0)
         return 0;
     uint32_t before = stream->rx.len;
     int error = h2_queue_add(&stream->rx, h2_stream_blocks(stream), data);
-    stream_keep(stream, stream->rx.len - before);
+    s->kept += stream->rx.len - before;
     if (error < 0)
         h2_stream_fail(stream, NGHTTP2_INTERNAL_ERROR, HTTP_ERROR_NO_MEMORY);
     return 0;
@@ -323,12 +319,11 @@ void h2_stream_on_malformed(struct h2_stream *stream)
                           s->role->server ? HTTP_ERROR_BAD_REQUEST : HTTP_ERROR_BAD_RESPONSE);
 }
 
-/* A client may close its side and wait for the answers to what it has asked whole. */
 void h2_stream_on_peer_end(struct h2_stream *stream)
 {
-    bool early = !stream->session->role->server && !stream->head_got;
     if (!stream->rx_end)
-        h2_stream_fail(stream, NGHTTP2_CANCEL, early ? HTTP_ERROR_CLOSED : HTTP_ERROR_TRUNCATED);
+        h2_stream_fail(stream, NGHTTP2_CANCEL,
+                       stream->head_got ? HTTP_ERROR_TRUNCATED : HTTP_ERROR_CLOSED);
 }
 
 static void stream_timed_out(struct h2_stream *stream)
