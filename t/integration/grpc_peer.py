@@ -62,8 +62,8 @@ class Call:
         self.peer.h2.end_stream(self.number)
         self.peer.flush()
 
-    def cancel(self):
-        self.peer.h2.reset_stream(self.number, 8)
+    def cancel(self, code=8):
+        self.peer.h2.reset_stream(self.number, code)
         self.peer.flush()
 
     # Of the server.

@@ -4,6 +4,7 @@ TLS."""
 import time
 
 import pytest
+from h2.connection import ConnectionState
 
 import manifests as m
 from grpc_peer import Caller, echo, server
@@ -30,6 +31,18 @@ def say(call):
         call.finish()
         call.answer()
         call.send(b"part")
+        call.peer.sock.close()
+    elif method.startswith("Reset"):
+        call.finish()
+        if method.endswith("Late"):
+            call.answer()
+            call.send(b"part")
+        call.cancel(int(method.split("_")[1]))
+    elif method == "Leave":
+        call.finish()
+        call.peer.h2.close_connection()  # GOAWAY, whose last stream is this one
+        call.peer.h2.state_machine.state = ConnectionState.SERVER_OPEN
+        echo(call)
         call.peer.sock.close()
     elif method == "Stream":
         stream(call)
@@ -189,6 +202,22 @@ def test_cut(gw, caller):
     ended = call(caller, f"/{SERVICE}/Cut").finish()
     assert ended.replies == [b"part"] and ended.status == (14, "upstream_truncated_response")
     gw.log(path=f"/{SERVICE}/Cut", grpc_status="14")
+
+
+@pytest.mark.parametrize("code", [0, 2, 8, 11])
+def test_reset(gw, caller, code):
+    """Whatever a backend resets a call with, the caller gets a status."""
+    assert_refused(call(caller, f"/{SERVICE}/Reset_{code}"), 14, "upstream_reset_before_response")
+    ended = call(caller, f"/{SERVICE}/Reset_{code}_Late").finish()
+    assert ended.replies == [b"part"] and ended.status == (14, "upstream_truncated_response")
+    gw.log(path=f"/{SERVICE}/Reset_{code}_Late", grpc_status="14")
+
+
+def test_backend_leaves(caller):
+    """GOAWAY lets the call end, and the next ones go over another connection."""
+    for _ in range(3):
+        ended = call(caller, f"/{SERVICE}/Leave").finish()
+        assert ended.replies == [b"hello"] and ended.status == (0, "")
 
 
 def test_cancel(gw, caller):
