@@ -133,11 +133,10 @@ static void upstream_free(struct upstream *u)
 /* Requests that may begin on a session now. */
 static unsigned upstream_room(const struct upstream *u)
 {
-    unsigned room = http_client_room(u->client), active = http_client_active(u->client);
-    unsigned expected = MAX(u->host->streams_max, 1u);
     if (u->settled)
-        return room;
-    return active < expected ? MIN(room, expected - active) : 0;
+        return http_client_room(u->client);
+    unsigned active = http_client_active(u->client), expected = MAX(u->host->streams_max, 1u);
+    return active < expected ? MIN(http_client_room(u->client), expected - active) : 0;
 }
 
 /* After whatever may have changed its room: puts a session where requests find it, or takes it

@@ -104,7 +104,6 @@ struct http_stream_ops {
     bool (*is_congested)(const struct http_stream *stream);
     void (*grant)(struct http_stream *stream, size_t bytes);
     void (*reset)(struct http_stream *stream, enum http_error error);
-    struct conn *(*take_conn)(struct http_stream *stream);
     struct conn *(*conn)(const struct http_stream *stream);
 };
 

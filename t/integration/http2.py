@@ -17,9 +17,8 @@ class Message:
     """What came on a stream."""
 
     def __init__(self):
-        self.fields, self.interim, self.body, self.trailers = [], [], b"", []
+        self.fields, self.interim, self.body, self.trailers = [], [], bytearray(), []
         self.ended, self.reset = False, None
-        self.taken = 0  # bytes of body that exactly() gave out
 
     def get(self, name):
         return next((v for n, v in self.fields if n == name), None)
@@ -35,7 +34,7 @@ class Peer:
 
     def __init__(self, sock, client=True, settings=(), preface=True):
         self.sock, self.streams, self.hold = sock, {}, set()
-        self.goaways, self.begun, self.owed = [], [], {}
+        self.goaways, self.begun, self.owed, self.out = [], [], {}, {}
         config = h2.config.H2Configuration(client_side=client, header_encoding="utf-8",
                                            validate_outbound_headers=False)
         self.h2 = h2.connection.H2Connection(config)
@@ -45,12 +44,13 @@ class Peer:
         if preface:
             self.h2.initiate_connection()
             self.flush()
+        kind = h2.connection.ConnectionState
+        self.state = kind.CLIENT_OPEN if client else kind.SERVER_OPEN
 
     def on_goaway(self, frame):
         """The library takes it for the end, but streams that have begun go on (RFC 9113 6.8)."""
-        state = self.h2.state_machine.state
         result = self.h2._receive_goaway_frame(frame)
-        self.h2.state_machine.state = state
+        self.h2.state_machine.state = self.state
         return result
 
     def flush(self):
@@ -126,6 +126,23 @@ class Peer:
             if not data:
                 return
 
+    def queue(self, number, data):
+        """A body that goes when its window lets it, beside others."""
+        self.out[number] = memoryview(data)
+
+    def send_queued(self):
+        for number in list(self.out):
+            data = self.out[number]
+            while number in self.out and self.h2.local_flow_control_window(number) > 0:
+                size = min(len(data), self.h2.max_outbound_frame_size,
+                           self.h2.local_flow_control_window(number))
+                piece, data = data[:size], data[size:]
+                self.h2.send_data(number, bytes(piece), end_stream=not data)
+                self.out[number] = data
+                if not data:
+                    del self.out[number]
+        self.flush()
+
     # A client.
 
     def open(self, path="/", method="GET", host="a.test", fields=(), end=True, scheme="http"):
@@ -146,13 +163,13 @@ class Peer:
         self.until(lambda: message.ended or message.reset is not None)
         return message
 
-    def tunnel(self, path="/", host="a.test", fields=(), scheme="http"):
+    def tunnel(self, path="/", host="a.test", version="13", scheme="http"):
         """Extended CONNECT for WebSocket (RFC 8441)."""
         number = self.h2.get_next_available_stream_id()
         self.until(lambda: self.h2.remote_settings.get(SettingCodes.ENABLE_CONNECT_PROTOCOL))
         self.send_head(number, [(":method", "CONNECT"), (":protocol", "websocket"),
                                 (":scheme", scheme), (":authority", host), (":path", path),
-                                ("sec-websocket-version", "13"), *fields])
+                                ("sec-websocket-version", version)])
         message = self.stream(number)
         self.until(lambda: message.fields or message.reset is not None)
         return number
@@ -167,14 +184,11 @@ class Bytes:
     def exactly(self, count):
         message = self.message
 
-        def here():
-            return len(message.body) - message.taken >= count or message.ended or message.reset
-
-        self.peer.until(here)
-        piece = message.body[message.taken:message.taken + count]
-        if len(piece) < count:
+        self.peer.until(lambda: len(message.body) >= count or message.ended or message.reset)
+        if len(message.body) < count:
             raise EOFError
-        message.taken += count
+        piece = bytes(message.body[:count])
+        del message.body[:count]
         return piece
 
     def send(self, data):
@@ -220,5 +234,6 @@ def handler(answer=echo, at_head=None, settings=()):
                     done.add(number)
                     answer(peer, number)
             peer.begun = [n for n in peer.begun if n not in done]
+            peer.send_queued()
 
     return serve

@@ -14,26 +14,12 @@ import pytest
 
 import http2
 import manifests as m
-import websocket as ws
+from h2site import h2_context, h2_dial, h2_service, serve
 from origin import http_handler, server_context
-from wire import (Stream, client_context, connect, connect_tls, free_port, read_all, request,
-                  wait_until)
+from wire import Stream, client_context, connect, connect_tls, free_port, request, wait_until
 
-H2C = "kubernetes.io/h2c"
 BACKENDS = ["h1", "h2", "h1s", "h2s"]  # s: over TLS
 CLIENTS = ["h1", "h2", "h1s", "h2s"]
-
-
-def h2_service(name, port):
-    objects = m.service(name, port)
-    objects[0]["spec"]["ports"][0]["appProtocol"] = H2C
-    return objects
-
-
-def h2_context(pair):
-    context = server_context(pair)
-    context.set_alpn_protocols(["h2"])
-    return context
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +41,6 @@ def gw(module_gateways, module_origins, certs):
         m.backend_tls("h2s", "h2s", "echo.test", "ca"),
         m.config_map("ca", certs.ca), m.secret("a", certs.a)])
     return gateway.start()
-
-
-def h2_dial(gateway, client="h2"):
-    if client == "h2":
-        return http2.dial(gateway.port)
-    return http2.dial_tls(gateway.tls_port, client_context(gateway.certs.ca))
 
 
 def ask(gateway, client, target, method="GET", body=None, fields=()):
@@ -219,16 +199,6 @@ def test_a_flood_is_named(gw):
 # Streams in detail: backends that do what the test says.
 
 
-def serve(gateways, certs, objects, settings=()):
-    gateway = gateways(settings)
-    gateway.tls_port = free_port()
-    gateway.certs = certs
-    gateway.write([m.gateway([m.listener("http", gateway.port),
-                              m.listener("https", gateway.tls_port, "HTTPS", certs=["a"])]),
-                   m.http_route("r", [m.rule("/", ["b"])]), *objects, m.secret("a", certs.a)])
-    return gateway.start()
-
-
 def trailers_h1(sock, _origin):
     stream = Stream(sock)
     while True:
@@ -327,28 +297,8 @@ def large_h1(sock, _origin):
 
 
 def large_h2(peer, number):
-    """In turns, so that one stream without a window does not hold up the others."""
     peer.send_head(number, [(":status", "200")])
-    peer.left = getattr(peer, "left", {})
-    peer.left[number] = SIZE
-    while peer.left:
-        for one in list(peer.left):
-            size = min(peer.left[one], 16384, peer.h2.local_flow_control_window(one))
-            if size:
-                peer.left[one] -= size
-                peer.h2.send_data(one, b"x" * size, end_stream=not peer.left[one])
-                if not peer.left[one]:
-                    del peer.left[one]
-        peer.flush()
-        fresh = [n for n in peer.begun if n not in peer.left and not peer.stream(n).get("done")]
-        for one in fresh:
-            peer.stream(one).fields.append(("done", "1"))
-            if one != number:
-                peer.send_head(one, [(":status", "200")])
-                peer.left[one] = SIZE
-        if peer.left and not any(peer.h2.local_flow_control_window(n) for n in peer.left):
-            if not peer.pump():
-                return
+    peer.queue(number, b"x" * SIZE)
 
 
 @pytest.mark.parametrize("backend", ["h1", "h2"])
@@ -554,138 +504,48 @@ def test_misdirected_requests_by_stream(gateways, origins, certs):
         peer.sock.close()
 
 
-# Backends that turn requests away.
+def test_an_answer_before_the_request_has_ended(gateways, origins, certs):
+    def early_h1(sock, _origin):
+        Stream(sock).head()
+        sock.sendall(b"HTTP/1.1 413 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+        sock.recv(1)
 
-
-def test_goaway_and_refused_streams_are_tried_again(gateways, origins, certs):
-    """The first connection refuses POST /refused and ends with a GOAWAY that does not cover
-    /goaway; the second serves."""
-    seen = []
-
-    def at_head(peer, number):
-        path = peer.stream(number).get(":path")
-        seen.append(path)
-        if seen.count(path) > 1 or path == "/plain":
-            return False
-        if path == "/refused":
-            peer.h2.reset_stream(number, 7)
-        else:
-            peer.h2.close_connection(0, last_stream_id=number - 2)
-        peer.flush()
+    def early_h2(peer, number):
+        peer.send_head(number, [(":status", "413")])
+        peer.send_body(number, b"no")
         return True
 
-    gateway = serve(gateways, certs, h2_service("b", origins(http2.handler(at_head=at_head)).port))
-    for method, path in [("POST", "/refused"), ("GET", "/goaway"), ("POST", "/goaway2")]:
+    for objects in (m.service("b", origins(early_h1).port),
+                    h2_service("b", origins(http2.handler(at_head=early_h2)).port)):
+        gateway = serve(gateways, certs, objects)
         peer = h2_dial(gateway)
         with peer.sock:
-            assert peer.request("/plain").status == 200
-            message = peer.request(path, method)
-            assert message.status == 200, (path, message.body)
-        assert gateway.log(path=path)["attempts"] == 2
+            number = peer.open("/", "POST", end=False)
+            message = peer.finish(number)
+            assert message.status == 413 and message.body == b"no"
+            peer.until(lambda: message.reset is not None)
+            assert message.reset == 0  # RFC 9113 8.1: the rest is not wanted
+        assert gateway.log(path="/")["outcome"] == "ok"
 
 
-def test_a_reset_with_another_code_is_not_tried_again(gateways, origins, certs):
-    seen = []
-
-    def at_head(peer, number):
-        seen.append(number)
-        peer.h2.reset_stream(number, 2)
-        peer.flush()
-        return True
-
-    gateway = serve(gateways, certs, h2_service("b", origins(http2.handler(at_head=at_head)).port))
-    with connect(gateway.port) as s:
-        response = request(gateway.port, "/", sock=s)
-    assert response.status == 502 and len(seen) == 1
-
-
-def test_streams_beyond_the_limit_of_a_backend(gateways, origins, certs):
-    """A backend that takes two streams at a time gets more connections, and all are served."""
-    from h2.settings import SettingCodes
-    origin = origins(http2.handler(settings={SettingCodes.MAX_CONCURRENT_STREAMS: 2}))
-    gateway = serve(gateways, certs, h2_service("b", origin.port))
-    peer = h2_dial(gateway)
-    with peer.sock:
-        assert peer.request("/first").status == 200
-        numbers = [peer.open(f"/{i}") for i in range(10)]
-        assert [peer.finish(n).status for n in numbers] == [200] * 10
-
-
-# WebSocket: every mix.
-
-
-def echo_tunnel(peer, number):
-    message = peer.stream(number)
-    assert message.get(":method") == "CONNECT" and message.get(":protocol") == "websocket"
-    assert message.get("sec-websocket-key") is None
-    peer.send_head(number, [(":status", "200")])
-    bytes_ = http2.Bytes(peer, number)
-    ws.echo_frames(ws.Socket(bytes_, bytes_.send, masks=False))
-    peer.send_body(number, b"")
-    return True
-
-
-WS_SIZE = 16 << 20
-
-
-@pytest.mark.parametrize("backend", ["h1", "h2", "h2-without"])
-@pytest.mark.parametrize("client", CLIENTS)
-def test_websocket_in_every_mix(gateways, origins, certs, client, backend):
-    from h2.settings import SettingCodes
-
-    def both(sock, origin):
-        """A backend that speaks either version, by the first bytes."""
-        first = sock.sock.recv(4, socket.MSG_PEEK)
-        if first.startswith(b"PRI "):
-            http2.handler()(sock, origin)
-        else:
-            ws.echo_handler(sock, origin)
-
-    if backend == "h1":
-        objects = m.service("b", origins(ws.echo_handler).port)
-    elif backend == "h2":
-        objects = h2_service("b", origins(http2.handler(at_head=echo_tunnel, settings={
-            SettingCodes.ENABLE_CONNECT_PROTOCOL: 1})).port)
-    else:
-        objects = h2_service("b", origins(both).port)
-    gateway = serve(gateways, certs, objects)
-    payload = os.urandom(WS_SIZE if client.endswith("s") and backend != "h2-without" else 100000)
-    if client.startswith("h1"):
-        sock = (connect_tls(gateway.tls_port, "a.test", certs.ca) if client == "h1s"
-                else connect(gateway.port))
-        sock.sendall(ws.handshake("/ws"))
-        stream = Stream(sock)
-        first, fields = stream.head()
-        assert first.split(" ")[1] == "101"
-        names = dict((n.lower(), v) for n, v in fields)
-        assert names["sec-websocket-accept"] == ws.accept(ws.KEY)
-        socket_ = ws.Socket(stream, sock.sendall, masks=True)
-    else:
-        peer = h2_dial(gateway, client)
-        sock = peer.sock
-        number = peer.tunnel("/ws", scheme="https" if client == "h2s" else "http")
-        assert peer.stream(number).status == 200
-        assert peer.stream(number).get("sec-websocket-accept") is None
-        bytes_ = http2.Bytes(peer, number)
-        socket_ = ws.Socket(bytes_, bytes_.send, masks=True)
-    with sock:
-        socket_.send(ws.TEXT, b"hello", rsv=4)
-        assert socket_.receive() == (ws.TEXT, b"hello", True, 4)
-        if client.startswith("h1"):
-            sender = threading.Thread(target=socket_.send, args=(ws.BINARY, payload))
-            sender.start()
-            assert socket_.receive()[1] == payload
-            sender.join()
-        else:  # one thread: in messages that the windows of both ends take
-            for i in range(0, len(payload), 1 << 16):
-                socket_.send(ws.BINARY, payload[i:i + (1 << 16)])
-                assert socket_.receive()[1] == payload[i:i + (1 << 16)]
-        socket_.send(ws.CLOSE, b"\x03\xe8")
-        assert socket_.receive()[:2] == (ws.CLOSE, b"\x03\xe8")
-        if client.startswith("h2"):
-            peer.send_body(number, b"")
-            assert peer.finish(number).ended
-        else:
-            assert read_all(sock) == b""
-    record = gateway.log(path="/ws")
-    assert record["outcome"] == "ok"
+def test_behind_a_proxy_header(gateways, origins, certs):
+    gateway, origin = gateways({"trusted_cidrs": "127.0.0.0/8"}), origins()
+    gateway.tls_port = free_port()
+    gateway.certs = certs
+    gateway.write([
+        m.gateway([m.listener("http", gateway.port),
+                   m.listener("https", gateway.tls_port, "HTTPS", certs=["a"])],
+                  annotations={"ringgate.dev/proxy-protocol": "true"}),
+        m.http_route("r", [m.rule("/", ["b"])]), *m.service("b", origin.port),
+        m.secret("a", certs.a)])
+    gateway.start()
+    header = b"PROXY TCP4 192.0.2.7 127.0.0.1 1234 80\r\n"
+    context = client_context(certs.ca)
+    context.set_alpn_protocols(["h2"])
+    for tls in (False, True):
+        sock = connect(gateway.tls_port if tls else gateway.port)
+        sock.sendall(header)
+        peer = http2.Peer(context.wrap_socket(sock, server_hostname="a.test") if tls else sock)
+        with peer.sock:
+            assert peer.request("/", scheme="https" if tls else "http").status == 200
+    assert origin.data.count(b"192.0.2.7") == 2

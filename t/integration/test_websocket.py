@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """WebSocket through the gateway: the handshake, and whatever follows it untouched."""
 import os
+import signal
 import socket
 import threading
 
 import pytest
 
+import http2
 import manifests as m
 import websocket as ws
+from h2.settings import SettingCodes
+from h2site import h2_dial, h2_service
 from origin import read_request
 from wire import Stream, connect, connect_tls, free_port, read_all
 
 LARGE = 16 << 20
+MIXES = [("h1", "h1"), ("h1s", "h2"), ("h2s", "h1"), ("h2s", "h2")]  # with large messages
 
 
 FILTER = {"type": "ResponseHeaderModifier",
@@ -33,9 +38,9 @@ def gw(module_gateways, module_origins, certs):
     return gateway.start()
 
 
-def dial(gateway, certs, tls=False):
+def dial(gateway, certs, tls=False, path="/ws"):
     sock = connect_tls(gateway.tls_port, "a.test", certs.ca) if tls else connect(gateway.port)
-    sock.sendall(ws.handshake("/ws"))
+    sock.sendall(ws.handshake(path))
     stream = Stream(sock)
     first, fields = stream.head()
     assert first.split(" ")[1] == "101"
@@ -57,19 +62,6 @@ def test_messages_pass_untouched(gw, certs, tls):
         socket_.send(ws.CLOSE, b"\x0f\xa0bye")
         assert socket_.receive()[:2] == (ws.CLOSE, b"\x0f\xa0bye")
         assert read_all(sock) == b""
-
-
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-def test_a_large_message(gw, certs, tls):
-    sock, socket_ = dial(gw, certs, tls)
-    payload = os.urandom(LARGE)
-    with sock:
-        sender = threading.Thread(target=socket_.send, args=(ws.BINARY, payload))
-        sender.start()
-        assert socket_.receive()[1] == payload
-        sender.join()
-    record = gw.log(path="/ws", bytes_sent=LARGE + 10)
-    assert record["response_code"] == 101 and record["bytes_received"] == LARGE + 14
 
 
 @pytest.mark.parametrize("bytes_, status", [
@@ -153,3 +145,133 @@ def test_idle_tunnels_end(gateways, origins, certs):
         assert socket_.receive()[1] == b"hello"
         assert read_all(sock) == b""
     assert gateway.log(path="/ws")["outcome"] == "stream_idle_timeout"
+
+
+# Every mix of versions.
+
+
+def echo_tunnel(peer, number):
+    message = peer.stream(number)
+    assert message.get(":method") == "CONNECT" and message.get(":protocol") == "websocket"
+    assert message.get("sec-websocket-key") is None
+    peer.send_head(number, [(":status", "200")])
+    bytes_ = http2.Bytes(peer, number)
+    ws.echo_frames(ws.Socket(bytes_, bytes_.send, masks=False))
+    peer.send_body(number, b"")
+    return True
+
+
+def either_version(sock, origin):
+    """A backend whose HTTP/2 has no tunnels."""
+    if sock.sock.recv(4, socket.MSG_PEEK).startswith(b"PRI "):
+        http2.handler()(sock, origin)
+    else:
+        ws.echo_handler(sock, origin)
+
+
+@pytest.fixture(scope="module")
+def mixed(module_gateways, module_origins, certs):
+    """/h1, /h2 and /without go to a backend of that kind."""
+    gateway = module_gateways()
+    gateway.tls_port = free_port()
+    gateway.certs = certs
+    tunnels = {SettingCodes.ENABLE_CONNECT_PROTOCOL: 1}
+    gateway.write([
+        m.gateway([m.listener("http", gateway.port),
+                   m.listener("https", gateway.tls_port, "HTTPS", certs=["a"])]),
+        m.http_route("r", [m.rule(f"/{name}", [name], filters=[FILTER])
+                           for name in ("h1", "h2", "without")]),
+        *m.service("h1", module_origins(ws.echo_handler).port),
+        *h2_service("h2", module_origins(http2.handler(at_head=echo_tunnel,
+                                                       settings=tunnels)).port),
+        *h2_service("without", module_origins(either_version).port), m.secret("a", certs.a)])
+    return gateway.start()
+
+
+@pytest.mark.parametrize("backend", ["h1", "h2", "without"])
+@pytest.mark.parametrize("client", ["h1", "h1s"])
+def test_over_http1(mixed, certs, client, backend):
+    payload = os.urandom(LARGE if (client, backend) in MIXES else 1 << 20)
+    sock, socket_ = dial(mixed, certs, client == "h1s", f"/{backend}/{client}")
+    with sock:
+        sender = threading.Thread(target=socket_.send, args=(ws.BINARY, payload))
+        sender.start()
+        assert socket_.receive()[1] == payload
+        sender.join()
+        socket_.send(ws.CLOSE, b"\x03\xe8")
+        assert socket_.receive()[:2] == (ws.CLOSE, b"\x03\xe8")
+        assert read_all(sock) == b""
+    record = mixed.log(path=f"/{backend}/{client}")
+    assert record["outcome"] == "ok" and record["response_code"] == 101
+    assert record["upstream_protocol"] == ("HTTP/2" if backend == "h2" else "HTTP/1.1")
+    heads = 14 if len(payload) >= 1 << 16 else 8
+    assert record["bytes_received"] == len(payload) + heads + 8
+    assert record["bytes_sent"] == len(payload) + heads - 4 + 4
+
+
+@pytest.mark.parametrize("backend", ["h1", "h2", "without"])
+@pytest.mark.parametrize("client", ["h2", "h2s"])
+def test_over_http2(mixed, client, backend):
+    """Several tunnels and a request on one connection."""
+    peer = h2_dial(mixed, client)
+    scheme = "https" if client == "h2s" else "http"
+    payload = os.urandom(LARGE if (client, backend) in MIXES else 1 << 20)
+    with peer.sock:
+        # The backend of HTTP/2 is one thread a connection: one tunnel.
+        count = 1 if backend == "h2" else 2
+        numbers = [peer.tunnel(f"/{backend}/{client}/{i}", scheme=scheme) for i in range(count)]
+        tunnels = []
+        for number in numbers:
+            assert peer.stream(number).status == 200
+            assert peer.stream(number).get("sec-websocket-accept") is None
+            assert peer.stream(number).get("x-tunnel") == "yes"
+            bytes_ = http2.Bytes(peer, number)
+            tunnels.append(ws.Socket(bytes_, bytes_.send, masks=True))
+        for tunnel in tunnels:
+            tunnel.send(ws.TEXT, b"hello", rsv=4)
+            assert tunnel.receive() == (ws.TEXT, b"hello", True, 4)
+        tunnels[0].send(ws.BINARY, payload)  # what comes back meanwhile is kept by the peer
+        assert tunnels[0].receive()[1] == payload
+        for number, tunnel in zip(numbers, tunnels):
+            tunnel.send(ws.CLOSE, b"\x03\xe8")
+            assert tunnel.receive()[:2] == (ws.CLOSE, b"\x03\xe8")
+            peer.send_body(number, b"")
+            assert peer.finish(number).ended
+    record = mixed.log(path=f"/{backend}/{client}/0")
+    assert record["outcome"] == "ok" and record["protocol"] == "HTTP/2"
+
+
+def test_refused_over_http2(mixed):
+    peer = h2_dial(mixed)
+    with peer.sock:
+        number = peer.tunnel("/h1/no-version", version="8")
+        message = peer.finish(number)
+        assert message.status == 426 and message.get("sec-websocket-version") == "13"
+        number = peer.tunnel("/nowhere")
+        assert peer.finish(number).status == 404
+
+
+def test_reset_over_http2(mixed):
+    peer = h2_dial(mixed)
+    with peer.sock:
+        number = peer.tunnel("/h1/reset")
+        peer.h2.reset_stream(number, 8)
+        peer.flush()
+        assert mixed.log(path="/h1/reset")["outcome"] == "downstream_closed"
+        number = peer.tunnel("/h1/again")
+        assert peer.stream(number).status == 200
+
+
+def test_tunnels_end_at_the_drain_deadline(gateways, origins, certs):
+    gateway = gateways({"drain_timeout": "500ms"})
+    gateway.write(objects(gateway, origins(ws.echo_handler), certs))
+    gateway.certs = certs
+    gateway.start()
+    sock, _ = dial(gateway, certs)
+    peer = h2_dial(gateway)
+    with sock, peer.sock:
+        peer.tunnel("/h2")
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait() == 0
+    assert gateway.log(path="/ws")["outcome"] == "drained"
+    assert gateway.log(path="/h2")["outcome"] == "drained"

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gateway with an HTTP and an HTTPS listener, and clients of either version."""
+import http2
+import manifests as m
+from origin import server_context
+from wire import client_context, free_port
+
+H2C = "kubernetes.io/h2c"
+
+
+def h2_service(name, port):
+    objects = m.service(name, port)
+    objects[0]["spec"]["ports"][0]["appProtocol"] = H2C
+    return objects
+
+
+def h2_context(pair):
+    context = server_context(pair)
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
+def serve(gateways, certs, objects, settings=()):
+    gateway = gateways(settings)
+    gateway.tls_port = free_port()
+    gateway.certs = certs
+    gateway.write([m.gateway([m.listener("http", gateway.port),
+                              m.listener("https", gateway.tls_port, "HTTPS", certs=["a"])]),
+                   m.http_route("r", [m.rule("/", ["b"])]), *objects, m.secret("a", certs.a)])
+    return gateway.start()
+
+
+def h2_dial(gateway, client="h2"):
+    if client == "h2":
+        return http2.dial(gateway.port)
+    return http2.dial_tls(gateway.tls_port, client_context(gateway.certs.ca))
