@@ -119,7 +119,7 @@ bool forwarded_write(struct exchange *ex)
 
     for (unsigned i = 0; i < head->fields_count; i++) {
         struct http_field *field = &head->fields[i];
-        if (!(http_header_flags(field->id) & HTTP_HEADER_BY_PROXY))
+        if (!http_header_has(field->id, HTTP_HEADER_BY_PROXY))
             continue;
         if (!trusted || field->id == HTTP_HEADER_X_FORWARDED_CLIENT_CERT)
             field->removed = true;

@@ -28,20 +28,52 @@ const uint8_t chars_class[256] = {
 #define CHARS_ONES UINT64_C(0x0101010101010101)
 #define CHARS_HIGH UINT64_C(0x8080808080808080)
 
-/* Eight bytes at a time: suspicious are those below space and DEL; only then
- * the table is asked, because a tab is allowed. */
+/* Not 0 when a byte is below space or DEL. */
+static inline uint64_t chars_controls(uint64_t x)
+{
+    uint64_t y = x ^ (CHARS_ONES * 0x7f);
+    return (((x - CHARS_ONES * 0x20) & ~x) | ((y - CHARS_ONES) & ~y)) & CHARS_HIGH;
+}
+
+static inline uint64_t chars_word(const char *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return word;
+}
+
+static bool chars_is_short_value(struct span s)
+{
+    if (s.len < 4)
+        return chars_all(s, CHARS_VALUE);
+    uint32_t first, last;
+    memcpy(&first, s.ptr, 4);
+    memcpy(&last, s.ptr + s.len - 4, 4);
+    return chars_controls(first | (uint64_t)last << 32) == 0 || chars_all(s, CHARS_VALUE);
+}
+
+/* Eight bytes at a time, at the end some of them once more; the table is asked
+ * when something is suspicious, because a tab is allowed. */
 bool chars_is_value(struct span s)
+{
+    if (s.len < 8)
+        return chars_is_short_value(s);
+    uint64_t odd = chars_controls(chars_word(s.ptr + s.len - 8));
+    for (size_t i = 0; i + 8 < s.len; i += 8)
+        odd |= chars_controls(chars_word(s.ptr + i));
+    return LIKELY(odd == 0) || chars_all(s, CHARS_VALUE);
+}
+
+bool chars_is_printable(struct span s)
 {
     size_t i = 0;
     for (; i + 8 <= s.len; i += 8) {
-        uint64_t x;
-        memcpy(&x, s.ptr + i, 8);
-        uint64_t y = x ^ (CHARS_ONES * 0x7f);
-        uint64_t odd = ((x - CHARS_ONES * 0x20) & ~x) | ((y - CHARS_ONES) & ~y);
-        if (LIKELY((odd & CHARS_HIGH) == 0))
-            continue;
-        if (!chars_all(span_make(s.ptr + i, 8), CHARS_VALUE))
-            return false;
+        uint64_t word = chars_word(s.ptr + i);
+        if (UNLIKELY((chars_controls(word) | (word & CHARS_HIGH)) != 0))
+            break;
     }
-    return chars_all(span_make(s.ptr ? s.ptr + i : NULL, s.len - i), CHARS_VALUE);
+    for (; i < s.len; i++)
+        if (s.ptr[i] < ' ' || s.ptr[i] > '~')
+            return false;
+    return true;
 }

@@ -40,6 +40,8 @@ static inline bool chars_is_token(struct span s)
 
 /* All bytes may stand in a field value; fast, for long values. */
 bool chars_is_value(struct span s);
+/* Space and visible ASCII only. */
+bool chars_is_printable(struct span s);
 
 /* 0..15, or -1 when c is no hexadecimal digit. */
 static inline int chars_hex(char c)

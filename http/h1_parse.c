@@ -245,7 +245,7 @@ enum http_error h1_parse_trailers(const struct h1_parse *parse, struct span sect
         left = span_skip(left, 1);
         if (!parse_trailer(line, &field))
             return HTTP_ERROR_BAD_CHUNK;
-        if ((http_header_flags(field.id) & HTTP_HEADER_NO_TRAILER) ||
+        if (http_header_has(field.id, HTTP_HEADER_NO_TRAILER) ||
             field_is_dropped(field.name, parse->limits->underscores))
             continue;
         head->fields[head->fields_count++] = field;

@@ -15,14 +15,7 @@ static bool scan_is_first_line(struct span part, enum h1_scan_kind kind, bool be
 {
     if (kind == H1_SCAN_RESPONSE)
         return (!begins || part.ptr[0] == 'H') && chars_is_value(part);
-    if (begins && !chars_is(part.ptr[0], CHARS_TOKEN))
-        return false;
-    for (size_t i = 0; i < part.len; i++) {
-        unsigned char c = (unsigned char)part.ptr[i];
-        if (c < 0x20 || c >= 0x7f)
-            return false;
-    }
-    return true;
+    return (!begins || chars_is(part.ptr[0], CHARS_TOKEN)) && chars_is_printable(part);
 }
 
 /* part: bytes of the current line from offset `at` on, without line end. */

@@ -61,9 +61,12 @@ static bool validate_fields(struct http_head *head, bool underscores, struct val
 {
     for (unsigned i = 0; i < head->fields_count; i++) {
         struct http_field *field = &head->fields[i];
-        if (!chars_is_token(field->name) || !chars_is_value(field->value))
-            return false;
         field->id = http_header_find(field->name);
+        /* A known name is a token. */
+        if (field->id == HTTP_HEADER_OTHER && !chars_is_token(field->name))
+            return false;
+        if (!chars_is_value(field->value))
+            return false;
         if (field->id != HTTP_HEADER_OTHER)
             validate_known(facts, field);
         else if (field_is_dropped(field->name, underscores))

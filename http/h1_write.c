@@ -9,32 +9,30 @@
 #include "base/panic.h"
 #include "http/chars.h"
 
-/* A head is written in two passes over the same parts: the first counts, the
- * second copies into room of that size. Both run the same code, with `pos` NULL in the
- * first, so they cannot disagree. */
+/* A head is checked and its size bounded first, before any byte is in the output; then it is
+ * written into room of that size. */
 
 struct write_out {
     struct conn *conn;
-    uint8_t *start, *pos, *end; /* room from conn_reserve; NULL: counting */
-    size_t left; /* bytes to write after `end` */
+    uint8_t *start, *pos, *end; /* room from conn_reserve */
+    size_t left; /* what may have to be written after `end` */
     int error;
 };
 
-static inline uint64_t write_mask(unsigned flags, enum http_header_id id)
-{
-    return (flags & (HTTP_HEADER_HOP | HTTP_HEADER_FRAMING)) ? UINT64_C(1) << id : 0;
-}
+/* First line and plan without their spans: words, numbers and line ends. */
+#define WRITE_FIXED_MAX 256u
 
 /* Fields that no head copies, one bit an id. */
 static inline uint64_t write_skipped(void)
 {
-    return 0
-#define HEADER(id, name, flags) | write_mask(flags, HTTP_HEADER_##id)
-#include "http/headers.tbl"
-#undef HEADER
-        ;
+    return http_header_ids(HTTP_HEADER_HOP | HTTP_HEADER_FRAMING);
 }
-_Static_assert(HTTP_HEADER_COUNT <= 64, "header ids are bits of a word");
+
+static inline uint64_t write_skipped_request(void)
+{
+    return write_skipped() | http_header_bit(HTTP_HEADER_HOST, true) |
+           http_header_bit(HTTP_HEADER_EXPECT, true);
+}
 
 static void write_room(struct write_out *out)
 {
@@ -69,10 +67,6 @@ static COLD void write_put_slow(struct write_out *out, const char *data, size_t 
 
 static inline void write_put(struct write_out *out, struct span s)
 {
-    if (out->pos == NULL) {
-        out->left += s.len;
-        return;
-    }
     if (UNLIKELY((size_t)(out->end - out->pos) < s.len)) {
         write_put_slow(out, s.ptr, s.len);
         return;
@@ -101,19 +95,31 @@ static void write_number(struct write_out *out, uint64_t value)
     write_put(out, span_make(digits + at, sizeof(digits) - at));
 }
 
-/* The check is made in the counting pass, before any byte is in the output. */
-static void write_fields(struct write_out *out, const struct http_head *head, uint64_t skipped)
+static bool write_is_copied(const struct http_field *field, uint64_t skipped)
 {
+    return !field->removed && !(skipped >> field->id & 1);
+}
+
+/* Checks the fields; at most so many bytes. */
+static size_t write_fields_bound(const struct http_head *head, uint64_t skipped)
+{
+    size_t size = 0;
     for (unsigned i = 0; i < head->fields_count; i++) {
         const struct http_field *field = &head->fields[i];
-        if (field->removed || (skipped >> field->id & 1))
+        if (!write_is_copied(field, skipped))
             continue;
-        if (out->pos == NULL) {
-            ASSERT(chars_is_token(field->name));
-            ASSERT(chars_is_value(field->value));
-        }
-        write_field(out, field->name, field->value);
+        ASSERT(field->id != HTTP_HEADER_OTHER || chars_is_token(field->name));
+        ASSERT(chars_is_value(field->value));
+        size += field->name.len + field->value.len + 4;
     }
+    return size;
+}
+
+static void write_fields(struct write_out *out, const struct http_head *head, uint64_t skipped)
+{
+    for (unsigned i = 0; i < head->fields_count; i++)
+        if (write_is_copied(&head->fields[i], skipped))
+            write_field(out, head->fields[i].name, head->fields[i].value);
 }
 
 static void write_plan(struct write_out *out, const struct h1_plan *plan)
@@ -155,12 +161,6 @@ static bool write_is_target(struct span s)
 static void write_request(struct write_out *out, const struct http_head *head,
                           const struct h1_plan *plan)
 {
-    if (out->pos == NULL) {
-        ASSERT(chars_is_token(head->method_text));
-        ASSERT(head->path.len > 0 && write_is_target(head->path));
-        ASSERT(!head->has_query || write_is_target(head->query));
-        ASSERT(chars_is_value(head->authority));
-    }
     write_put(out, head->method_text);
     write_put(out, SPAN_LIT(" "));
     write_put(out, head->path);
@@ -170,9 +170,7 @@ static void write_request(struct write_out *out, const struct http_head *head,
     }
     write_put(out, SPAN_LIT(" HTTP/1.1\r\n"));
     write_field(out, SPAN_LIT("host"), head->authority);
-    write_fields(out, head,
-                 write_skipped() | UINT64_C(1) << HTTP_HEADER_HOST |
-                     UINT64_C(1) << HTTP_HEADER_EXPECT);
+    write_fields(out, head, write_skipped_request());
     if (head->expect_continue)
         write_put(out, SPAN_LIT("expect: 100-continue\r\n"));
     write_plan(out, plan);
@@ -181,30 +179,41 @@ static void write_request(struct write_out *out, const struct http_head *head,
 typedef void write_head_fn(struct write_out *out, const struct http_head *head,
                            const struct h1_plan *plan);
 
+/* bound: at most so many bytes. */
 static int write_head(struct conn *conn, write_head_fn *write, const struct http_head *head,
-                      const struct h1_plan *plan)
+                      const struct h1_plan *plan, size_t bound)
 {
-    struct write_out out = {.conn = conn};
-    write(&out, head, plan);
+    struct write_out out = {.conn = conn, .left = bound};
     write_room(&out);
     if (out.error == 0)
         write(&out, head, plan);
     if (out.error < 0)
         return out.error;
-    ASSERT(out.pos == out.end && out.left == 0);
     return conn_commit(conn, (size_t)(out.pos - out.start));
+}
+
+static size_t write_plan_bound(const struct h1_plan *plan)
+{
+    return WRITE_FIXED_MAX + plan->date.len + plan->connection.len + plan->upgrade.len;
 }
 
 int h1_write_response(struct conn *conn, const struct http_head *head, const struct h1_plan *plan)
 {
     ASSERT(head->status >= 100 && head->status <= 599);
-    return write_head(conn, write_response, head, plan);
+    size_t bound = write_plan_bound(plan) + write_fields_bound(head, write_skipped());
+    return write_head(conn, write_response, head, plan, bound);
 }
 
 int h1_write_request(struct conn *conn, const struct http_head *head, const struct h1_plan *plan)
 {
     ASSERT(!head->is_response);
-    return write_head(conn, write_request, head, plan);
+    ASSERT(chars_is_token(head->method_text));
+    ASSERT(head->path.len > 0 && write_is_target(head->path));
+    ASSERT(!head->has_query || write_is_target(head->query));
+    ASSERT(chars_is_value(head->authority));
+    size_t bound = write_plan_bound(plan) + write_fields_bound(head, write_skipped_request());
+    bound += head->method_text.len + head->path.len + head->query.len + head->authority.len;
+    return write_head(conn, write_request, head, plan, bound);
 }
 
 int h1_write_error(struct conn *conn, enum http_error error, struct span date)
@@ -320,5 +329,6 @@ int h1_tx_end(struct h1_tx *tx, struct conn *conn, const struct http_head *trail
         return 0;
     if (trailers == NULL)
         return conn_write_span(conn, SPAN_LIT("0\r\n\r\n"));
-    return write_head(conn, write_trailers, trailers, NULL);
+    size_t bound = WRITE_FIXED_MAX + write_fields_bound(trailers, write_skipped());
+    return write_head(conn, write_trailers, trailers, NULL, bound);
 }

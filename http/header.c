@@ -16,17 +16,8 @@ static const struct header_entry header_entries[HTTP_HEADER_COUNT] = {
 #undef HEADER
 };
 
-static inline bool header_matches(enum http_header_id id, const char *name)
-{
-    struct span known = header_entries[id].name;
-    for (size_t i = 0; i < known.len; i++)
-        if ((char)ascii_lower((unsigned char)name[i]) != known.ptr[i])
-            return false;
-    return true;
-}
-
 #define TRY(id)                                                                                    \
-    if (header_matches(HTTP_HEADER_##id, name.ptr))                                                \
+    if (span_equal_fold(header_entries[HTTP_HEADER_##id].name, name))                              \
     return HTTP_HEADER_##id
 
 /* A name's length leaves at most four candidates, which differ early. The unit

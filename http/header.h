@@ -27,4 +27,25 @@ enum http_header_id http_header_find(struct span name);
 struct span http_header_name(enum http_header_id id); /* lower case */
 unsigned http_header_flags(enum http_header_id id);
 
+static inline uint64_t http_header_bit(enum http_header_id id, bool set)
+{
+    return (uint64_t)set << id;
+}
+
+/* The ids that have any of the flags, one bit an id; a constant when the flags are one. */
+static inline uint64_t http_header_ids(unsigned flags)
+{
+    return 0
+#define HEADER(id, name, own) | http_header_bit(HTTP_HEADER_##id, ((own)&flags) != 0)
+#include "http/headers.tbl"
+#undef HEADER
+        ;
+}
+_Static_assert(HTTP_HEADER_COUNT <= 64, "header ids are bits of a word");
+
+static inline bool http_header_has(enum http_header_id id, unsigned flags)
+{
+    return (http_header_ids(flags) >> id & 1) != 0;
+}
+
 #endif

@@ -99,9 +99,10 @@ bool http_head_add_id(struct http_head *head, enum http_header_id id, struct spa
     return message_add(head, http_header_name(id), value, id);
 }
 
-static bool message_is(const struct http_field *field, enum http_header_id id, struct span name)
+static inline bool message_is(const struct http_field *field, enum http_header_id id,
+                              struct span name)
 {
-    if (field->removed || field->id != id)
+    if (LIKELY(field->id != id) || field->removed)
         return false;
     return id != HTTP_HEADER_OTHER || span_equal_fold(field->name, name);
 }
@@ -181,7 +182,7 @@ static void message_remove_named(struct http_head *head, struct span list)
     struct span name;
     while (field_list_next(&list, &name)) {
         enum http_header_id id = http_header_find(name);
-        if (id != HTTP_HEADER_OTHER && (http_header_flags(id) & HTTP_HEADER_PINNED))
+        if (id != HTTP_HEADER_OTHER && http_header_has(id, HTTP_HEADER_PINNED))
             continue;
         (void)message_remove(head, id, name); /* naming an absent field is allowed */
     }
@@ -193,7 +194,7 @@ void http_head_remove_hop_by_hop(struct http_head *head)
         if (head->fields[i].id == HTTP_HEADER_CONNECTION && !head->fields[i].removed)
             message_remove_named(head, head->fields[i].value);
     for (unsigned i = 0; i < head->fields_count; i++)
-        if (http_header_flags(head->fields[i].id) & HTTP_HEADER_HOP)
+        if (http_header_has(head->fields[i].id, HTTP_HEADER_HOP))
             head->fields[i].removed = true;
 }
 

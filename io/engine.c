@@ -74,7 +74,8 @@ ssize_t engine_sys_send(struct sock *sock, const struct iovec *iov, int count)
     };
     ssize_t n;
     do {
-        n = sendmsg(sock->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = count == 1 ? send(sock->fd, iov->iov_base, iov->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL)
+                       : sendmsg(sock->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno == EAGAIN ? 0 : -errno;

@@ -48,8 +48,9 @@ class Site:
                       for name in ("ec", "rsa", "up", "client")}
         up = self.pairs["up"]
         numbers = [ports[k] for k in ("http", "echo", "bulk", "mtls")]
+        options = ["-p"] if poll else []
         self.process = subprocess.Popen(host.pinned(self.cores[1], [
-            self.backend, *(["-p"] if poll else []), *numbers, up.cert, up.key, self.authority.cert]))
+            self.backend, *options, *numbers, up.cert, up.key, self.authority.cert]))
         if not host.wait_port(self.ports["http"], self.process):
             sys.exit("the backends do not start")
 

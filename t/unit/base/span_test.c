@@ -69,6 +69,27 @@ static void test_hex_parsing(void **state)
     }
 }
 
+/* All pairs of bytes at every place of texts of all lengths that are compared in ways of their
+ * own. */
+static void test_equal_fold(void **state)
+{
+    (void)state;
+    char a[24], b[24];
+    for (size_t len = 1; len < sizeof(a); len++) {
+        for (size_t at = 0; at < len; at++) {
+            memset(a, 'k', len);
+            memset(b, 'K', len);
+            for (unsigned pair = 0; pair < 65536; pair++) {
+                a[at] = (char)(pair & 255);
+                b[at] = (char)(pair >> 8);
+                bool equal = ascii_lower((unsigned char)a[at]) == ascii_lower((unsigned char)b[at]);
+                if (span_equal_fold(span_make(a, len), span_make(b, len)) != equal)
+                    fail_msg("0x%04x at %zu of %zu", pair, at, len);
+            }
+        }
+    }
+}
+
 static void test_compare(void **state)
 {
     (void)state;
@@ -122,9 +143,8 @@ static void test_parts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_number_parsing),
-        cmocka_unit_test(test_hex_parsing),
-        cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_number_parsing), cmocka_unit_test(test_hex_parsing),
+        cmocka_unit_test(test_compare),        cmocka_unit_test(test_equal_fold),
         cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests_name("span", tests, NULL, NULL);

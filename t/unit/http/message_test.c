@@ -280,14 +280,20 @@ static void test_chars(void **state)
         expected |= c < 128 && isxdigit(c) ? CHARS_HEX : 0;
         if (chars_class[c] != expected)
             fail_msg("0x%02x: 0x%02x instead of 0x%02x", c, chars_class[c], expected);
-        for (size_t at = 0; at < 20; at++) { /* the byte anywhere in a long value */
-            char text[20];
-            memset(text, c % 2 ? 'x' : (char)0xff, sizeof(text));
-            text[at] = (char)c;
-            assert_int_equal(chars_is_value(span_make(text, sizeof(text))), value);
+        /* The byte anywhere in values of all lengths that are handled in ways of their own. */
+        for (size_t len = 1; len < 20; len++) {
+            for (size_t at = 0; at < len; at++) {
+                char text[20];
+                memset(text, c % 2 ? 'x' : (char)0xff, len);
+                text[at] = (char)c;
+                assert_int_equal(chars_is_value(span_make(text, len)), value);
+                memset(text, ' ', len);
+                text[at] = (char)c;
+                assert_int_equal(chars_is_printable(span_make(text, len)), c >= ' ' && c <= '~');
+            }
         }
     }
-    assert_true(chars_is_value(SPAN_NONE));
+    assert_true(chars_is_value(SPAN_NONE) && chars_is_printable(SPAN_NONE));
     assert_false(chars_is_token(SPAN_NONE));
 }
 
