@@ -473,12 +473,12 @@ void translate_routes(struct translation *tr)
     const struct conf_object *const *grpc =
         objects_list(tr->objects, CONF_KIND_GRPC_ROUTE, &grpc_count);
     tr->has_claims = http_count > 0 && grpc_count > 0;
-    for (unsigned i = 0, j = 0; i + j < http_count + grpc_count;) {
-        bool is_http =
-            j == grpc_count || (i < http_count && objects_compare_age(http[i], grpc[j]) <= 0);
-        const struct conf_object *object = is_http ? http[i] : grpc[j];
-        http_route(tr, object, i + j);
-        *(is_http ? &i : &j) += 1;
+    for (unsigned i = 0, j = 0; i < http_count || j < grpc_count;) {
+        unsigned rank = i + j;
+        if (j == grpc_count || (i < http_count && objects_compare_age(http[i], grpc[j]) <= 0))
+            http_route(tr, http[i++], rank);
+        else
+            http_route(tr, grpc[j++], rank);
     }
     const struct conf_object *const *list = objects_list(tr->objects, CONF_KIND_TCP_ROUTE, &count);
     for (unsigned i = 0; i < count; i++) {

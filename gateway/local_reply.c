@@ -114,33 +114,35 @@ void local_reply(struct exchange *ex, unsigned status)
     reply_send(ex, reply_allow(ex, reply_upgrade(head)), body);
 }
 
-/* The head of a denial, but for the fields of the limit. */
-static struct http_head *limited_head(struct exchange *ex, unsigned retry_after_s,
-                                      struct span *ret_body)
+/* Heads of a denial, but for the fields of the limit. */
+static struct http_head *limited_head_grpc(struct exchange *ex, unsigned status, struct span rule,
+                                           unsigned wait_s)
+{
+    struct span message =
+        arena_printf(&ex->arena, "%s: %.*s", outcome_name(ex->outcome), SPAN_ARG(rule));
+    struct span wait_ms = arena_printf(&ex->arena, "%u000", wait_s);
+    struct http_head *head = grpc_head(ex, grpc_status_of(ex->outcome, status), message);
+    bool ok = head != NULL && http_head_add(head, SPAN_LIT("grpc-retry-pushback-ms"), wait_ms);
+    return ok ? head : NULL;
+}
+
+static struct http_head *limited_head(struct exchange *ex, unsigned wait_s, struct span *ret_body)
 {
     bool closed = ex->limit.result == LIMIT_RESULT_STORE_CLOSED;
     unsigned status = closed ? 503 : 429;
     struct span rule = ex->limit.limit != NULL ? ex->limit.limit->rule->name : SPAN_NONE;
-    struct span retry =
-        arena_printf(&ex->arena, "%u%s", MAX(retry_after_s, 1u), ex->grpc ? "000" : "");
-    struct http_head *head;
-    if (ex->grpc) {
-        *ret_body = SPAN_NONE;
-        head = grpc_head(
-            ex, grpc_status_of(ex->outcome, status),
-            arena_printf(&ex->arena, "%s: %.*s", outcome_name(ex->outcome), SPAN_ARG(rule)));
-        return head != NULL && http_head_add(head, SPAN_LIT("grpc-retry-pushback-ms"), retry)
-                   ? head
-                   : NULL;
-    }
+    if (ex->grpc)
+        return limited_head_grpc(ex, status, rule, wait_s);
     *ret_body = arena_printf(
         &ex->arena,
         "{\"type\":\"https://iana.org/assignments/http-problem-types#%s\",\"title\":\"%s\","
         "\"status\":%u,\"violated-policies\":[\"%.*s\"]}\n",
         closed ? "temporary-reduced-capacity" : "quota-exceeded",
         closed ? "Rate limit store unavailable" : "Too many requests", status, SPAN_ARG(rule));
-    head = reply_head(ex, status, SPAN_LIT("application/problem+json"), ret_body->len);
-    return head != NULL && http_head_add_id(head, HTTP_HEADER_RETRY_AFTER, retry) ? head : NULL;
+    struct http_head *head =
+        reply_head(ex, status, SPAN_LIT("application/problem+json"), ret_body->len);
+    struct span wait = arena_printf(&ex->arena, "%u", wait_s);
+    return head != NULL && http_head_add_id(head, HTTP_HEADER_RETRY_AFTER, wait) ? head : NULL;
 }
 
 void local_reply_limited(struct exchange *ex)
@@ -149,7 +151,7 @@ void local_reply_limited(struct exchange *ex)
     struct span body = SPAN_NONE;
 
     (void)limit_format_headers(&ex->limit, NULL, 0, &fields); /* the wait alone */
-    struct http_head *head = limited_head(ex, fields.retry_after_s, &body);
+    struct http_head *head = limited_head(ex, MAX(fields.retry_after_s, 1u), &body);
     if (head != NULL && !limit_fields_add(&ex->limit, head))
         head = NULL;
     reply_send(ex, reply_allow(ex, head), body);

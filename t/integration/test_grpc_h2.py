@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls over HTTP/2 from end to end: in clear and over TLS, to backends by prior knowledge and over
 TLS."""
+import signal
 import time
 
 import pytest
@@ -264,3 +265,24 @@ def test_limited(gw, caller):
 
     wait_until(denied, "a denial")
     assert_refused(call(caller, "/pkg.Limited/X"), 8, "rate_limited: limit")
+
+
+def test_drain_and_reload(gateways, origins):
+    """A stream that is open goes on over a reload that takes its route away, and over the begin of
+    a drain."""
+    gateway = gateways()
+    backend = origins(server(say))
+    objects = [m.gateway([m.listener("http", gateway.port)]), *m.service("say", backend.port)]
+    gateway.write([*objects, m.grpc_route("grpc", [m.grpc_rule([m.call(SERVICE)], ["say"])])])
+    gateway.start()
+    with Caller(gateway.port) as caller:
+        open_call = caller.call(f"/{SERVICE}/Stream", message=b"0", end=False)
+        open_call.wait(lambda seen: len(seen.body) >= 9)
+        gateway.apply(objects)
+        assert_refused(caller.call(f"/{SERVICE}/Say", message=b""), 12, "route_not_found")
+        gateway.signal(signal.SIGTERM)
+        caller.peer.until(lambda: caller.peer.goaways)
+        open_call.send(b"1", end=True)
+        assert open_call.finish().replies == [b"re:0", b"re:1"]
+        assert open_call.status == (0, "")
+    assert gateway.wait() == 0
