@@ -87,6 +87,13 @@ def service(name, *ports):
     return objects
 
 
+def h2_service(name, *ports):
+    """A Service that speaks HTTP/2 without TLS."""
+    objects = service(name, *ports)
+    objects[0]["spec"]["ports"][0]["appProtocol"] = "kubernetes.io/h2c"
+    return objects
+
+
 def secret(name, pair):
     return thing("v1", "Secret", name, type="kubernetes.io/tls",
                  stringData={"tls.crt": pair.cert_text, "tls.key": pair.key_text})

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+import http2
 import manifests as m
 from origin import http_answer, read_request
 from wire import Stream, connect, refusing_port, request, wait_until
@@ -42,6 +43,16 @@ class Recorder:
             self.requests.append((origin.name, method, target, names, len(body),
                                   hashlib.sha256(body).hexdigest(), trailers))
             http_answer(sock, b"answer of " + origin.name.encode(), head=method == "HEAD")
+
+    def answer_h2(self, peer, number):
+        message = peer.stream(number)
+        names = {n: v for n, v in message.fields if not n.startswith(":")}
+        names["host"] = message.get(":authority")
+        self.requests.append(("h2", message.get(":method"), message.get(":path"), names,
+                              len(message.body), hashlib.sha256(message.body).hexdigest(),
+                              message.trailers))
+        peer.send_head(number, [(":status", "200")])
+        peer.send_body(number, b"answer of h2")
 
     def find(self, origin, mark):
         return [r for r in self.requests if r[0] == origin and mark in r[2]]
@@ -85,9 +96,13 @@ def gw(module_gateways, module_origins):
             "type": "RequestRedirect", "requestRedirect": {"hostname": "other.test"}}]),
     ]
     objects = [m.gateway([m.listener("http", gateway.port)]),
-               m.http_route("mirrors", rules, ["a.test"])]
+               m.http_route("mirrors", rules, ["a.test"]),
+               m.http_route("h2", [
+                   m.rule("/to-h2", ["one"], filters=[mirror("h2")]),
+                   m.rule("/from-h2", ["h2"], filters=[mirror("one"), mirror("h2")])], ["a.test"])]
     for name, origin in o.items():
         objects += m.service(name, origin.port)
+    objects += m.h2_service("h2", module_origins(http2.handler(recorder.answer_h2)).port)
     objects += m.service("dead", refusing_port()) + m.service("empty")
     gateway.write(objects)
     gateway.seen = recorder
@@ -152,6 +167,29 @@ def test_body(gw, size):
     got, mark = ask(gw, "/plain", "POST", body=body)
     assert got.status == 200
     assert copies(gw, mark)[0][4:6] == (size, hashlib.sha256(body).hexdigest())
+
+
+@pytest.mark.parametrize("path,origins_seen", [("/to-h2", ["h2", "one"]),
+                                               ("/from-h2", ["h2", "h2", "one"])])
+@pytest.mark.parametrize("size", [0, 1000, 65536])
+def test_http2(gw, path, origins_seen, size):
+    """Copies to and from either version, whatever the client speaks."""
+    body = b"z" * size
+    mark = f"m={gw.engine}{next(number)}."
+    peer = http2.dial(gw.port)
+    with peer.sock:
+        for asked in (mark + "h2", mark + "h1"):
+            if asked.endswith("h2"):
+                got = peer.request(f"{path}?{asked}", "POST", body)
+            else:
+                got = request(gw.port, f"{path}?{asked}", "POST", body=body)
+            assert got.status == 200
+            wait_until(lambda a=asked: len(gw.seen.find("h2", a) + gw.seen.find("one", a))
+                       == len(origins_seen), "all copies")
+            copies_seen = gw.seen.find("h2", asked) + gw.seen.find("one", asked)
+            assert sorted(c[0] for c in copies_seen) == origins_seen
+            assert {c[4:6] for c in copies_seen} == {(size, hashlib.sha256(body).hexdigest())}
+            assert {c[3]["host"] for c in copies_seen} == {"a.test"}
 
 
 def test_chunked_body_and_trailers(gw):

@@ -2,7 +2,8 @@
 """Retries of HTTPRoute rules and their budget."""
 import hashlib
 import itertools
-import json
+import socket
+import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+import http2
 import manifests as m
 from origin import http_answer, read_request
 from wire import Stream, connect, refusing_port, request, wait_until
@@ -58,6 +60,24 @@ class Flaky:
                 http_answer(sock, b"failed " * int(query.get("size", 1)), f"{how} No")
 
 
+    def answer_h2(self, peer, number):
+        """The same for HTTP/2; how=7: reset with that code."""
+        message = peer.stream(number)
+        query = {k: v[0] for k, v in parse_qs(urlsplit(message.get(":path")).query).items()}
+        with self.lock:
+            seen = self.seen.setdefault(query.get("id"), [])
+            seen.append(("h2", message.get(":method"), len(message.body),
+                         hashlib.sha256(message.body).hexdigest(), message.trailers, id(peer)))
+            fails = len(seen) <= int(query.get("fail", 0))
+        how = int(query.get("how", 500)) if fails else 200
+        if how < 100:
+            peer.h2.reset_stream(number, how)
+            peer.flush()
+            return
+        peer.send_head(number, [(":status", str(how))])
+        peer.send_body(number, b"failed" if fails else b"done")
+
+
 def retry(attempts, *codes, **more):
     return {"retry": {"attempts": attempts, "codes": list(codes), **more}}
 
@@ -69,17 +89,19 @@ def gw(module_gateways, module_origins):
     gateway = module_gateways()
     every = [500, 502, 503, 504]
     rules = [
-        m.rule("/codes", ["one"], **retry(3, 500)),
-        m.rule("/gateway-codes", ["one"], **retry(2, *every)),
-        m.rule("/connection", ["one"], **retry(3)),
+        m.rule("/codes", ["one"], **retry(3, 500, backoff="5ms")),
+        m.rule("/gateway-codes", ["one"], **retry(2, *every, backoff="5ms")),
+        m.rule("/connection", ["one"], **retry(3, backoff="5ms")),
         m.rule("/timeouts", ["one"], timeouts={"backendRequest": "200ms"}, **retry(2)),
         m.rule("/total", ["one"], timeouts={"request": "400ms"}, **retry(5, 500)),
-        m.rule("/dead", ["dead"], **retry(2)),
-        m.rule("/half", ["half"], **retry(5)),
-        m.rule("/pair", ["pair"], **retry(1, 500)),
+        m.rule("/dead", ["dead"], **retry(2, backoff="5ms")),
+        m.rule("/half", ["half"], **retry(5, backoff="5ms")),
+        m.rule("/pair", ["pair"], **retry(1, 500, backoff="5ms")),
         m.rule("/none", ["one"]),
         m.rule("/zero", ["one"], **retry(0, 500)),
         m.rule("/soon", ["one"], **retry(20, 500, backoff="1ms")),
+        m.rule("/h2", ["h2"], **retry(3, 500, backoff="5ms")),
+        m.rule("/wait", ["one"], **retry(3, 500, backoff="200ms")),
         m.rule("/budget", ["budget"], **retry(1, 500, backoff="1ms")),
     ]
     objects = [m.gateway([m.listener("http", gateway.port)]),
@@ -89,6 +111,7 @@ def gw(module_gateways, module_origins):
     objects += m.service("one", one.port) + m.service("dead", dead)
     objects += m.service("half", one.port, dead) + m.service("pair", one.port, two.port)
     objects += m.service("budget", two.port)
+    objects += m.h2_service("h2", module_origins(http2.handler(flaky.answer_h2)).port)
     gateway.write(objects)
     gateway.flaky = flaky
     gateway.workers = 1
@@ -101,6 +124,15 @@ def ask(gw, path, method="GET", body=None, **query):
     target = path + "?" + "&".join(f"{k}={v}" for k, v in query.items())
     response = request(gw.port, target, method, body=body)
     return response, gw.flaky.seen.get(query["id"], [])
+
+
+def ask_h2(gw, path, method="GET", body=None, **query):
+    """The same by an HTTP/2 client."""
+    query["id"] = f"{gw.engine}{next(number)}"
+    peer = http2.dial(gw.port)
+    with peer.sock:
+        target = path + "?" + "&".join(f"{k}={v}" for k, v in query.items())
+        return peer.request(target, method, body), gw.flaky.seen.get(query["id"], [])
 
 
 @pytest.mark.parametrize("path,how,fail,status,tries", [
@@ -125,6 +157,26 @@ def test_attempts(gw, path, how, fail, status, tries):
     got, seen = ask(gw, path, how=how, fail=fail)
     assert (got.status, len(seen)) == (status, tries)
     assert got.body.startswith(b"done" if status == 200 else b"failed" if how == status else b"")
+
+
+@pytest.mark.parametrize("asker", [ask, ask_h2])
+@pytest.mark.parametrize("how,fail,status,tries", [
+    (500, 3, 200, 4),
+    (500, 4, 500, 4),
+    (503, 1, 503, 1),
+    (2, 3, 200, 4),  # INTERNAL_ERROR
+    (8, 4, 503, 4),  # CANCEL
+    (7, 4, 200, 5),  # REFUSED_STREAM: the first one does not count
+    (7, 9, 503, 5),
+])
+def test_attempts_with_http2(gw, asker, how, fail, status, tries):
+    for body in (None, b"x" * 65536):
+        got, seen = asker(gw, "/h2", "POST" if body else "GET", body, how=how, fail=fail)
+        assert (got.status, len(seen)) == (status, tries)
+        assert {s[2] for s in seen} == {len(body or b"")}
+    if how == 500:
+        got, seen = asker(gw, "/codes", "POST", b"y" * 1000, fail=fail)
+        assert (got.status, len(seen)) == (status, tries)
 
 
 def test_without_retry(gw):
@@ -239,7 +291,7 @@ def test_body_that_goes_on_between_attempts(gateways, origins):
 
 def test_connections_are_used_again(gw):
     """The rest of a refused response is read during the back-off: the connection is kept."""
-    _, seen = ask(gw, "/codes", fail=2, size=1000)
+    _, seen = ask(gw, "/wait", fail=1, size=1000)
     assert len({s[5] for s in seen}) == 1
 
 
@@ -258,12 +310,15 @@ def test_budget(gw):
 
 
 def test_client_that_leaves_during_backoff(gw):
-    target = f"/codes?id=leaves-{gw.engine}&fail=9"
-    with connect(gw.port) as sock:
-        sock.sendall(f"GET {target} HTTP/1.1\r\nHost: a.test\r\n\r\n".encode())
-        wait_until(lambda: gw.flaky.seen.get(f"leaves-{gw.engine}"), "the first attempt")
-    gw.log(path=target)
+    target = f"/wait?id=leaves-{gw.engine}&fail=9"
+    sock = connect(gw.port)
+    sock.sendall(f"GET {target} HTTP/1.1\r\nHost: a.test\r\n\r\n".encode())
+    wait_until(lambda: gw.flaky.seen.get(f"leaves-{gw.engine}"), "the first attempt")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+    gw.log(path=target, outcome="downstream_closed")
     wait_until(lambda: gw.metric("ringgate_http_requests_active") == 0, "the end of the exchange")
+    assert len(gw.flaky.seen[f"leaves-{gw.engine}"]) < 4
 
 
 def test_status_of_the_policy(gw):
