@@ -70,15 +70,17 @@ static void server_on_refused(struct http_server_owner *owner, enum http_error e
         outcome = OUTCOME_REQUEST_TOO_SLOW;
     else if (error == HTTP_ERROR_NO_MEMORY)
         outcome = OUTCOME_OVERLOAD;
-    else if (http_error_status(error) == 0)
+    else if (http_error_status(error) == 0 && error != HTTP_ERROR_NOT_HTTP &&
+             error != HTTP_ERROR_PROTOCOL)
         outcome = OUTCOME_CLIENT_GONE;
     outcome_count(outcome);
     struct access_record record = {
         .kind = ACCESS_REQUEST,
         .outcome = outcome,
-        .start_ns = conn_loop(d->conn)->clock.wall_ns,
+        .start_ns = d->worker->loop->clock.wall_ns,
         .client = &d->client,
         .request = head,
+        .protocol = head != NULL ? http_head_protocol(head) : NULL,
         .status = http_error_status(error),
         .detail = http_error_name(error),
         .listener = d->listener->key,

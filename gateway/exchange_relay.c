@@ -156,8 +156,10 @@ static void down_on_reset(struct http_stream_user *user, struct http_stream *str
         exchange_fail(ex, OUTCOME_DRAINED);
     else if (error == HTTP_ERROR_REQUEST_TIMEOUT)
         exchange_fail(ex, OUTCOME_REQUEST_TOO_SLOW);
-    else if (http_error_status(error) == 400)
+    else if (http_error_status(error) == 400 || error == HTTP_ERROR_PROTOCOL)
         exchange_fail(ex, OUTCOME_BAD_REQUEST);
+    else if (error == HTTP_ERROR_FLOOD)
+        exchange_fail(ex, OUTCOME_FLOOD);
     else
         exchange_fail(ex, OUTCOME_CLIENT_GONE);
     exchange_run(ex);

@@ -60,24 +60,25 @@ unsigned websocket_check(const struct http_head *request)
 }
 
 bool websocket_write_request(struct http_head *request, bool h2, struct rand_state *rand,
-                             struct span *ret_key)
+                             struct span *key)
 {
-    struct span key = only_value(request, WS_KEY);
-    *ret_key = key;
+    struct span sent = only_value(request, WS_KEY);
+    if (sent.len > 0)
+        *key = sent;
     request->upgrade = SPAN_LIT("websocket"); /* :protocol is compared with case */
     if (h2) {
         http_head_remove(request, WS_KEY); /* a retry may find none */
         return true;
     }
-    if (key.len > 0)
-        return true;
+    if (key->len > 0)
+        return sent.len > 0 || http_head_set(request, WS_KEY, *key);
     uint64_t nonce[2] = {rand_u64(rand), rand_u64(rand)};
     char *text = arena_alloc_aligned(request->arena, KEY_SIZE, 1);
     if (text == NULL)
         return false;
     base64_write((const uint8_t *)nonce, sizeof(nonce), text);
-    *ret_key = span_make(text, KEY_SIZE);
-    return http_head_set(request, WS_KEY, *ret_key);
+    *key = span_make(text, KEY_SIZE);
+    return http_head_set(request, WS_KEY, *key);
 }
 
 /* RFC 6455 4.2.2. */

@@ -80,7 +80,7 @@ static void test_request(void **state)
     static const char *const with[3][2] = {{"Sec-WebSocket-Key", KEY}};
     static const char *const without[3][2] = {{"Sec-WebSocket-Version", "13"}};
     struct rand_state rand;
-    struct span key, other;
+    struct span key = SPAN_NONE, other = SPAN_NONE;
     (void)state;
     rand_seed(&rand, 1);
     struct http_head *head = head_make(with, 1);
@@ -90,8 +90,12 @@ static void test_request(void **state)
     assert_true(websocket_write_request(head, true, &rand, &key));
     assert_true(span_equal_str(key, KEY));
     assert_null(value_of(head, "sec-websocket-key"));
+    assert_true(websocket_write_request(head, false, &rand, &key)); /* a second try */
+    assert_true(span_equal_str(key, KEY));
+    assert_string_equal(value_of(head, "sec-websocket-key"), KEY);
 
     head = head_make(without, 2);
+    key = SPAN_NONE;
     assert_true(websocket_write_request(head, true, &rand, &key));
     assert_int_equal(key.len, 0);
     assert_true(websocket_write_request(head, false, &rand, &key));
