@@ -310,6 +310,10 @@ static void session_run_streams(struct h2_session *s)
         if (h2_stream_is_over(stream))
             h2_stream_free(stream);
     }
+    /* Another one is first when there is room for few. */
+    struct dlist *first = dlist_pop_front(&s->streams);
+    if (first != NULL)
+        dlist_push_back(&s->streams, first);
     if (s->streams_count == before)
         return;
     s->room_due = true;

@@ -193,6 +193,7 @@ def test_a_flood_is_named(gw):
         assert (11, 0) in peer.goaways or peer.goaways == []
     record = gw.log(outcome="downstream_flood")
     assert record["kind"] == "connection" and record["response_flags"] == "DFL"
+    assert "control" in record["response_code_details"]
     assert gw.metric('ringgate_outcomes_total{outcome="downstream_flood"}') >= 1
 
 
