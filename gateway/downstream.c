@@ -92,12 +92,14 @@ static void server_on_refused(struct http_server_owner *owner, enum http_error e
 static void server_on_closed(struct http_server_owner *owner, enum http_error error)
 {
     struct downstream *d = container_of(owner, struct downstream, server_owner);
+    const char *text =
+        d->session->error_text != NULL ? d->session->error_text : http_error_text(error);
     d->session = NULL;
     d->conn = NULL;
     if (error == HTTP_ERROR_FLOOD)
-        downstream_refuse(d, OUTCOME_FLOOD, http_error_text(error));
+        downstream_refuse(d, OUTCOME_FLOOD, text);
     else if (error == HTTP_ERROR_PROTOCOL)
-        downstream_refuse(d, OUTCOME_BAD_REQUEST, http_error_text(error));
+        downstream_refuse(d, OUTCOME_BAD_REQUEST, text);
     else
         downstream_unref(d);
 }
