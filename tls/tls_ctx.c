@@ -33,7 +33,6 @@ static bool tls_ctx_set_profile(SSL_CTX *ctx)
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_timeout(ctx, TLS_CTX_SESSION_SECONDS);
-    SSL_CTX_set_keylog_callback(ctx, tls_handover_on_secret);
     bool ok = SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
               SSL_CTX_set_cipher_list(ctx, tls_ctx_ciphers) == 1 &&
               SSL_CTX_set_ciphersuites(ctx, tls_ctx_suites) == 1 &&
@@ -100,7 +99,7 @@ static int tls_ctx_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
 
 SSL_CTX *tls_ctx_new_server(struct tls_worker *worker)
 {
-    SSL_CTX *ctx = SSL_CTX_new_ex(worker->lib, NULL, TLS_server_method());
+    SSL_CTX *ctx = SSL_CTX_new_ex(worker->lib, SECRET_TAP_PROPERTIES, TLS_server_method());
     if (!ctx)
         return NULL;
     SSL_CTX_set_app_data(ctx, worker);
@@ -117,7 +116,7 @@ SSL_CTX *tls_ctx_new_server(struct tls_worker *worker)
 
 SSL_CTX *tls_ctx_new_client(struct tls_worker *worker)
 {
-    SSL_CTX *ctx = SSL_CTX_new_ex(worker->lib, NULL, TLS_client_method());
+    SSL_CTX *ctx = SSL_CTX_new_ex(worker->lib, SECRET_TAP_PROPERTIES, TLS_client_method());
     if (ctx && tls_ctx_set_profile(ctx))
         return ctx;
     SSL_CTX_free(ctx);

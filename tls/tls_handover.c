@@ -11,34 +11,25 @@
 /* From OpenSSL to our own record layer (tls_direct.c). What goes over is the secrets and the
  * number of records that OpenSSL made and took under them:
  *
- *      TLS 1.3   the key log names the application secrets at the moment their keys come into
- *                use; from then on the record headers that OpenSSL tells of are counted. A
- *                server's tickets are such records.
+ *      TLS 1.3   the application secrets are seen when OpenSSL derives them (secret_tap.h), which
+ *                is when their keys come into use; from then on the record headers that it tells
+ *                of are counted. A server's tickets are such records.
  *      TLS 1.2   the key block is computed once more from the master secret; each side has sent
  *                one record under it, Finished.
  *
  * OpenSSL reads no further than the record it wants, so between records all that it has not used
  * is in layer->in. */
 
-/* "LABEL client-random secret", in hexadecimal. */
-void tls_handover_on_secret(const SSL *ssl, const char *line)
+void tls_handover_on_secret(void *user, bool of_server, const uint8_t *secret, size_t size)
 {
-    static const struct span labels[] = {{"CLIENT_TRAFFIC_SECRET_0 ", 24},
-                                         {"SERVER_TRAFFIC_SECRET_0 ", 24}};
-    struct tls_worker *worker = BIO_get_data(SSL_get_rbio(ssl));
+    struct tls_worker *worker = user;
     struct tls_layer *layer = worker->active;
-    struct span text = span_str(line);
-    const char *hex = strrchr(line, ' ');
-
-    for (int server = 0; hex && server < 2; server++) {
-        if (!span_starts_with(text, labels[server]))
-            continue;
-        struct record_side *side = server == (layer->client == NULL) ? &layer->tx : &layer->rx;
-        size_t len;
-        side->tls13 =
-            OPENSSL_hexstr2buf_ex(side->secret, sizeof(side->secret), &len, hex + 1, '\0') == 1;
-        side->seq = 0;
-    }
+    if (!layer || size > RECORD_SECRET_MAX)
+        return;
+    struct record_side *side = of_server == (layer->client == NULL) ? &layer->tx : &layer->rx;
+    memcpy(side->secret, secret, size);
+    side->tls13 = true;
+    side->seq = 0;
 }
 
 /* Counts records, and KeyUpdate messages of the peer. */
@@ -53,7 +44,7 @@ static void on_message(int writing, int version, int type, const void *buf, size
         side->seq++;
     } else if (!writing && type == SSL3_RT_HANDSHAKE && len > 0 &&
                *(const uint8_t *)buf == SSL3_MT_KEY_UPDATE) {
-        layer->keeps_ssl = true; /* the key log does not tell the secrets that follow */
+        layer->keeps_ssl = true; /* the secrets that follow are not seen */
         tls_layer_count_key_update(layer);
     }
 }

@@ -14,6 +14,7 @@
 #include "io/loop.h"
 #include "tls/digest.h"
 #include "tls/record.h"
+#include "tls/secret_tap.h"
 #include "tls/tls_client.h"
 #include "tls/tls_server.h"
 
@@ -32,6 +33,7 @@ struct tls_layer;
 struct tls_worker {
     struct loop *loop;
     OSSL_LIB_CTX *lib;
+    struct secret_tap tap;
     EVP_CIPHER *ticket_cipher;
     EVP_MAC *ticket_mac;
     SSL_CTX *accept_ctx; /* server conns begin with it; the ClientHello chooses the real one */
@@ -143,7 +145,8 @@ int tls_ssl_shutdown(struct tls_layer *layer); /* close_notify */
 void tls_ssl_end(struct tls_layer *layer); /* frees what OpenSSL has of it */
 
 /* tls_handover.c */
-void tls_handover_on_secret(const SSL *ssl, const char *line); /* SSL_CTX_keylog_cb_func */
+/* secret_tap.found of a worker. */
+void tls_handover_on_secret(void *worker, bool of_server, const uint8_t *secret, size_t size);
 void tls_handover_watch(struct tls_layer *layer); /* counts, from before the handshake on */
 /* Takes an open layer from OpenSSL if that can be done now: layer->ssl is NULL then. TLS 1.2: at
  * the end of the handshake or never. */

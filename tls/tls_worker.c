@@ -53,6 +53,10 @@ struct tls_worker *tls_worker_new(struct loop *loop, struct err *reterr)
     worker->lib = OSSL_LIB_CTX_new();
     if (!worker->out || !worker->plain || !worker->lib)
         goto fail;
+    worker->tap.found = tls_handover_on_secret;
+    worker->tap.user = worker;
+    if (!secret_tap_init(&worker->tap, worker->lib))
+        goto fail;
     worker->ticket_cipher = EVP_CIPHER_fetch(worker->lib, "AES-256-CBC", NULL);
     worker->ticket_mac = EVP_MAC_fetch(worker->lib, "HMAC", NULL);
     worker->records = record_pool_new(worker->lib, TLS_CIPHERS_MAX);
@@ -94,6 +98,7 @@ void tls_worker_free(struct tls_worker *worker)
     EVP_MAC_free(worker->ticket_mac);
     record_pool_free(worker->records);
     secret_kdf_free(worker->kdf);
+    secret_tap_fini(&worker->tap);
     OSSL_LIB_CTX_free(worker->lib);
     free(worker->out);
     /* It held what travelled inside TLS. */
