@@ -112,7 +112,8 @@ void exchange_send_body(struct exchange *ex)
         exchange_arm(ex);
     } else {
         ex->body_asked = true;
-        ex->keeps_body = ex->rule->route_rule->conf->retry != NULL;
+        /* A server of HTTP/2 may refuse a request that was sent whole (RFC 9113 8.7). */
+        ex->keeps_body = ex->rule->route_rule->conf->retry != NULL || ex->waiter.h2;
         if (!ex->grpc)
             body_pace_begin(&ex->pace, ex->worker->loop->clock.mono_ns);
         exchange_arm(ex);

@@ -6,6 +6,7 @@
 /* Trying again. An attempt ends in BACKOFF, where what the backend still says is discarded, so that
  * its connection can serve others, and goes on to PICK. */
 #define KEPT_MAX 65536u /* bytes of a body; a longer one is sent once */
+#define KEPT_UNPROCESSED_MAX 8192u /* the same without a policy: most calls of gRPC, one block */
 
 bool exchange_is_between_attempts(const struct exchange *ex)
 {
@@ -15,9 +16,10 @@ bool exchange_is_between_attempts(const struct exchange *ex)
 bool exchange_keep_body(struct exchange *ex, struct span data)
 {
     bool is_between = exchange_is_between_attempts(ex);
-    /* What the client was already granted may still come. */
-    size_t max = is_between ? KEPT_MAX + HTTP_STREAM_WINDOW : KEPT_MAX;
+    size_t max = ex->rule->route_rule->conf->retry != NULL ? KEPT_MAX : KEPT_UNPROCESSED_MAX;
 
+    if (is_between)
+        max += HTTP_STREAM_WINDOW; /* what the client was already granted may still come */
     if (!ex->keeps_body || kept_body_add(&ex->kept, ex->worker->loop->blocks, data, max) == 0)
         return true;
     ex->keeps_body = false;

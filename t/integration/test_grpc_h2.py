@@ -15,6 +15,9 @@ from wire import client_context, connect, free_port, wait_until
 SERVICE = "pkg.Echo"
 
 
+refused = set()
+
+
 def say(call):
     """What the method's name says."""
     method = call.head[":path"].rsplit("/", 1)[1]
@@ -33,6 +36,14 @@ def say(call):
         call.answer()
         call.send(b"part")
         call.peer.sock.close()
+    elif method == "RefuseOnce":
+        mark = call.head["x-mark"]
+        if mark in refused:
+            stream(call)
+        else:
+            refused.add(mark)
+            call.wait(lambda seen: seen.body)
+            call.cancel(7)
     elif method.startswith("Reset"):
         call.finish()
         if method.endswith("Late"):
@@ -212,6 +223,23 @@ def test_reset(gw, caller, code):
     ended = call(caller, f"/{SERVICE}/Reset_{code}_Late").finish()
     assert ended.replies == [b"part"] and ended.status == (14, "upstream_truncated_response")
     gw.log(path=f"/{SERVICE}/Reset_{code}_Late", grpc_status="14")
+
+
+def test_refused_unprocessed(gw, caller):
+    """REFUSED_STREAM: the call is made once more with what it has said, and goes on from there."""
+    mark = str(time.monotonic())
+    retried = call(caller, f"/{SERVICE}/RefuseOnce", b"0", [("x-mark", mark)], end=False)
+    retried.wait(lambda seen: len(seen.body) >= 9)
+    retried.send(b"1", end=True)
+    assert retried.finish().replies == [b"re:0", b"re:1"] and retried.status == (0, "")
+    gw.log(path=f"/{SERVICE}/RefuseOnce", attempts=2)
+
+
+def test_refused_large(caller):
+    """More than is kept is sent once."""
+    mark = str(time.monotonic())
+    ended = call(caller, f"/{SERVICE}/RefuseOnce", b"x" * 20000, [("x-mark", mark)])
+    assert_refused(ended, 14, "upstream_reset_before_response")
 
 
 def test_backend_leaves(caller):
