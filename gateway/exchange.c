@@ -228,6 +228,13 @@ void exchange_arm(struct exchange *ex)
         wheel_arm(&ex->worker->loop->wheel, &ex->timer, deadline);
 }
 
+/* A shared session whose peer is gone without a word would take every request to its deadline. */
+static void exchange_doubt_session(struct exchange *ex)
+{
+    if (ex->up != NULL && conn_bytes_in(http_stream_conn(ex->up)) == ex->session_bytes)
+        upstream_retire(ex->session);
+}
+
 static void exchange_on_timer(struct timer *timer)
 {
     struct exchange *ex = container_of(timer, struct exchange, timer);
@@ -235,8 +242,10 @@ static void exchange_on_timer(struct timer *timer)
 
     if ((ex->total_deadline_ns != 0 && now >= ex->total_deadline_ns) ||
         (ex->head_deadline_ns != 0 && now >= ex->head_deadline_ns)) {
+        exchange_doubt_session(ex);
         exchange_fail(ex, OUTCOME_UPSTREAM_TIMEOUT);
     } else if (ex->attempt_deadline_ns != 0 && now >= ex->attempt_deadline_ns) {
+        exchange_doubt_session(ex);
         if (!exchange_retry(ex, EXCHANGE_RETRY_FAILED))
             exchange_fail(ex, OUTCOME_UPSTREAM_TIMEOUT);
     } else if (ex->retry_at_ns != 0 && now >= ex->retry_at_ns) {

@@ -63,6 +63,8 @@ struct exchange {
     struct cluster *cluster;
     struct cluster_endpoint *endpoint, *tried; /* in use; failed before (only compared) */
     struct upstream *upstream; /* from CONNECT to SEND: what the request is sent on */
+    struct upstream *session; /* of up, valid with it */
+    uint64_t session_bytes; /* it had received before the request */
     struct upstream_waiter waiter;
     bool dialling, reused;
     struct span websocket_key; /* that the backend answers to; empty: none */

@@ -302,6 +302,7 @@ enum exchange_verdict exchange_step_send(struct exchange *ex)
                                  &ex->websocket_key))
         return fail(ex, OUTCOME_OVERLOAD);
     ex->up = upstream_request(ex->upstream, ex->request, &ex->arena, &ex->up_user, end);
+    ex->session = ex->upstream;
     ex->upstream = NULL;
     if (ex->up == NULL) { /* the session broke just now */
         ex->upstream_text = "connection closed before the request";
@@ -311,6 +312,7 @@ enum exchange_verdict exchange_step_send(struct exchange *ex)
             return EXCHANGE_NEXT;
         return fail(ex, exchange_reset_outcome(ex));
     }
+    ex->session_bytes = conn_bytes_in(http_stream_conn(ex->up));
     ex->upstream_protocol = ex->up->ops->protocol;
     ex->step = EXCHANGE_STEP_HEAD_BACK;
     if (end)

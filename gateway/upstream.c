@@ -481,6 +481,12 @@ struct http_stream *upstream_request(struct upstream *upstream, struct http_head
     return stream;
 }
 
+void upstream_retire(struct upstream *upstream)
+{
+    dlist_remove(&upstream->ready_link);
+    http_client_drain(upstream->client);
+}
+
 const struct addr *upstream_addr(const struct upstream *upstream)
 {
     return &upstream->addr;

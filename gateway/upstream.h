@@ -55,6 +55,9 @@ void upstream_cancel(struct upstream_waiter *waiter);
 /* As http_client_request. When the request is over the session waits for others by itself. */
 struct http_stream *upstream_request(struct upstream *upstream, struct http_head *head,
                                      struct arena *arena, struct http_stream_user *user, bool end);
+/* A request on it got no answer in time, and no byte came for others either: no more go there, and
+ * it closes when those in progress are over. The session is there as long as a stream of it is. */
+void upstream_retire(struct upstream *upstream);
 /* Where it is connected to. */
 const struct addr *upstream_addr(const struct upstream *upstream);
 /* Connections that are being made are given up (the worker ends). */

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP/2 backends: shared connections, and those that turn requests away."""
-import json
+import signal
 import threading
 import time
-
-import pytest
 
 import http2
 import manifests as m
 from h2.settings import SettingCodes
-from h2site import h2_context, h2_dial, h2_service, serve
+from h2site import h2_dial, h2_service, serve
 from origin import server_context
 from wire import connect, request, wait_until
 
@@ -159,3 +157,35 @@ def test_a_backend_that_says_nothing(gateways, origins, certs):
     with peer.sock:
         numbers = [peer.open(f"/{i}") for i in range(3)]
         assert [peer.finish(n).status for n in numbers] == [504] * 3
+
+
+def test_a_silent_session_is_not_used_again(gateways, origins, certs):
+    """A backend that is gone without a word keeps no request but those it has."""
+    stop = threading.Event()
+
+    def at_head(peer, number):
+        if peer.stream(number).get(":path") == "/hang":
+            stop.wait(30)
+        return False
+
+    origin = origins(http2.handler(at_head=at_head))
+    gateway = serve(gateways, certs, h2_service("b", origin.port), {"route_timeout": "500ms"})
+    peer = h2_dial(gateway)
+    with peer.sock:
+        assert peer.request("/first").status == 200
+        assert peer.request("/hang").status == 504
+        assert peer.request("/after").status == 200
+    assert len(origin.connections) == 2
+    stop.set()
+
+
+def test_the_drain_deadline_cuts_streams(gateways, origins, certs):
+    origin = origins(http2.handler(at_head=lambda peer, number: True))
+    gateway = serve(gateways, certs, h2_service("b", origin.port), {"drain_timeout": "300ms"})
+    peer = h2_dial(gateway)
+    with peer.sock:
+        peer.open("/")
+        wait_until(lambda: origin.data, "the request at the backend")
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait() == 0
+    assert gateway.log(path="/")["outcome"] == "drained"
