@@ -17,7 +17,6 @@
  * (pump, callbacks of other streams) is done when the outermost leaves. Calls from outside leave it
  * to the task at the end of the turn. */
 
-#define HEAP_MAX (1u << 20) /* of nghttp2, a session: heads of all streams and queued frames */
 #define FRAME_BUF_SIZE 17408u
 #define OUT_SIZE 32768u
 #define KEPT_FREE                                                                                  \
@@ -34,13 +33,13 @@ static const uint8_t ping_drain[8] = "drained", ping_alive[8] = "alive?";
 static void *mem_realloc(void *ptr, size_t size, void *user)
 {
     struct h2_session *s = user;
-    if (s->booting && ptr == NULL && size >= 16384) {
-        ASSERT(size <= FRAME_BUF_SIZE);
+    if (s->booting && ptr == NULL && size >= 16384 && size <= FRAME_BUF_SIZE) {
+        s->booting = false;
         return s->shared->frame_buf;
     }
     ASSERT(ptr != s->shared->frame_buf);
     size_t before = ptr != NULL ? malloc_usable_size(ptr) : 0;
-    if (s->heap - before + size > HEAP_MAX)
+    if (s->heap - before + size > H2_SESSION_HEAP_MAX)
         return NULL;
     void *result = realloc(ptr, size);
     if (result != NULL)
@@ -514,6 +513,12 @@ static void session_arm_ping(struct h2_session *s)
         session_arm_after(s, s->rx_ns, s->limits->h2_ping_interval_ns);
 }
 
+/* The peer has not shown that it speaks HTTP/2. A backend may take its time to acknowledge. */
+static bool session_is_new(const struct h2_session *s)
+{
+    return !s->settled || (s->role->server && !s->acked);
+}
+
 static bool is_past(uint64_t now, uint64_t from_ns, uint64_t timeout_ns)
 {
     return timeout_ns != 0 && now >= from_ns + timeout_ns;
@@ -523,7 +528,7 @@ static void session_rearm(struct h2_session *s)
 {
     const struct http_limits *limits = s->limits;
     s->deadline_ns = 0;
-    if (!s->settled || !s->acked)
+    if (session_is_new(s))
         session_arm_after(s, s->start_ns, limits->head_timeout_ns);
     if (s->block_deadline_ns != 0)
         h2_session_arm(s, s->block_deadline_ns);
@@ -576,7 +581,7 @@ void h2_session_on_ping_ack(struct h2_session *s, const uint8_t *data)
 static void session_time_out(struct h2_session *s, uint64_t now)
 {
     const struct http_limits *limits = s->limits;
-    if ((!s->settled || !s->acked) && is_past(now, s->start_ns, limits->head_timeout_ns))
+    if (session_is_new(s) && is_past(now, s->start_ns, limits->head_timeout_ns))
         session_quit(s, NGHTTP2_SETTINGS_TIMEOUT, HTTP_ERROR_REQUEST_TIMEOUT,
                      "SETTINGS not received or acknowledged in time");
     else if (s->block_deadline_ns != 0 && now >= s->block_deadline_ns)

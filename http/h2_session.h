@@ -22,6 +22,7 @@
 #include "http/h2_head.h"
 
 #define H2_FRAME_HEAD 9u /* bytes */
+#define H2_SESSION_HEAP_MAX (1u << 20) /* of nghttp2: HPACK, streams, queued heads and frames */
 
 struct h2_session;
 struct h2_stream;
@@ -106,7 +107,7 @@ struct h2_session {
     uint32_t goaway_code; /* with which a callback of nghttp2 ended the session */
     uint8_t error; /* enum http_error for on_closed */
     uint8_t depth; /* callbacks of the loop that we are inside of */
-    bool booting; /* nghttp2 is being set up: its large buffer is the shared one */
+    bool booting; /* nghttp2 is being set up and has not asked for its frame buffer yet */
     bool receiving, pumping; /* inside nghttp2 */
     bool pump_due, events_due, room_due;
     bool settled; /* the peer's SETTINGS came */

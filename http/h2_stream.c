@@ -432,6 +432,15 @@ static struct conn *stream_conn(const struct http_stream *base)
 
 /* Heads. */
 
+/* A head was handed to nghttp2, which copies it: many large ones in a turn do not wait for its end.
+ */
+static void stream_head_queued(struct h2_session *s)
+{
+    h2_session_want_pump(s);
+    if (s->heap > H2_SESSION_HEAP_MAX / 2)
+        h2_session_pump(s);
+}
+
 static nghttp2_data_provider stream_source(struct h2_stream *stream)
 {
     return (nghttp2_data_provider){.source = {.ptr = stream}, .read_callback = h2_stream_read};
@@ -529,7 +538,7 @@ static int stream_send_head(struct http_stream *base, struct http_head *head, bo
         h2_session_broken(s, error);
     stream->tx_eof = bare;
     stream->tx_end = end;
-    h2_session_want_pump(s);
+    stream_head_queued(s);
     if (tunnel) {
         stream->tunnel = true;
         stream->rx_end_given = false;
@@ -572,7 +581,7 @@ struct http_stream *h2_stream_request(struct h2_session *s, struct http_head *he
     stream->head_sent = !tunnel;
     stream->tx_end = end;
     stream->tx_eof = bare;
-    h2_session_want_pump(s);
+    stream_head_queued(s);
     return &stream->stream;
 }
 
