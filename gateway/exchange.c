@@ -127,8 +127,9 @@ static enum cluster_result exchange_endpoint_result(const struct exchange *ex)
 {
     if (!ex->dialling)
         return CLUSTER_RESULT_OK;
-    return ex->outcome == OUTCOME_UPSTREAM_TIMEOUT ? CLUSTER_RESULT_CONNECT_FAILED
-                                                   : CLUSTER_RESULT_RESET;
+    return ex->outcome == OUTCOME_UPSTREAM_TIMEOUT && !ex->waiter.joined
+               ? CLUSTER_RESULT_CONNECT_FAILED
+               : CLUSTER_RESULT_RESET;
 }
 
 /* Lets go of everything in the order in which others may still point here: streams, dial, limiter,

@@ -38,7 +38,8 @@ static void attempt_abandon(struct exchange *ex)
     if (ex->dialling) {
         upstream_cancel(&ex->waiter);
         ex->dialling = false;
-        exchange_release_endpoint(ex, CLUSTER_RESULT_CONNECT_FAILED);
+        exchange_release_endpoint(ex, ex->waiter.joined ? CLUSTER_RESULT_RESET
+                                                        : CLUSTER_RESULT_CONNECT_FAILED);
     }
     exchange_release_endpoint(ex, CLUSTER_RESULT_OK);
     if (ex->up != NULL && !ex->head_ready) {

@@ -86,7 +86,7 @@ void upstream_host_drop(struct upstream_host *host)
     dlist_foreach(it, next, &host->sessions)
     {
         struct upstream *u = dlist_entry(it, struct upstream, link);
-        if (http_client_active(u->client) == 0)
+        if (host->worker->ending || http_client_active(u->client) == 0)
             http_client_close(u->client);
         else
             http_client_drain(u->client);

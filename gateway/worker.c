@@ -347,6 +347,7 @@ static void worker_fini(struct worker *worker)
     static const struct model none; /* every endpoint is gone */
     struct view *view = worker->view;
 
+    worker->ending = true;
     worker_close_mailbox(worker);
     loop_disarm(worker->loop, &worker->housekeeping);
     limiter_free(worker->limiter);

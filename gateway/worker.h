@@ -56,7 +56,7 @@ struct worker {
     struct http_limits limits, upstream_limits;
     struct addr_range *trusted; /* proxies whose X-Forwarded-For is believed; shared */
     unsigned trusted_count;
-    bool draining;
+    bool draining, ending; /* ending: no request is left */
     uint64_t drain_deadline_ns;
 
     unsigned index;
