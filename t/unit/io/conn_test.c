@@ -24,13 +24,11 @@ static void fill_pattern(uint8_t *data, size_t offset, size_t len)
 static void test_echo_random_sizes(void **state)
 {
     (void)state;
-    FIXTURE_EACH_ENGINE(engine) {
-        struct loop *loop = fixture_loop(engine);
-        struct recorder rec;
-        recorder_init(&rec);
-        rec.echo = true;
-        int client;
-        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+    FIXTURE_EACH_ENGINE(engine)
+    {
+        struct fixture_pair p;
+        fixture_pair_start(&p, fixture_loop(engine));
+        p.rec.echo = true;
         struct rand_state rand;
         rand_seed(&rand, 7);
         static uint8_t out[65536], in[65536];
@@ -38,24 +36,23 @@ static void test_echo_random_sizes(void **state)
         for (int round = 0; round < 200; round++) {
             size_t len = 1 + rand_below(&rand, round % 4 == 0 ? 60000 : 3000);
             fill_pattern(out, offset, len);
-            write_all(client, out, len);
+            write_all(p.client, out, len);
             offset += len;
-            FIXTURE_UNTIL(loop, rec.len == offset && conn_queued(rec.conn) == 0);
+            FIXTURE_UNTIL(p.loop, p.rec.len == offset && conn_queued(p.rec.conn) == 0);
             size_t got = 0;
             while (got < len) {
-                ssize_t n = recv(client, in + got, len - got, 0);
+                ssize_t n = recv(p.client, in + got, len - got, 0);
                 assert_true(n > 0);
                 got += (size_t)n;
             }
             assert_memory_equal(in, out, len);
         }
-        assert_int_equal(block_in_use(loop->blocks), 0);
-        assert_int_equal(rec.opens, 0);
-        (void)close(client);
-        FIXTURE_UNTIL(loop, rec.ends == 1);
-        assert_true(conn_is_ended(rec.conn));
-        recorder_fini(&rec);
-        fixture_end(loop, acceptor);
+        assert_int_equal(block_in_use(p.loop->blocks), 0);
+        assert_int_equal(p.rec.opens, 0);
+        (void)close(p.client);
+        FIXTURE_UNTIL(p.loop, p.rec.ends == 1);
+        assert_true(conn_is_ended(p.rec.conn));
+        fixture_pair_end(&p);
     }
 }
 
@@ -64,43 +61,40 @@ static void test_large_stream_slow_reader(void **state)
 {
     (void)state;
     const size_t total = 8u << 20;
-    FIXTURE_EACH_ENGINE(engine) {
-        struct loop *loop = fixture_loop(engine);
-        struct recorder rec;
-        recorder_init(&rec);
-        int client;
-        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+    FIXTURE_EACH_ENGINE(engine)
+    {
+        struct fixture_pair p;
+        fixture_pair_start(&p, fixture_loop(engine));
         int size = 4096;
-        assert_int_equal(setsockopt(conn_fd(rec.conn), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)),
-                         0);
+        assert_int_equal(
+            setsockopt(conn_fd(p.rec.conn), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
         static uint8_t piece[50000], in[32768];
         size_t sent = 0, got = 0;
         unsigned step = 0;
         while (got < total) {
-            while (sent < total && !conn_is_congested(rec.conn)) {
+            while (sent < total && !conn_is_congested(p.rec.conn)) {
                 size_t len = MIN(total - sent, 1 + (size_t)(step++ * 7919 % sizeof(piece)));
                 fill_pattern(piece, sent, len);
-                assert_int_equal(conn_write_span(rec.conn, span_make(piece, len)), 0);
+                assert_int_equal(conn_write_span(p.rec.conn, span_make(piece, len)), 0);
                 sent += len;
             }
-            loop_turn(loop, 0);
-            ssize_t n = recv(client, in, 1 + step * 13 % sizeof(in), MSG_DONTWAIT);
+            loop_turn(p.loop, 0);
+            ssize_t n = recv(p.client, in, 1 + step * 13 % sizeof(in), MSG_DONTWAIT);
             if (n < 0) {
                 assert_int_equal(errno, EAGAIN);
-                loop_turn(loop, NS_PER_MS);
+                loop_turn(p.loop, NS_PER_MS);
                 continue;
             }
             for (ssize_t i = 0; i < n; i++)
                 assert_int_equal(in[i], pattern_at(got + (size_t)i));
             got += (size_t)n;
         }
-        assert_true(rec.drains > 0);
-        FIXTURE_UNTIL(loop, conn_queued(rec.conn) == 0);
-        assert_int_equal(conn_bytes_out(rec.conn), total);
-        assert_int_equal(block_in_use(loop->blocks), 0);
-        (void)close(client);
-        recorder_fini(&rec);
-        fixture_end(loop, acceptor);
+        assert_true(p.rec.drains > 0);
+        FIXTURE_UNTIL(p.loop, conn_queued(p.rec.conn) == 0);
+        assert_int_equal(conn_bytes_out(p.rec.conn), total);
+        assert_int_equal(block_in_use(p.loop->blocks), 0);
+        (void)close(p.client);
+        fixture_pair_end(&p);
     }
 }
 
@@ -108,30 +102,28 @@ static void test_half_close_from_peer(void **state)
 {
     (void)state;
     const size_t total = 1u << 20;
-    FIXTURE_EACH_ENGINE(engine) {
-        struct loop *loop = fixture_loop(engine);
-        struct recorder rec;
-        recorder_init(&rec);
-        int client;
-        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
-        write_all(client, "request", 7);
-        assert_int_equal(shutdown(client, SHUT_WR), 0);
-        FIXTURE_UNTIL(loop, rec.ends == 1);
-        assert_int_equal(rec.len, 7);
+    FIXTURE_EACH_ENGINE(engine)
+    {
+        struct fixture_pair p;
+        fixture_pair_start(&p, fixture_loop(engine));
+        write_all(p.client, "request", 7);
+        assert_int_equal(shutdown(p.client, SHUT_WR), 0);
+        FIXTURE_UNTIL(p.loop, p.rec.ends == 1);
+        assert_int_equal(p.rec.len, 7);
         uint8_t *answer = xmalloc(total);
         fill_pattern(answer, 0, total);
-        assert_int_equal(conn_write_span(rec.conn, span_make(answer, total)), 0);
-        conn_close(rec.conn, false);
-        rec.conn = NULL;
+        assert_int_equal(conn_write_span(p.rec.conn, span_make(answer, total)), 0);
+        conn_close(p.rec.conn, false);
+        p.rec.conn = NULL;
         static uint8_t in[65536];
         size_t got = 0;
         for (;;) {
-            ssize_t n = recv(client, in, sizeof(in), MSG_DONTWAIT);
+            ssize_t n = recv(p.client, in, sizeof(in), MSG_DONTWAIT);
             if (n == 0)
                 break;
             if (n < 0) {
                 assert_int_equal(errno, EAGAIN);
-                loop_turn(loop, NS_PER_MS);
+                loop_turn(p.loop, NS_PER_MS);
                 continue;
             }
             assert_memory_equal(in, answer + got, n);
@@ -139,35 +131,31 @@ static void test_half_close_from_peer(void **state)
         }
         assert_int_equal(got, total);
         free(answer);
-        (void)close(client);
-        recorder_fini(&rec);
-        fixture_end(loop, acceptor);
+        (void)close(p.client);
+        fixture_pair_end(&p);
     }
 }
 
 static void test_half_close_from_us(void **state)
 {
     (void)state;
-    FIXTURE_EACH_ENGINE(engine) {
-        struct loop *loop = fixture_loop(engine);
-        struct recorder rec;
-        recorder_init(&rec);
-        int client;
-        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
-        assert_int_equal(conn_write_span(rec.conn, SPAN_LIT("last")), 0);
-        conn_shutdown(rec.conn);
-        assert_int_equal(conn_write_span(rec.conn, SPAN_LIT("more")), -EPIPE);
-        loop_turn(loop, 0);
-        loop_turn(loop, 0);
+    FIXTURE_EACH_ENGINE(engine)
+    {
+        struct fixture_pair p;
+        fixture_pair_start(&p, fixture_loop(engine));
+        assert_int_equal(conn_write_span(p.rec.conn, SPAN_LIT("last")), 0);
+        conn_shutdown(p.rec.conn);
+        assert_int_equal(conn_write_span(p.rec.conn, SPAN_LIT("more")), -EPIPE);
+        loop_turn(p.loop, 0);
+        loop_turn(p.loop, 0);
         char in[16];
-        assert_int_equal(recv(client, in, sizeof(in), MSG_WAITALL), 4);
-        assert_int_equal(recv(client, in, sizeof(in), 0), 0);
-        write_all(client, "still heard", 11);
-        FIXTURE_UNTIL(loop, rec.len == 11);
-        (void)close(client);
-        FIXTURE_UNTIL(loop, rec.ends == 1);
-        recorder_fini(&rec);
-        fixture_end(loop, acceptor);
+        assert_int_equal(recv(p.client, in, sizeof(in), MSG_WAITALL), 4);
+        assert_int_equal(recv(p.client, in, sizeof(in), 0), 0);
+        write_all(p.client, "still heard", 11);
+        FIXTURE_UNTIL(p.loop, p.rec.len == 11);
+        (void)close(p.client);
+        FIXTURE_UNTIL(p.loop, p.rec.ends == 1);
+        fixture_pair_end(&p);
     }
 }
 
@@ -191,36 +179,33 @@ static void test_peer_reset(void **state)
 {
     (void)state;
     static uint8_t big[6u << 20];
-    FIXTURE_EACH_ENGINE(engine) {
+    FIXTURE_EACH_ENGINE(engine)
+    {
         for (int when = 0; when < RESET_STATES; when++) {
-            struct loop *loop = fixture_loop(engine);
-            struct recorder rec;
-            recorder_init(&rec);
-            int client;
-            struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+            struct fixture_pair p;
+            fixture_pair_start(&p, fixture_loop(engine));
             if (when == RESET_PAUSED)
-                conn_pause_input(rec.conn);
+                conn_pause_input(p.rec.conn);
             if (when == RESET_BULK)
-                conn_set_rx_mode(rec.conn, CONN_RX_BULK);
+                conn_set_rx_mode(p.rec.conn, CONN_RX_BULK);
             if (when == RESET_QUEUED || when == RESET_CLOSING)
-                assert_int_equal(conn_write_span(rec.conn, span_make(big, sizeof(big))), 0);
-            loop_turn(loop, NS_PER_MS);
-            loop_turn(loop, NS_PER_MS);
+                assert_int_equal(conn_write_span(p.rec.conn, span_make(big, sizeof(big))), 0);
+            loop_turn(p.loop, NS_PER_MS);
+            loop_turn(p.loop, NS_PER_MS);
             if (when == RESET_CLOSING) {
-                conn_close(rec.conn, true);
-                rec.conn = NULL;
+                conn_close(p.rec.conn, true);
+                p.rec.conn = NULL;
             }
-            reset_client(client);
+            reset_client(p.client);
             if (when == RESET_CLOSING) {
-                FIXTURE_UNTIL(loop, loop->conns == 0);
-                assert_int_equal(rec.closes, 0);
+                FIXTURE_UNTIL(p.loop, p.loop->conns == 0);
+                assert_int_equal(p.rec.closes, 0);
             } else {
-                FIXTURE_UNTIL(loop, rec.closes == 1);
-                assert_true(rec.error == -ECONNRESET || rec.error == -EPIPE);
-                assert_string_not_equal(rec.text, "");
+                FIXTURE_UNTIL(p.loop, p.rec.closes == 1);
+                assert_true(p.rec.error == -ECONNRESET || p.rec.error == -EPIPE);
+                assert_string_not_equal(p.rec.text, "");
             }
-            recorder_fini(&rec);
-            fixture_end(loop, acceptor);
+            fixture_pair_end(&p);
         }
     }
 }
@@ -229,31 +214,28 @@ static void test_peer_reset(void **state)
 static void test_close_with_linger(void **state)
 {
     (void)state;
-    FIXTURE_EACH_ENGINE(engine) {
-        struct loop *loop = fixture_loop(engine);
-        struct recorder rec;
-        recorder_init(&rec);
-        int client;
-        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+    FIXTURE_EACH_ENGINE(engine)
+    {
+        struct fixture_pair p;
+        fixture_pair_start(&p, fixture_loop(engine));
         static uint8_t body[20000];
-        write_all(client, body, sizeof(body));
-        FIXTURE_UNTIL(loop, rec.len > 0);
-        assert_int_equal(conn_write_span(rec.conn, SPAN_LIT("413")), 0);
-        conn_close(rec.conn, true);
-        rec.conn = NULL;
-        loop_turn(loop, NS_PER_MS);
-        loop_turn(loop, NS_PER_MS);
-        write_all(client, body, sizeof(body)); /* what a close would answer with a reset */
+        write_all(p.client, body, sizeof(body));
+        FIXTURE_UNTIL(p.loop, p.rec.len > 0);
+        assert_int_equal(conn_write_span(p.rec.conn, SPAN_LIT("413")), 0);
+        conn_close(p.rec.conn, true);
+        p.rec.conn = NULL;
+        loop_turn(p.loop, NS_PER_MS);
+        loop_turn(p.loop, NS_PER_MS);
+        write_all(p.client, body, sizeof(body)); /* what a close would answer with a reset */
         for (int i = 0; i < 5; i++)
-            loop_turn(loop, NS_PER_MS);
+            loop_turn(p.loop, NS_PER_MS);
         char in[16];
-        assert_int_equal(recv(client, in, sizeof(in), 0), 3);
-        assert_int_equal(recv(client, in, sizeof(in), 0), 0);
-        assert_int_equal(loop->conns, 1); /* still discarding */
-        (void)close(client);
-        FIXTURE_UNTIL(loop, loop->conns == 0);
-        recorder_fini(&rec);
-        fixture_end(loop, acceptor);
+        assert_int_equal(recv(p.client, in, sizeof(in), 0), 3);
+        assert_int_equal(recv(p.client, in, sizeof(in), 0), 0);
+        assert_int_equal(p.loop->conns, 1); /* still discarding */
+        (void)close(p.client);
+        FIXTURE_UNTIL(p.loop, p.loop->conns == 0);
+        fixture_pair_end(&p);
     }
 }
 
@@ -261,22 +243,19 @@ static void test_close_with_linger(void **state)
 static void test_linger_is_bounded(void **state)
 {
     (void)state;
-    FIXTURE_EACH_ENGINE(engine) {
-        struct loop *loop = fixture_loop(engine);
-        struct recorder rec;
-        recorder_init(&rec);
-        int client;
-        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
-        conn_close(rec.conn, true);
-        rec.conn = NULL;
+    FIXTURE_EACH_ENGINE(engine)
+    {
+        struct fixture_pair p;
+        fixture_pair_start(&p, fixture_loop(engine));
+        conn_close(p.rec.conn, true);
+        p.rec.conn = NULL;
         static uint8_t flood[32768];
-        while (loop->conns > 0) {
-            (void)send(client, flood, sizeof(flood), MSG_DONTWAIT | MSG_NOSIGNAL);
-            loop_turn(loop, NS_PER_MS);
+        while (p.loop->conns > 0) {
+            (void)send(p.client, flood, sizeof(flood), MSG_DONTWAIT | MSG_NOSIGNAL);
+            loop_turn(p.loop, NS_PER_MS);
         }
-        (void)close(client);
-        recorder_fini(&rec);
-        fixture_end(loop, acceptor);
+        (void)close(p.client);
+        fixture_pair_end(&p);
     }
 }
 
@@ -284,48 +263,42 @@ static void test_write_timeout(void **state)
 {
     (void)state;
     static uint8_t big[16u << 20];
-    FIXTURE_EACH_ENGINE(engine) {
-        struct loop *loop = fixture_loop(engine);
-        struct recorder rec;
-        recorder_init(&rec);
-        int client;
-        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
-        conn_set_write_timeout(rec.conn, 50 * NS_PER_MS);
-        assert_int_equal(conn_write_span(rec.conn, span_make(big, sizeof(big))), 0);
-        assert_true(conn_is_congested(rec.conn));
-        FIXTURE_UNTIL(loop, rec.closes == 1);
-        assert_int_equal(rec.error, -ETIMEDOUT);
-        assert_string_equal(rec.text, "write timed out");
-        FIXTURE_UNTIL(loop, loop->conns == 0);
-        assert_int_equal(block_in_use(loop->blocks), 0);
-        (void)close(client);
-        recorder_fini(&rec);
-        fixture_end(loop, acceptor);
+    FIXTURE_EACH_ENGINE(engine)
+    {
+        struct fixture_pair p;
+        fixture_pair_start(&p, fixture_loop(engine));
+        conn_set_write_timeout(p.rec.conn, 50 * NS_PER_MS);
+        assert_int_equal(conn_write_span(p.rec.conn, span_make(big, sizeof(big))), 0);
+        assert_true(conn_is_congested(p.rec.conn));
+        FIXTURE_UNTIL(p.loop, p.rec.closes == 1);
+        assert_int_equal(p.rec.error, -ETIMEDOUT);
+        assert_string_equal(p.rec.text, "write timed out");
+        FIXTURE_UNTIL(p.loop, p.loop->conns == 0);
+        assert_int_equal(block_in_use(p.loop->blocks), 0);
+        (void)close(p.client);
+        fixture_pair_end(&p);
     }
 }
 
 static void test_deadline(void **state)
 {
     (void)state;
-    FIXTURE_EACH_ENGINE(engine) {
-        struct loop *loop = fixture_loop(engine);
-        struct recorder rec;
-        recorder_init(&rec);
-        int client;
-        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
-        conn_set_deadline(rec.conn, loop->clock.mono_ns + 20 * NS_PER_MS);
-        conn_set_deadline(rec.conn, loop->clock.mono_ns + 40 * NS_PER_MS);
-        uint64_t due = loop->clock.mono_ns + 40 * NS_PER_MS;
-        FIXTURE_UNTIL(loop, rec.timeouts == 1);
-        assert_true(loop->clock.mono_ns >= due);
-        conn_set_deadline(rec.conn, loop->clock.mono_ns + 10 * NS_PER_MS);
-        conn_set_deadline(rec.conn, 0);
-        uint64_t later = loop->clock.mono_ns + 30 * NS_PER_MS;
-        FIXTURE_UNTIL(loop, loop->clock.mono_ns > later);
-        assert_int_equal(rec.timeouts, 1);
-        (void)close(client);
-        recorder_fini(&rec);
-        fixture_end(loop, acceptor);
+    FIXTURE_EACH_ENGINE(engine)
+    {
+        struct fixture_pair p;
+        fixture_pair_start(&p, fixture_loop(engine));
+        conn_set_deadline(p.rec.conn, p.loop->clock.mono_ns + 20 * NS_PER_MS);
+        conn_set_deadline(p.rec.conn, p.loop->clock.mono_ns + 40 * NS_PER_MS);
+        uint64_t due = p.loop->clock.mono_ns + 40 * NS_PER_MS;
+        FIXTURE_UNTIL(p.loop, p.rec.timeouts == 1);
+        assert_true(p.loop->clock.mono_ns >= due);
+        conn_set_deadline(p.rec.conn, p.loop->clock.mono_ns + 10 * NS_PER_MS);
+        conn_set_deadline(p.rec.conn, 0);
+        uint64_t later = p.loop->clock.mono_ns + 30 * NS_PER_MS;
+        FIXTURE_UNTIL(p.loop, p.loop->clock.mono_ns > later);
+        assert_int_equal(p.rec.timeouts, 1);
+        (void)close(p.client);
+        fixture_pair_end(&p);
     }
 }
 
@@ -333,47 +306,44 @@ static void test_pause_and_resume(void **state)
 {
     (void)state;
     const size_t total = 24u << 20;
-    FIXTURE_EACH_ENGINE(engine) {
+    FIXTURE_EACH_ENGINE(engine)
+    {
         for (int bulk = 0; bulk < 2; bulk++) {
-            struct loop *loop = fixture_loop(engine);
-            struct recorder rec;
-            recorder_init(&rec);
-            int client;
-            struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
-            conn_set_rx_mode(rec.conn, bulk ? CONN_RX_BULK : CONN_RX_INTERACTIVE);
+            struct fixture_pair p;
+            fixture_pair_start(&p, fixture_loop(engine));
+            conn_set_rx_mode(p.rec.conn, bulk ? CONN_RX_BULK : CONN_RX_INTERACTIVE);
             uint8_t *out = xmalloc(total);
             fill_pattern(out, 0, total);
             size_t sent = 0;
-            conn_pause_input(rec.conn);
+            conn_pause_input(p.rec.conn);
             for (int i = 0; i < 200; i++) {
-                ssize_t n = send(client, out + sent, total - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+                ssize_t n = send(p.client, out + sent, total - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
                 sent += n > 0 ? (size_t)n : 0;
-                loop_turn(loop, 0);
+                loop_turn(p.loop, 0);
             }
-            assert_int_equal(rec.len, 0);
+            assert_int_equal(p.rec.len, 0);
             assert_true(sent < total); /* back pressure reached the sender */
-            assert_true(block_in_use(loop->blocks) <= 80);
-            for (unsigned i = 0; rec.len < total; i++) {
+            assert_true(block_in_use(p.loop->blocks) <= 80);
+            for (unsigned i = 0; p.rec.len < total; i++) {
                 if (i % 3 == 0)
-                    conn_resume_input(rec.conn);
+                    conn_resume_input(p.rec.conn);
                 else if (i % 3 == 1)
-                    conn_pause_input(rec.conn);
+                    conn_pause_input(p.rec.conn);
                 if (sent < total) {
                     ssize_t n =
-                        send(client, out + sent, total - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+                        send(p.client, out + sent, total - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
                     sent += n > 0 ? (size_t)n : 0;
                 }
-                loop_turn(loop, 0);
+                loop_turn(p.loop, 0);
             }
-            assert_int_equal(rec.len, total);
-            assert_memory_equal(rec.data, out, total);
-            conn_pause_input(rec.conn);
-            (void)close(client);
-            FIXTURE_UNTIL(loop, rec.ends == 1); /* told although paused */
-            assert_int_equal(block_in_use(loop->blocks), 0);
+            assert_int_equal(p.rec.len, total);
+            assert_memory_equal(p.rec.data, out, total);
+            conn_pause_input(p.rec.conn);
+            (void)close(p.client);
+            FIXTURE_UNTIL(p.loop, p.rec.ends == 1); /* told although paused */
+            assert_int_equal(block_in_use(p.loop->blocks), 0);
             free(out);
-            recorder_fini(&rec);
-            fixture_end(loop, acceptor);
+            fixture_pair_end(&p);
         }
     }
 }
@@ -382,46 +352,45 @@ static void test_input_grows_until_full(void **state)
 {
     (void)state;
     const size_t total = 300000;
-    FIXTURE_EACH_ENGINE(engine) {
-        struct loop *loop = fixture_loop(engine);
-        struct recorder rec;
-        recorder_init(&rec);
-        rec.keep = SIZE_MAX; /* consumes nothing */
-        int client;
-        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
+    FIXTURE_EACH_ENGINE(engine)
+    {
+        struct fixture_pair p;
+        fixture_pair_start(&p, fixture_loop(engine));
+        p.rec.keep = SIZE_MAX; /* consumes nothing */
         uint8_t *out = xmalloc(total);
         fill_pattern(out, 0, total);
         size_t sent = 0, got = 0;
         bool was_full = false;
         while (got < total) {
             if (sent < total) {
-                ssize_t n = send(client, out + sent, MIN(total - sent, (size_t)5000), MSG_DONTWAIT);
+                ssize_t n =
+                    send(p.client, out + sent, MIN(total - sent, (size_t)5000), MSG_DONTWAIT);
                 sent += n > 0 ? (size_t)n : 0;
             }
-            loop_turn(loop, 0);
-            struct span in = conn_input(rec.conn);
+            loop_turn(p.loop, 0);
+            struct span in = conn_input(p.rec.conn);
             assert_memory_equal(in.ptr, out + got, in.len);
             assert_true(in.len <= BLOCK_LARGE_SIZE);
-            if (conn_input_is_full(rec.conn) || sent == total) {
-                was_full |= conn_input_is_full(rec.conn);
+            if (conn_input_is_full(p.rec.conn) || sent == total) {
+                was_full |= conn_input_is_full(p.rec.conn);
                 size_t n = MIN(in.len, (size_t)20011);
-                conn_consume(rec.conn, n);
+                conn_consume(p.rec.conn, n);
                 got += n;
             }
         }
         assert_true(was_full);
-        assert_int_equal(block_in_use(loop->blocks), 0);
+        assert_int_equal(block_in_use(p.loop->blocks), 0);
         free(out);
-        (void)close(client);
-        recorder_fini(&rec);
-        fixture_end(loop, acceptor);
+        (void)close(p.client);
+        fixture_pair_end(&p);
     }
 }
 
 static void test_dial(void **state)
 {
     (void)state;
-    FIXTURE_EACH_ENGINE(engine) {
+    FIXTURE_EACH_ENGINE(engine)
+    {
         struct loop *loop = fixture_loop(engine);
         struct addr addr;
         int fd = fixture_listen(&addr);
@@ -450,7 +419,8 @@ static void test_dial(void **state)
 static void test_dial_refused(void **state)
 {
     (void)state;
-    FIXTURE_EACH_ENGINE(engine) {
+    FIXTURE_EACH_ENGINE(engine)
+    {
         struct loop *loop = fixture_loop(engine);
         struct addr addr;
         (void)close(fixture_listen(&addr));
@@ -478,7 +448,8 @@ static void test_dial_refused(void **state)
 static void test_dial_timeout(void **state)
 {
     (void)state;
-    FIXTURE_EACH_ENGINE(engine) {
+    FIXTURE_EACH_ENGINE(engine)
+    {
         struct loop *loop = fixture_loop(engine);
         struct acceptor_options options = {.backlog = 1};
         struct addr addr;
@@ -508,22 +479,19 @@ static void test_dial_timeout(void **state)
 static void test_abort_resets(void **state)
 {
     (void)state;
-    FIXTURE_EACH_ENGINE(engine) {
-        struct loop *loop = fixture_loop(engine);
-        struct recorder rec;
-        recorder_init(&rec);
-        int client;
-        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
-        conn_abort(rec.conn);
-        rec.conn = NULL;
-        FIXTURE_UNTIL(loop, loop->conns == 0);
-        loop_turn(loop, 0);
+    FIXTURE_EACH_ENGINE(engine)
+    {
+        struct fixture_pair p;
+        fixture_pair_start(&p, fixture_loop(engine));
+        conn_abort(p.rec.conn);
+        p.rec.conn = NULL;
+        FIXTURE_UNTIL(p.loop, p.loop->conns == 0);
+        loop_turn(p.loop, 0);
         char in[4];
-        assert_int_equal(recv(client, in, sizeof(in), 0), -1);
+        assert_int_equal(recv(p.client, in, sizeof(in), 0), -1);
         assert_int_equal(errno, ECONNRESET);
-        (void)close(client);
-        recorder_fini(&rec);
-        fixture_end(loop, acceptor);
+        (void)close(p.client);
+        fixture_pair_end(&p);
     }
 }
 
@@ -531,25 +499,22 @@ static void test_abort_resets(void **state)
 static void test_close_is_seen(void **state)
 {
     (void)state;
-    FIXTURE_EACH_ENGINE(engine) {
+    FIXTURE_EACH_ENGINE(engine)
+    {
         for (int bulk = 0; bulk < 2; bulk++) {
-            struct loop *loop = fixture_loop(engine);
-            struct recorder rec;
-            recorder_init(&rec);
-            int client;
-            struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
-            conn_set_rx_mode(rec.conn, bulk ? CONN_RX_BULK : CONN_RX_INTERACTIVE);
-            write_all(client, "x", 1);
-            FIXTURE_UNTIL(loop, rec.len == 1);
-            conn_close(rec.conn, false);
-            rec.conn = NULL;
-            FIXTURE_UNTIL(loop, loop->conns == 0);
-            loop_turn(loop, 0);
+            struct fixture_pair p;
+            fixture_pair_start(&p, fixture_loop(engine));
+            conn_set_rx_mode(p.rec.conn, bulk ? CONN_RX_BULK : CONN_RX_INTERACTIVE);
+            write_all(p.client, "x", 1);
+            FIXTURE_UNTIL(p.loop, p.rec.len == 1);
+            conn_close(p.rec.conn, false);
+            p.rec.conn = NULL;
+            FIXTURE_UNTIL(p.loop, p.loop->conns == 0);
+            loop_turn(p.loop, 0);
             char in[4];
-            assert_int_equal(recv(client, in, sizeof(in), 0), 0);
-            (void)close(client);
-            recorder_fini(&rec);
-            fixture_end(loop, acceptor);
+            assert_int_equal(recv(p.client, in, sizeof(in), 0), 0);
+            (void)close(p.client);
+            fixture_pair_end(&p);
         }
     }
 }
@@ -557,33 +522,30 @@ static void test_close_is_seen(void **state)
 static void test_reserve_and_commit(void **state)
 {
     (void)state;
-    FIXTURE_EACH_ENGINE(engine) {
-        struct loop *loop = fixture_loop(engine);
-        struct recorder rec;
-        recorder_init(&rec);
-        int client;
-        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
-        uint8_t *room = conn_reserve(rec.conn, BLOCK_SIZE);
+    FIXTURE_EACH_ENGINE(engine)
+    {
+        struct fixture_pair p;
+        fixture_pair_start(&p, fixture_loop(engine));
+        uint8_t *room = conn_reserve(p.rec.conn, BLOCK_SIZE);
         assert_non_null(room);
-        assert_int_equal(conn_commit(rec.conn, 0), 0);
-        assert_int_equal(block_in_use(loop->blocks), 0);
+        assert_int_equal(conn_commit(p.rec.conn, 0), 0);
+        assert_int_equal(block_in_use(p.loop->blocks), 0);
         for (int i = 0; i < 5; i++) {
-            room = conn_reserve(rec.conn, 10000);
+            room = conn_reserve(p.rec.conn, 10000);
             assert_non_null(room);
             memset(room, 'a' + i, 7000);
-            assert_int_equal(conn_commit(rec.conn, 7000), 0);
-            assert_int_equal(conn_write_span(rec.conn, SPAN_LIT("!")), 0);
+            assert_int_equal(conn_commit(p.rec.conn, 7000), 0);
+            assert_int_equal(conn_write_span(p.rec.conn, SPAN_LIT("!")), 0);
         }
         static char in[5 * 7001];
-        FIXTURE_UNTIL(loop, conn_queued(rec.conn) == 0);
-        assert_int_equal(recv(client, in, sizeof(in), MSG_WAITALL), sizeof(in));
+        FIXTURE_UNTIL(p.loop, conn_queued(p.rec.conn) == 0);
+        assert_int_equal(recv(p.client, in, sizeof(in), MSG_WAITALL), sizeof(in));
         for (int i = 0; i < 5; i++) {
             assert_int_equal(in[i * 7001 + 6999], 'a' + i);
             assert_int_equal(in[i * 7001 + 7000], '!');
         }
-        (void)close(client);
-        recorder_fini(&rec);
-        fixture_end(loop, acceptor);
+        (void)close(p.client);
+        fixture_pair_end(&p);
     }
 }
 
@@ -592,22 +554,19 @@ static void test_out_of_blocks(void **state)
 {
     (void)state;
     static uint8_t big[8u << 20];
-    FIXTURE_EACH_ENGINE(engine) {
-        struct loop *loop =
-            fixture_loop_with((struct loop_options){.engine = engine, .blocks_max = 8});
-        struct recorder rec;
-        recorder_init(&rec);
-        int client;
-        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
-        assert_int_equal(conn_write_span(rec.conn, span_make(big, sizeof(big))), -ENOBUFS);
-        assert_int_equal(rec.closes, 0); /* not from inside the call */
-        FIXTURE_UNTIL(loop, rec.closes == 1);
-        assert_int_equal(rec.error, -ENOBUFS);
-        (void)close(client);
-        FIXTURE_UNTIL(loop, loop->conns == 0);
-        assert_int_equal(block_in_use(loop->blocks), 0);
-        recorder_fini(&rec);
-        fixture_end(loop, acceptor);
+    FIXTURE_EACH_ENGINE(engine)
+    {
+        struct fixture_pair p;
+        fixture_pair_start(
+            &p, fixture_loop_with((struct loop_options){.engine = engine, .blocks_max = 8}));
+        assert_int_equal(conn_write_span(p.rec.conn, span_make(big, sizeof(big))), -ENOBUFS);
+        assert_int_equal(p.rec.closes, 0); /* not from inside the call */
+        FIXTURE_UNTIL(p.loop, p.rec.closes == 1);
+        assert_int_equal(p.rec.error, -ENOBUFS);
+        (void)close(p.client);
+        FIXTURE_UNTIL(p.loop, p.loop->conns == 0);
+        assert_int_equal(block_in_use(p.loop->blocks), 0);
+        fixture_pair_end(&p);
     }
 }
 

@@ -219,8 +219,15 @@ static inline void recorder_fini(struct recorder *rec)
     free(rec->data);
 }
 
-/* A conn pair: `client` is a plain blocking descriptor, rec has the accepted end. */
-static inline struct acceptor *fixture_pair(struct loop *loop, struct recorder *rec, int *client)
+/* Nothing of the loop may be left behind: conns, blocks and memory are asserted by loop_free. */
+static inline void fixture_end(struct loop *loop, struct acceptor *acceptor)
+{
+    acceptor_stop(acceptor);
+    loop_free(loop);
+}
+
+/* A conn pair: `client` is a plain blocking descriptor, rec gets the accepted end. */
+static inline struct acceptor *fixture_accept(struct loop *loop, struct recorder *rec, int *client)
 {
     struct addr addr;
     int fd = fixture_listen(&addr);
@@ -229,6 +236,27 @@ static inline struct acceptor *fixture_pair(struct loop *loop, struct recorder *
     *client = fixture_connect(&addr);
     FIXTURE_UNTIL(loop, rec->conn);
     return acceptor;
+}
+
+/* A loop with one conn, whose other end is a plain blocking descriptor. */
+struct fixture_pair {
+    struct loop *loop;
+    struct acceptor *acceptor;
+    struct recorder rec; /* has the accepted end */
+    int client; /* the test closes it */
+};
+
+static inline void fixture_pair_start(struct fixture_pair *pair, struct loop *loop)
+{
+    pair->loop = loop;
+    recorder_init(&pair->rec);
+    pair->acceptor = fixture_accept(loop, &pair->rec, &pair->client);
+}
+
+static inline void fixture_pair_end(struct fixture_pair *pair)
+{
+    recorder_fini(&pair->rec);
+    fixture_end(pair->loop, pair->acceptor);
 }
 
 /* The kernel's helper threads mean that an operation went the slow way. The last test of a file. */
@@ -249,13 +277,6 @@ static inline void test_no_helper_threads(void **state)
         (void)fclose(file);
     }
     (void)closedir(dir);
-}
-
-/* Nothing of the loop may be left behind: conns, blocks and memory are asserted by loop_free. */
-static inline void fixture_end(struct loop *loop, struct acceptor *acceptor)
-{
-    acceptor_stop(acceptor);
-    loop_free(loop);
 }
 
 #endif

@@ -161,7 +161,7 @@ static void test_layer_pushed_over_input(void **state)
         recorder_init(&up.rec);
         up.rec.owner.ops = &first;
         int client;
-        struct acceptor *acceptor = fixture_pair(loop, &up.rec, &client);
+        struct acceptor *acceptor = fixture_accept(loop, &up.rec, &client);
         write_all(client, "HDR?rest", 8);
         FIXTURE_UNTIL(loop, up.rec.len == 4);
         assert_int_equal(up.rec.opens, 1);

@@ -469,19 +469,16 @@ static void test_free_closes_descriptors(void **state)
     (void)state;
     FIXTURE_EACH_ENGINE(engine) {
         int before = next_descriptor();
-        struct loop *loop = fixture_loop(engine);
-        struct recorder rec;
-        recorder_init(&rec);
-        rec.close_on_end = true;
-        int client;
-        struct acceptor *acceptor = fixture_pair(loop, &rec, &client);
-        acceptor_stop(acceptor);
-        FIXTURE_UNTIL(loop, loop->holds == 0);
-        assert_int_equal(shutdown(client, SHUT_WR), 0);
-        FIXTURE_UNTIL(loop, rec.ends == 1);
-        loop_free(loop);
-        (void)close(client);
-        recorder_fini(&rec);
+        struct fixture_pair p;
+        fixture_pair_start(&p, fixture_loop(engine));
+        p.rec.close_on_end = true;
+        acceptor_stop(p.acceptor);
+        FIXTURE_UNTIL(p.loop, p.loop->holds == 0);
+        assert_int_equal(shutdown(p.client, SHUT_WR), 0);
+        FIXTURE_UNTIL(p.loop, p.rec.ends == 1);
+        loop_free(p.loop);
+        (void)close(p.client);
+        recorder_fini(&p.rec);
         assert_int_equal(next_descriptor(), before);
     }
 }
