@@ -22,14 +22,34 @@ static bool stream_is_known(struct h2_session *s, int32_t id)
     return state != NGHTTP2_STREAM_STATE_IDLE && state != NGHTTP2_STREAM_STATE_CLOSED;
 }
 
-/* RFC 9113 5.1, 5.1.1, for a message on a stream of the client's: nghttp2 ignores what comes on
- * closed streams and on identifiers that were skipped. So must we, while the peer may not know of
- * our RST_STREAM or GOAWAY. nghttp2 does not tell of frames that it ignores, hence the reading of
- * frame headers beside it. */
+/* RFC 9113 5.1: nghttp2 ignores what comes on closed streams. So must we, while the peer may not
+ * know of our RST_STREAM or GOAWAY. nghttp2 does not tell of frames that it ignores, hence the
+ * reading of frame headers beside it. */
+static bool stream_takes_frames(struct h2_session *s, int32_t id)
+{
+    return stream_is_known(s, id) || s->final_sent ||
+           (s->reset_ns != 0 && h2_session_now(s) < s->reset_ns + RESET_GRACE_NS);
+}
+
+static int closed_stream(struct h2_session *s)
+{
+    return h2_session_condemn(s, NGHTTP2_STREAM_CLOSED, HTTP_ERROR_PROTOCOL,
+                              "frame on a closed stream");
+}
+
+/* A message on a stream of ours. One that we have not begun is nghttp2's business. */
+static int check_own_stream(struct h2_session *s, int32_t id)
+{
+    bool begun = id % 2 == 1 && (uint32_t)id < nghttp2_session_get_next_stream_id(s->ng);
+    return begun && !stream_takes_frames(s, id) ? closed_stream(s) : 0;
+}
+
+/* RFC 9113 5.1.1: the same for a message on a stream of the client's, and on identifiers that were
+ * skipped. */
 static int check_stream(struct h2_session *s, const nghttp2_frame_hd *hd)
 {
     int32_t id = hd->stream_id;
-    if (!s->role->server || id % 2 == 0)
+    if (id % 2 == 0)
         return 0;
     if (id > s->last_id) {
         if (hd->type != NGHTTP2_HEADERS)
@@ -45,14 +65,12 @@ static int check_stream(struct h2_session *s, const nghttp2_frame_hd *hd)
         s->last_id = id;
         return 0;
     }
-    if (stream_is_known(s, id) || s->final_sent ||
-        (s->reset_ns != 0 && h2_session_now(s) < s->reset_ns + RESET_GRACE_NS))
+    if (stream_takes_frames(s, id))
         return 0;
     if (id >= s->gap_low && id <= s->gap_high)
         return h2_session_condemn(s, NGHTTP2_PROTOCOL_ERROR, HTTP_ERROR_PROTOCOL,
                                   "stream identifier lower than an earlier one");
-    return h2_session_condemn(s, NGHTTP2_STREAM_CLOSED, HTTP_ERROR_PROTOCOL,
-                              "frame on a closed stream");
+    return closed_stream(s);
 }
 
 /* A frame's header is complete. */
@@ -68,8 +86,11 @@ static int on_frame(struct h2_session *s, const nghttp2_frame_hd *hd)
         s->block_deadline_ns = now + s->limits->head_timeout_ns;
         h2_session_arm(s, s->block_deadline_ns);
     }
+    if (hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0) /* nghttp2's client does not look */
+        return h2_session_condemn(s, NGHTTP2_PROTOCOL_ERROR, HTTP_ERROR_PROTOCOL,
+                                  "PRIORITY on stream 0");
     if (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_DATA)
-        return check_stream(s, hd);
+        return s->role->server ? check_stream(s, hd) : check_own_stream(s, hd->stream_id);
     return 0;
 }
 

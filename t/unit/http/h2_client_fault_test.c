@@ -175,6 +175,32 @@ static void run_push(void)
     h2_app_stop();
 }
 
+/* RFC 9113 5.1: what comes after the end of a stream, ended either way. */
+static void run_closed_streams(void)
+{
+    for (unsigned i = 0; i < 5; i++) {
+        uint32_t code = i == 4 ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_STREAM_CLOSED;
+        h2_app_start();
+        uint32_t id = h2_app_get(0, "GET");
+        if (i < 2)
+            h2_app_answer(0, id);
+        else
+            h2_wire_send_number(&h2_app.h2, NGHTTP2_RST_STREAM, id, NGHTTP2_CANCEL);
+        h2_app_until_over(0);
+        if (i == 4)
+            h2_wire_send(&h2_app.h2, NGHTTP2_PRIORITY, 0, 0, SPAN_LIT("\0\0\0\1\0"));
+        else if (i % 2 == 0)
+            h2_app_send_data(id, END, "late");
+        else
+            h2_wire_send_head(&h2_app.h2, id, END, ":status: 200\n");
+        h2_app_until_closed();
+        assert_int_equal(h2_app.closed, HTTP_ERROR_PROTOCOL);
+        struct h2_wire_frame goaway = h2_wire_expect(&h2_app.h2, NGHTTP2_GOAWAY, 0);
+        assert_int_equal(h2_wire_number(&goaway, 4), code);
+        h2_app_stop();
+    }
+}
+
 /* Frames that cost us work and carry nothing: the connection ends, and says why. */
 static void run_floods(void)
 {
@@ -354,6 +380,7 @@ static void run_ping(void)
     X(bad_bodies)                                                                                  \
     X(interims)                                                                                    \
     X(push)                                                                                        \
+    X(closed_streams)                                                                              \
     X(floods)                                                                                      \
     X(closes)                                                                                      \
     X(not_http2)                                                                                   \
