@@ -67,7 +67,6 @@ static void client_on_closed(struct h2_session *s, enum http_error error, const 
 }
 
 static const struct h2_role client_role = {
-    .name = "h2_client",
     .on_room = client_on_room,
     .on_closed = client_on_closed,
 };

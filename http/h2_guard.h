@@ -37,10 +37,9 @@ struct h2_guard {
 
 /* limits: borrowed. Times are of the monotonic clock, in nanoseconds. */
 void h2_guard_init(struct h2_guard *guard, const struct http_limits *limits, uint64_t now_ns);
-/* A frame's header was received (nghttp2's on_begin_frame, which also comes for CONTINUATION and
- * unknown types). type, flags: as on the wire; length: of the payload. All below: NULL, or the
- * name of the limit that broke (static, for logs): then the connection is to end. RST_STREAM is
- * counted here as well. */
+/* A frame's header was received, whatever its type (http/h2_input.h). type, flags: as on the wire;
+ * length: of the payload. All below: NULL, or the name of the limit that broke (static, for logs):
+ * then the connection is to end. RST_STREAM is counted here as well. */
 MUST_CHECK const char *h2_guard_on_frame(struct h2_guard *guard, uint8_t type, uint8_t flags,
                                          uint32_t length, uint64_t now_ns);
 /* We reset a stream because of what the peer did. */

@@ -84,7 +84,6 @@ static void server_on_closed(struct h2_session *session, enum http_error error,
 }
 
 static const struct h2_role server_role = {
-    .name = "h2_server",
     .server = true,
     .request_arena = server_request_arena,
     .release_arena = server_release_arena,

@@ -18,7 +18,6 @@
  * to the task at the end of the turn. */
 
 #define FRAME_BUF_SIZE 17408u
-#define OUT_SIZE 32768u
 #define KEPT_FREE                                                                                  \
     (256u << 10) /* bytes kept for slow streams that the connection's window forgives */
 #define PAUSE_QUEUED (4 * CONN_HIGH_WATER) /* unsent bytes at which nothing more is received */
@@ -78,7 +77,7 @@ void h2_shared_init(struct h2_shared *shared, struct loop *loop, unsigned stream
     pool_init(&shared->streams, "h2_stream", sizeof(struct h2_stream), streams_max);
     shared->callbacks = h2_input_callbacks();
     shared->frame_buf = xmalloc(FRAME_BUF_SIZE);
-    shared->out = xmalloc(OUT_SIZE);
+    shared->out = xmalloc(H2_SHARED_OUT_SIZE);
 }
 
 void h2_shared_fini(struct h2_shared *shared)
@@ -89,123 +88,22 @@ void h2_shared_fini(struct h2_shared *shared)
     free(shared->out);
 }
 
-/* Output. */
-
-static void out_flush(struct h2_session *s)
-{
-    struct h2_shared *shared = s->shared;
-    struct block_pool *blocks = shared->loop->blocks;
-    if (shared->iov_count > 0 && conn_write(s->conn, shared->iov, shared->iov_count) < 0)
-        s->pump_due = false; /* on_close follows */
-    shared->iov_count = 0;
-    shared->out_used = 0;
-    while (s->spent != NULL) {
-        uint8_t *block = s->spent;
-        s->spent = block_head(blocks, block)->next;
-        block_put(blocks, block);
-    }
-}
-
-void h2_session_out_refer(struct h2_session *s, const uint8_t *data, size_t len)
-{
-    struct h2_shared *shared = s->shared;
-    if (shared->iov_count == (int)ARRAY_COUNT(shared->iov))
-        out_flush(s);
-    shared->iov[shared->iov_count++] = (struct iovec){(void *)(uintptr_t)data, len};
-}
-
-void h2_session_out_copy(struct h2_session *s, const uint8_t *data, size_t len)
-{
-    struct h2_shared *shared = s->shared;
-    ASSERT(len <= OUT_SIZE);
-    if (shared->out_used + len > OUT_SIZE)
-        out_flush(s);
-    uint8_t *to = shared->out + shared->out_used;
-    memcpy(to, data, len);
-    shared->out_used += len;
-    struct iovec *last = shared->iov_count > 0 ? &shared->iov[shared->iov_count - 1] : NULL;
-    if (last != NULL && (uint8_t *)last->iov_base + last->iov_len == to)
-        last->iov_len += len;
-    else
-        h2_session_out_refer(s, to, len);
-}
-
-/* All frames that are ready, and DATA of s->serving. */
-static bool session_drain_ng(struct h2_session *s)
-{
-    const uint8_t *data;
-    ssize_t n;
-    while ((n = nghttp2_session_mem_send(s->ng, &data)) > 0)
-        h2_session_out_copy(s, data, (size_t)n);
-    if (n < 0)
-        h2_session_broken(s, (int)n);
-    return n == 0;
-}
-
-/* The next stream whose turn it is, NULL: none may send DATA now. */
-static struct h2_stream *session_next(struct h2_session *s)
-{
-    struct dlist *link;
-    if (conn_is_congested(s->conn) || nghttp2_session_get_remote_window_size(s->ng) <= 0)
-        return NULL;
-    while ((link = dlist_pop_front(&s->ready)) != NULL) {
-        struct h2_stream *stream = dlist_entry(link, struct h2_stream, ready_link);
-        if (h2_stream_has_output(stream))
-            return stream;
-    }
-    return NULL;
-}
-
-static bool session_serve(struct h2_session *s, struct h2_stream *stream)
-{
-    size_t quantum = dlist_is_empty(&s->ready) ? 65536 : 16384;
-    uint32_t id = (uint32_t)stream->id;
-    s->serving = stream;
-    s->quantum = quantum;
-    /* Fails when it is not put off, or its head has not gone yet. */
-    (void)nghttp2_session_resume_data(s->ng, (int32_t)id);
-    bool ok = session_drain_ng(s);
-    s->serving = NULL;
-    out_flush(s);
-    if (ok && s->quantum < quantum && h2_stream_has_output(stream))
-        h2_stream_on_window(stream); /* back to the end of the line */
-    if (stream->drain_due && stream->tx.len <= H2_STREAM_LOW)
-        h2_session_want_events(s);
-    return ok;
-}
-
-static void session_defer(struct h2_session *s)
+void h2_session_defer(struct h2_session *s)
 {
     if (s->depth == 0 && s->conn != NULL)
         loop_defer(s->shared->loop, &s->task);
 }
 
-void h2_session_pump(struct h2_session *s)
-{
-    struct h2_stream *stream;
-    if (s->receiving || s->pumping || s->conn == NULL)
-        return;
-    s->pumping = true;
-    bool ok = session_drain_ng(s);
-    while (ok && (stream = session_next(s)) != NULL)
-        ok = session_serve(s, stream);
-    out_flush(s);
-    s->pumping = false;
-    s->pump_due = false;
-    if (nghttp2_session_want_read(s->ng) == 0)
-        session_defer(s); /* it may be over */
-}
-
 void h2_session_want_pump(struct h2_session *s)
 {
     s->pump_due = true;
-    session_defer(s);
+    h2_session_defer(s);
 }
 
 void h2_session_want_events(struct h2_session *s)
 {
     s->events_due = true;
-    session_defer(s);
+    h2_session_defer(s);
 }
 
 /* Ends. */

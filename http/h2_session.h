@@ -22,6 +22,7 @@
 #include "http/h2_head.h"
 
 #define H2_FRAME_HEAD 9u /* bytes */
+#define H2_SHARED_OUT_SIZE 32768u
 #define H2_SESSION_HEAP_MAX (1u << 20) /* of nghttp2: HPACK, streams, queued heads and frames */
 
 struct h2_session;
@@ -47,7 +48,6 @@ void h2_shared_fini(struct h2_shared *shared); /* all sessions are gone (asserte
 
 /* What differs between the ends. Called from the loop, never inside a call down. */
 struct h2_role {
-    const char *name;
     bool server;
     /* Server: as in http_server_owner_ops. */
     struct arena *(*request_arena)(struct h2_session *s);
@@ -112,7 +112,7 @@ struct h2_session {
     bool pump_due, events_due, room_due;
     bool settled; /* the peer's SETTINGS came */
     bool acked; /* ours were acknowledged */
-    bool secure, draining, final_sent, peer_goaway, peer_ended, tx_congested;
+    bool secure, draining, final_sent, peer_goaway, peer_ended;
 };
 
 /* Takes an open conn. 0; -ENOMEM: the conn stays the caller's. Input that the conn holds is dealt
@@ -135,6 +135,8 @@ bool h2_session_can_tunnel(const struct h2_session *s);
 
 /* For h2_stream.c. */
 
+/* The task runs at the end of the turn, unless a callback of ours is left before. */
+void h2_session_defer(struct h2_session *s);
 /* Something to send was queued: pumps at the end of the turn. */
 void h2_session_want_pump(struct h2_session *s);
 /* Callbacks are due that may not come from inside a call down. */
