@@ -29,12 +29,14 @@ void downstream_unref(struct downstream *d)
 /* A connection that ends for a reason of its own: logged and counted by itself. */
 static void downstream_refuse(struct downstream *d, enum outcome outcome, const char *text)
 {
+    struct addr client;
+    addr_expand(&d->client, &client);
     outcome_count(outcome);
     struct access_record record = {
         .kind = ACCESS_CONNECTION,
         .outcome = outcome,
         .start_ns = d->start_ns,
-        .client = &d->client,
+        .client = &client,
         .detail = text,
         .listener = d->listener->key,
     };
@@ -73,12 +75,14 @@ static void server_on_refused(struct http_server_owner *owner, enum http_error e
     else if (http_error_status(error) == 0 && error != HTTP_ERROR_NOT_HTTP &&
              error != HTTP_ERROR_PROTOCOL)
         outcome = OUTCOME_CLIENT_GONE;
+    struct addr client;
+    addr_expand(&d->client, &client);
     outcome_count(outcome);
     struct access_record record = {
         .kind = ACCESS_REQUEST,
         .outcome = outcome,
         .start_ns = d->worker->loop->clock.wall_ns,
-        .client = &d->client,
+        .client = &client,
         .request = head,
         .protocol = head != NULL ? http_head_protocol(head) : NULL,
         .status = http_error_status(error),
@@ -191,10 +195,14 @@ static void downstream_on_data(struct conn_owner *owner, struct conn *conn)
     }
     conn_consume(conn, (size_t)n);
     d->proxy_pending = false;
-    if (!header.local)
-        d->client = header.source;
-    addr_unmap(&d->client);
-    if (!worker_admit_address(d->worker, &d->hold, &d->client)) {
+    struct addr client;
+    if (header.local)
+        addr_expand(&d->client, &client);
+    else
+        client = header.source;
+    addr_unmap(&client);
+    addr_shorten(&client, &d->client);
+    if (!worker_admit_address(d->worker, &d->hold, &client)) {
         conn_abort(conn);
         downstream_unref(d);
         return;
@@ -255,9 +263,10 @@ void downstream_accept(struct worker_listener *listener, const struct snapshot_p
     d->worker = worker;
     d->listener = listener;
     d->conn = conn;
-    d->client = *conn_peer(conn);
-    addr_unmap(&d->client);
-    if (!worker_admit(worker, &d->hold, port->proxy_protocol ? NULL : &d->client)) {
+    struct addr client;
+    conn_peer(conn, &client);
+    addr_shorten(&client, &d->client);
+    if (!worker_admit(worker, &d->hold, port->proxy_protocol ? NULL : &client)) {
         conn_abort(conn);
         pool_put(&worker->downstreams, d);
         return;

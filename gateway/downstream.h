@@ -17,10 +17,9 @@ struct downstream {
     struct view *handshake_view; /* pins the TLS spec */
     struct dlist link; /* worker->downstream_list */
     const struct tls_info *tls; /* NULL: plain */
-    struct addr client; /* socket's peer, or the PROXY header's source */
-    struct span
-        client_text; /* its IP for X-Forwarded-For, in client_ip; made by the first request */
-    char client_ip[48];
+    struct addr_short client; /* socket's peer, or the PROXY header's source */
+    uint8_t client_ip_len; /* 0: not made yet, by the first request */
+    char client_ip[39]; /* for X-Forwarded-For; an IPv6 address is no longer */
     struct client_hold hold;
     uint64_t start_ns;
     unsigned refs; /* the connection or session, and every exchange that came of it */

@@ -34,13 +34,14 @@ static struct span forwarded_chain(struct exchange *ex)
 /* The same for every request of a connection. */
 static struct span forwarded_peer_text(struct downstream *d)
 {
-    if (d->client_text.len == 0) {
+    if (d->client_ip_len == 0) {
         char text[ADDR_TEXT_SIZE];
-        size_t len = MIN(addr_format_ip(&d->client, text), sizeof(d->client_ip));
-        memcpy(d->client_ip, text, len);
-        d->client_text = span_make(d->client_ip, len);
+        struct addr client;
+        addr_expand(&d->client, &client);
+        d->client_ip_len = (uint8_t)MIN(addr_format_ip(&client, text), sizeof(d->client_ip));
+        memcpy(d->client_ip, text, d->client_ip_len);
     }
-    return d->client_text;
+    return span_make(d->client_ip, d->client_ip_len);
 }
 
 /* Takes the last element off a comma-separated list. */
@@ -58,7 +59,7 @@ void forwarded_decide_client(struct exchange *ex)
 {
     const struct settings *settings = ex->worker->settings;
 
-    ex->client = ex->downstream->client;
+    addr_expand(&ex->downstream->client, &ex->client);
     if (!forwarded_is_proxy(ex->worker, &ex->client))
         return;
     struct span list = forwarded_chain(ex);
@@ -115,7 +116,9 @@ static bool forwarded_client_cert(struct exchange *ex)
 bool forwarded_write(struct exchange *ex)
 {
     struct http_head *head = ex->request;
-    bool trusted = forwarded_is_proxy(ex->worker, &ex->downstream->client);
+    struct addr socket_peer;
+    addr_expand(&ex->downstream->client, &socket_peer);
+    bool trusted = forwarded_is_proxy(ex->worker, &socket_peer);
 
     for (unsigned i = 0; i < head->fields_count; i++) {
         struct http_field *field = &head->fields[i];

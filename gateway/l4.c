@@ -304,8 +304,7 @@ void l4_accept(struct worker_listener *listener, const struct snapshot_port *por
         conn_abort(conn);
         return;
     }
-    l4->client_addr = *conn_peer(conn);
-    addr_unmap(&l4->client_addr);
+    conn_peer(conn, &l4->client_addr);
     if (!worker_admit(worker, &l4->hold, port->proxy_protocol ? NULL : &l4->client_addr)) {
         conn_abort(conn);
         pool_put(&worker->l4s, l4);

@@ -281,7 +281,7 @@ static void upstream_on_open(struct conn_owner *owner, struct conn *conn)
     struct upstream_host *host = u->host;
 
     u->conn = NULL;
-    u->addr = *conn_peer(conn);
+    conn_peer(conn, &u->addr);
     if (!upstream_start_client(u, conn)) {
         conn_abort(conn);
         return;

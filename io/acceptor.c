@@ -50,11 +50,7 @@ static void on_accept(struct listener *listener, int fd)
         (void)close(fd); /* came after the stop */
         return;
     }
-    struct addr peer = {.len = sizeof(peer.un)};
-    if (getpeername(fd, &peer.sa, &peer.len) < 0)
-        peer.len = 0; /* it left already: the first receive tells */
-    addr_unmap(&peer);
-    struct conn *conn = conn_new(loop, fd, &peer);
+    struct conn *conn = conn_new(loop, fd);
     if (conn)
         acceptor->fn(acceptor, conn, acceptor->user);
     else /* closed at the cap */

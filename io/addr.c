@@ -83,8 +83,8 @@ size_t addr_format_ip(const struct addr *addr, char out[ADDR_TEXT_SIZE])
     else if (copy.len > 0 && copy.sa.sa_family == AF_INET6)
         (void)inet_ntop(AF_INET6, &copy.in6.sin6_addr, out, ADDR_TEXT_SIZE); /* fits */
     else if (copy.len > 0 && copy.sa.sa_family == AF_UNIX)
-        return printed(snprintf(out, ADDR_TEXT_SIZE, "unix:%.*s",
-                                (int)sizeof(copy.un.sun_path), copy.un.sun_path));
+        return printed(snprintf(out, ADDR_TEXT_SIZE, "unix:%.*s", (int)sizeof(copy.un.sun_path),
+                                copy.un.sun_path));
     return strlen(out);
 }
 
@@ -133,6 +133,30 @@ size_t addr_ip_bytes(const struct addr *addr, uint8_t out[16])
         return 16;
     }
     return 0;
+}
+
+void addr_shorten(const struct addr *addr, struct addr_short *ret)
+{
+    *ret = (struct addr_short){.port = addr_port(addr)};
+    if (addr_ip_bytes(addr, ret->ip) > 0)
+        ret->family = (uint8_t)addr->sa.sa_family;
+    if (ret->family == AF_INET6)
+        ret->scope = addr->in6.sin6_scope_id;
+}
+
+void addr_expand(const struct addr_short *from, struct addr *ret)
+{
+    ret->len = 0;
+    if (from->family == AF_INET) {
+        ret->len = sizeof(ret->in);
+        ret->in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(from->port)};
+        memcpy(&ret->in.sin_addr, from->ip, 4);
+    } else if (from->family == AF_INET6) {
+        ret->len = sizeof(ret->in6);
+        ret->in6 = (struct sockaddr_in6){
+            .sin6_family = AF_INET6, .sin6_port = htons(from->port), .sin6_scope_id = from->scope};
+        memcpy(&ret->in6.sin6_addr, from->ip, 16);
+    }
 }
 
 bool addr_equal(const struct addr *a, const struct addr *b)

@@ -20,6 +20,18 @@ struct addr {
     socklen_t len; /* 0: no address */
 };
 
+/* An IP address and port in little room, for what is kept for every connection. */
+struct addr_short {
+    uint8_t ip[16];
+    uint32_t scope; /* zone of a link-local address */
+    uint16_t port;
+    uint8_t family; /* 0: no address */
+};
+
+/* Unix addresses become none. */
+void addr_shorten(const struct addr *addr, struct addr_short *ret);
+void addr_expand(const struct addr_short *from, struct addr *ret);
+
 /* "[2001:db8::1]:443" and a NUL; Unix paths are cut to fit. */
 #define ADDR_TEXT_SIZE 120
 

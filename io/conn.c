@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/panic.h"
+#include "io/addr.h"
 #include "io/conn_int.h"
 #include "io/loop_int.h"
 
@@ -101,7 +102,7 @@ struct conn *conn_alloc(struct loop *loop, int fd)
     return conn;
 }
 
-struct conn *conn_new(struct loop *loop, int fd, const struct addr *peer)
+struct conn *conn_new(struct loop *loop, int fd)
 {
     struct conn *conn = conn_alloc(loop, fd);
     if (!conn) {
@@ -109,8 +110,6 @@ struct conn *conn_new(struct loop *loop, int fd, const struct addr *peer)
         return NULL;
     }
     conn->sock.accepted = true;
-    if (peer)
-        conn->peer = *peer;
     return conn;
 }
 
@@ -234,9 +233,16 @@ int conn_fd(const struct conn *conn)
     return conn->sock.fd;
 }
 
-const struct addr *conn_peer(const struct conn *conn)
+void conn_peer(const struct conn *conn, struct addr *ret)
 {
-    return &conn->peer;
+    if (conn->dialled) {
+        *ret = *conn->dialled;
+        return;
+    }
+    ret->len = sizeof(ret->un);
+    if (getpeername(conn->sock.fd, &ret->sa, &ret->len) < 0)
+        ret->len = 0; /* it left already: the first receive tells */
+    addr_unmap(ret);
 }
 
 const struct addr *conn_local(struct conn *conn)

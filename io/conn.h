@@ -63,7 +63,7 @@ enum conn_rx_mode {
 /* Takes an accepted, connected descriptor (owned from now on, also on failure). Not receiving yet:
  * the owner may push layers; then conn_start. NULL: at the loop's cap or no memory (then fd is
  * closed). */
-struct conn *conn_new(struct loop *loop, int fd, const struct addr *peer);
+struct conn *conn_new(struct loop *loop, int fd);
 void conn_set_owner(struct conn *conn, struct conn_owner *owner); /* owner: not NULL */
 /* Begins to receive; opens layers, then on_open if there is any layer. */
 void conn_start(struct conn *conn);
@@ -131,7 +131,9 @@ const char *conn_error_text(const struct conn *conn); /* "" when none; also duri
 
 struct loop *conn_loop(const struct conn *conn);
 int conn_fd(const struct conn *conn);
-const struct addr *conn_peer(const struct conn *conn); /* as accepted or dialled */
+/* As dialled; or who was accepted, v4-mapped addresses as IPv4, len 0 when it has left already (a
+ * system call each time). */
+void conn_peer(const struct conn *conn, struct addr *ret);
 const struct addr *conn_local(struct conn *conn); /* fetched at first use */
 uint64_t conn_bytes_in(const struct conn *conn); /* from the transport */
 uint64_t conn_bytes_out(const struct conn *conn);

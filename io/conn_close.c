@@ -33,6 +33,7 @@ static void grave_run(struct loop_task *task)
     conn_input_drop(conn);
     conn_output_drop(conn);
     pool_put(&loop->pools->addrs, conn->local);
+    pool_put(&loop->pools->addrs, conn->dialled);
     dlist_remove(&conn->all_link);
     loop->conns--;
     pool_put(&loop->pools->conns, conn);

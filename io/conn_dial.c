@@ -9,6 +9,7 @@
 
 #include "base/panic.h"
 #include "io/conn_int.h"
+#include "io/loop_int.h"
 #include "io/sock.h"
 
 void conn_dial_done(struct conn *conn, int error)
@@ -44,16 +45,19 @@ struct conn *conn_dial(struct loop *loop, const struct addr *peer, uint64_t time
         *ret_error = fd;
         return NULL;
     }
-    struct conn *conn = conn_alloc(loop, fd);
+    struct addr *dialled = pool_get_zero(&loop->pools->addrs);
+    struct conn *conn = dialled ? conn_alloc(loop, fd) : NULL;
     if (!conn) {
+        pool_put(&loop->pools->addrs, dialled);
         (void)close(fd); /* nothing to be done about a failure */
         *ret_error = -ENOMEM;
         return NULL;
     }
     conn_set_owner(conn, owner);
-    conn->peer = *peer;
+    *dialled = *peer;
+    conn->dialled = dialled;
     conn->write_deadline_ns = loop->clock.mono_ns + timeout_ns;
     conn_timer_update(conn);
-    loop->engine->ops->connect(&conn->sock, &conn->peer);
+    loop->engine->ops->connect(&conn->sock, dialled);
     return conn;
 }

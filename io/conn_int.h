@@ -84,10 +84,9 @@ struct conn {
     const char *error_text;
     int error;
     int tx_error; /* sending failed, receiving goes on for a while; output is dropped */
-    struct addr *local;
-    struct addr peer;
+    struct addr *local, *dialled; /* of the loop's pool; NULL: not asked for; accepted */
 };
-_Static_assert(sizeof(struct conn) <= 576, "conn grew: an idle one is to stay small");
+_Static_assert(sizeof(struct conn) <= 408, "conn grew: an idle one is to stay small");
 
 /* conn.c */
 struct conn *conn_alloc(struct loop *loop, int fd); /* NULL: fd is the caller's */

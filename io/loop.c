@@ -34,7 +34,7 @@ static int loop_memory(struct loop *loop, const struct loop_options *options)
     if (!loop->blocks || !loop->scratch_rx || !loop->scratch_tls || !loop->pools)
         return -ENOMEM;
     pool_init(&loop->pools->conns, "conn", sizeof(struct conn), loop->conns_max);
-    pool_init(&loop->pools->addrs, "addr", sizeof(struct addr), loop->conns_max);
+    pool_init(&loop->pools->addrs, "addr", sizeof(struct addr), 2 * loop->conns_max);
     pool_init(&loop->pools->relays, "relay", sizeof(struct relay), loop->conns_max);
     return 0;
 }
@@ -104,7 +104,8 @@ void loop_free(struct loop *loop)
 {
     if (!loop)
         return;
-    dlist_foreach(link, next, &loop->all) {
+    dlist_foreach(link, next, &loop->all)
+    {
         conn_drop(dlist_entry(link, struct conn, all_link));
     }
     while (loop->conns > 0 || loop->holds > 0 || !dlist_is_empty(&loop->graves))

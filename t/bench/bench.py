@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "integration"))
 import certs  # noqa: E402
 
 PORTS = {"http": 9000, "echo": 9001, "bulk": 9002, "mtls": 9443}  # of the backends
+PORT = 8000  # of the first peer
 FOREIGN_MAX = 0.08  # of the peer's core used by others: the slice is taken again
 METHOD = ("CPU time by the scheduler's accounting, one worker on a core of its own; polling "
           "client and backends on another; ratios within a round; median (least to most)")
@@ -136,10 +137,9 @@ def slice_of(site, peer, args):
 def start_peers(scenario, site, wanted):
     """Those that run, and why the others do not."""
     running, skipped = [], {}
-    names = [n for n in scenario.peers if not wanted or n in wanted]
-    for i, name in enumerate(names):
+    for i, name in enumerate(n for n in scenario.peers if not wanted or n in wanted):
         try:
-            running.append(peers.Peer(name, scenario, site, 8000 + i))
+            running.append(peers.Peer(name, scenario, site, PORT + i))
         except peers.Unable as e:
             skipped[name] = str(e)
     return running, skipped
@@ -196,30 +196,39 @@ def run_scenario(scenario, site, args):
     return {"peers": rows, "rounds": rounds, "skipped": skipped}
 
 
-def idle_memory(scenario, site, conns):
-    """KiB of a connection that made one request and is idle."""
+def one_by_one(scenario, site, wanted, measure):
+    """{peer: measure(peer)}, each alone; and why others are left out."""
     rows, skipped = {}, {}
-    for name in scenario.peers:
+    for name in (n for n in scenario.peers if not wanted or n in wanted):
+        peer = None
         try:
-            peer = peers.Peer(name, scenario, site, 8000)
-        except peers.Unable as e:
-            skipped[name] = str(e)
-            continue
-        try:
-            load(site, peer, 0.5)
-            before = host.memory_kib(peer.pids())
-            options = [*scenario.load, *(["-s"] if scenario.tls else [])]
-            command = [site.load, "-c", conns, *options, "idle", peer.port, scenario.path]
-            with Load(host.pinned(site.cores[1], command)) as running:
-                if running.ready() < conns:
-                    raise RuntimeError("not all connections were answered")
-                time.sleep(0.5)
-                after = host.memory_kib(peer.pids())
-            rows[name] = [(after - before) / conns, before / 1024]
-        except (RuntimeError, OSError) as e:
+            begin = time.monotonic()
+            peer = peers.Peer(name, scenario, site, PORT)
+            rows[name] = measure(peer, time.monotonic() - begin)
+        except (peers.Unable, RuntimeError, OSError) as e:
             skipped[name] = str(e)
         finally:
-            peer.stop()
+            if peer:
+                peer.stop()
+    return rows, skipped
+
+
+def idle_memory(scenario, site, wanted, conns):
+    """KiB of a connection that made one request and is idle."""
+
+    def measure(peer, _):
+        load(site, peer, 0.5)
+        before = host.memory_kib(peer.pids())
+        options = [*scenario.load, *(["-s"] if scenario.tls else [])]
+        command = [site.load, "-c", conns, *options, "idle", peer.port, scenario.path]
+        with Load(host.pinned(site.cores[1], command)) as running:
+            if running.ready() < conns:
+                raise RuntimeError("not all connections were answered")
+            time.sleep(0.5)
+            after = host.memory_kib(peer.pids())
+        return [(after - before) / conns, before / 1024]
+
+    rows, skipped = one_by_one(scenario, site, wanted, measure)
     print(f"{scenario.name}: " + ", ".join(f"{n} {r[0]:.2f} KiB" for n, r in rows.items()))
     return {"title": f"{scenario.title} ({conns})", "rows": rows, "skipped": skipped,
             "head": ["KiB a connection", "MiB before"]}
@@ -234,33 +243,22 @@ def answers(port, name):
         return False
 
 
-def change_time(scenario, site):
+def change_time(scenario, site, wanted):
     """R3: seconds from the change to the first right answer."""
-    rows, skipped = {}, {}
-    for name in scenario.peers:
-        try:
-            begin = time.monotonic()
-            peer = peers.Peer(name, scenario, site, 8000)
-            started = time.monotonic() - begin
-        except peers.Unable as e:
-            skipped[name] = str(e)
-            continue
-        try:
-            added = f"h{scenario.hosts}.bench.test"
-            cpu = sum(map(host.task_ns, peer.pids()))
-            peer.change(scenario.hosts + 1)
-            begin = time.monotonic()
-            while not answers(peer.port, added):
-                if time.monotonic() > begin + 60:
-                    raise RuntimeError("the change does not arrive")
-            took = time.monotonic() - begin
-            time.sleep(0.5)
-            rows[name] = [took, (sum(map(host.task_ns, peer.pids())) - cpu) / 1e9, started,
-                          host.memory_kib(peer.pids()) / 1024]
-        except RuntimeError as e:
-            skipped[name] = str(e)
-        finally:
-            peer.stop()
+
+    def measure(peer, started):
+        cpu = sum(map(host.task_ns, peer.pids()))
+        peer.change(scenario.hosts + 1)
+        begin = time.monotonic()
+        while not answers(peer.port, f"h{scenario.hosts}.bench.test"):
+            if time.monotonic() > begin + 60:
+                raise RuntimeError("the change does not arrive")
+        took = time.monotonic() - begin
+        time.sleep(0.5)
+        return [took, (sum(map(host.task_ns, peer.pids())) - cpu) / 1e9, started,
+                host.memory_kib(peer.pids()) / 1024]
+
+    rows, skipped = one_by_one(scenario, site, wanted, measure)
     print(f"{scenario.name}: " + ", ".join(f"{n} {r[0]:.3f} s" for n, r in rows.items()))
     return {"title": scenario.title, "rows": rows, "skipped": skipped,
             "head": ["s until it answers", "s CPU", "s to start", "MiB after"]}
@@ -312,9 +310,9 @@ def main():
             results["scenarios"][scenario.name] = run_scenario(scenario, site, args)
             report.write(args.out, results, chosen)
         for scenario in IDLE if "S8" in args.scenarios else ():
-            results["others"][scenario.name] = idle_memory(scenario, site, 5000)
+            results["others"][scenario.name] = idle_memory(scenario, site, args.peers, 5000)
         if "R3" in args.scenarios:
-            results["others"]["R3"] = change_time(CHANGE, site)
+            results["others"]["R3"] = change_time(CHANGE, site, args.peers)
         report.write(args.out, results, chosen)
     finally:
         site.stop()

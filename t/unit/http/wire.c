@@ -48,8 +48,7 @@ void wire_open(struct wire *wire, struct loop *loop)
     ASSERT(fd >= 0);
     ASSERT(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) == 0);
     close(listener);
-    struct addr peer = {0};
-    wire->conn = conn_new(loop, fd, &peer);
+    wire->conn = conn_new(loop, fd);
     ASSERT(wire->conn != NULL);
     buf_init(&wire->in, 16u << 20);
 }

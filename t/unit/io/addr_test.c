@@ -64,6 +64,32 @@ static void test_parse_and_format(void **state)
     assert_int_equal(addr_format(&(struct addr){.len = 0}, text), 0);
 }
 
+static void test_short(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"1.2.3.4:80", "255.255.255.255:65535", "[::1]:443",
+                                        "[2001:db8::1]:1"};
+    struct addr addr, back;
+    struct addr_short little;
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        assert_int_equal(addr_parse(span_str(texts[i]), &addr), 0);
+        if (addr.sa.sa_family == AF_INET6)
+            addr.in6.sin6_scope_id = 7;
+        addr_shorten(&addr, &little);
+        addr_expand(&little, &back);
+        assert_true(addr_equal(&addr, &back));
+        assert_int_equal(addr.len, back.len);
+    }
+    assert_int_equal(addr_parse(span_str("unix:/run/x.sock"), &addr), 0);
+    addr_shorten(&addr, &little);
+    addr_expand(&little, &back);
+    assert_int_equal(back.len, 0);
+    addr.len = 0;
+    addr_shorten(&addr, &little);
+    addr_expand(&little, &back);
+    assert_int_equal(back.len, 0);
+}
+
 static void test_equal_and_unmap(void **state)
 {
     (void)state;
@@ -129,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse_and_format),
         cmocka_unit_test(test_equal_and_unmap),
+        cmocka_unit_test(test_short),
         cmocka_unit_test(test_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
