@@ -38,7 +38,9 @@ void h2_session_out_copy(struct h2_session *s, const uint8_t *data, size_t len)
 {
     struct h2_shared *shared = s->shared;
     ASSERT(len <= H2_SHARED_OUT_SIZE);
-    if (shared->out_used + len > H2_SHARED_OUT_SIZE)
+    /* Before the bytes are there: afterwards their place would be free for others. */
+    if (shared->out_used + len > H2_SHARED_OUT_SIZE ||
+        shared->iov_count == (int)ARRAY_COUNT(shared->iov))
         out_flush(s);
     uint8_t *to = shared->out + shared->out_used;
     memcpy(to, data, len);
