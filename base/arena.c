@@ -171,6 +171,12 @@ const char *arena_strdup(struct arena *arena, const char *text)
     return arena_copy(arena, span_str(text)).ptr;
 }
 
+struct span arena_number(struct arena *arena, uint64_t value)
+{
+    char digits[SPAN_U64_SIZE];
+    return arena_copy(arena, span_from_u64(value, digits));
+}
+
 struct span arena_printf(struct arena *arena, const char *format, ...)
 {
     char small[256];

@@ -146,6 +146,16 @@ static int parse_u64(struct span s, unsigned base, uint64_t max, uint64_t *ret)
     return 0;
 }
 
+struct span span_from_u64(uint64_t value, char out[SPAN_U64_SIZE])
+{
+    size_t at = SPAN_U64_SIZE;
+    do {
+        out[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return span_make(out + at, SPAN_U64_SIZE - at);
+}
+
 int span_to_u64(struct span s, uint64_t max, uint64_t *ret)
 {
     return parse_u64(s, 10, max, ret);

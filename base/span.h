@@ -59,7 +59,10 @@ bool span_split(struct span s, char c, struct span *head, struct span *rest);
 /* Decimal digits only: no sign, no space, at least one digit.
  * 0; -EINVAL: not a number; -ERANGE: above max. *ret is untouched on failure. */
 MUST_CHECK int span_to_u64(struct span s, uint64_t max, uint64_t *ret);
-/* The same for hexadecimal digits of either case. */
+/* The decimal digits of value, in out. */
+#define SPAN_U64_SIZE 20
+struct span span_from_u64(uint64_t value, char out[SPAN_U64_SIZE]);
+/* The same as span_to_u64 for hexadecimal digits of either case. */
 MUST_CHECK int span_hex_to_u64(struct span s, uint64_t max, uint64_t *ret);
 
 /* ASCII lower case of one byte, whatever the locale. */

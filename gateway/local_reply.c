@@ -141,7 +141,7 @@ static struct http_head *limited_head(struct exchange *ex, unsigned wait_s, stru
         closed ? "Rate limit store unavailable" : "Too many requests", status, SPAN_ARG(rule));
     struct http_head *head =
         reply_head(ex, status, SPAN_LIT("application/problem+json"), ret_body->len);
-    struct span wait = arena_printf(&ex->arena, "%u", wait_s);
+    struct span wait = arena_number(&ex->arena, wait_s);
     return head != NULL && http_head_add_id(head, HTTP_HEADER_RETRY_AFTER, wait) ? head : NULL;
 }
 

@@ -86,13 +86,8 @@ static inline void write_field(struct write_out *out, struct span name, struct s
 
 static void write_number(struct write_out *out, uint64_t value)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    write_put(out, span_make(digits + at, sizeof(digits) - at));
+    char digits[SPAN_U64_SIZE];
+    write_put(out, span_from_u64(value, digits));
 }
 
 static bool write_is_copied(const struct http_field *field, uint64_t skipped)

@@ -150,7 +150,7 @@ static enum http_error head_add_regular(struct h2_head *block, struct span name,
         return HTTP_ERROR_NONE;
     bool store = true;
     if (block->rules.kind == H2_HEAD_TRAILERS) {
-        store = (http_header_flags(id) & HTTP_HEADER_NO_TRAILER) == 0;
+        store = !http_header_has(id, HTTP_HEADER_NO_TRAILER);
     } else {
         enum http_error error = head_add_known(block, id, value, &store);
         if (error != HTTP_ERROR_NONE)

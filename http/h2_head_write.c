@@ -69,7 +69,7 @@ static bool write_fields(struct http_head *head, struct h2_head_block *block)
     for (unsigned i = 0; i < head->fields_count; i++) {
         const struct http_field *field = &head->fields[i];
         if (field->removed || field->id == HTTP_HEADER_HOST || field->id == HTTP_HEADER_EXPECT ||
-            (http_header_flags(field->id) & (HTTP_HEADER_HOP | HTTP_HEADER_FRAMING)))
+            http_header_has(field->id, HTTP_HEADER_HOP | HTTP_HEADER_FRAMING))
             continue;
         if (!write_field(head->arena, field, block))
             return false;
@@ -79,7 +79,7 @@ static bool write_fields(struct http_head *head, struct h2_head_block *block)
 
 static bool write_length(struct http_head *head, struct h2_head_block *block)
 {
-    struct span text = arena_printf(head->arena, "%llu", (unsigned long long)head->content_length);
+    struct span text = arena_number(head->arena, (uint64_t)head->content_length);
     if (text.ptr == NULL)
         return false;
     write_put(block, SPAN_LIT("content-length"), text);
@@ -143,7 +143,7 @@ int h2_head_write_response(struct http_head *head, struct span date, struct h2_h
 {
     ASSERT(head->status >= 100 && head->status <= 599);
     unsigned status = head->status == 101 ? 200 : head->status;
-    struct span text = arena_printf(head->arena, "%u", status);
+    struct span text = arena_number(head->arena, status);
     if (text.ptr == NULL || !write_begin(head->arena, head->fields_count, ret))
         return -ENOBUFS;
     write_put(ret, SPAN_LIT(":status"), text);

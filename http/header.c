@@ -5,19 +5,14 @@
 
 #include "base/panic.h"
 
-struct header_entry {
-    struct span name;
-    unsigned flags;
-};
-
-static const struct header_entry header_entries[HTTP_HEADER_COUNT] = {
-#define HEADER(id, text, bits) [HTTP_HEADER_##id] = {{text, sizeof(text) - 1}, bits},
+static const struct span header_names[HTTP_HEADER_COUNT] = {
+#define HEADER(id, text, flags) [HTTP_HEADER_##id] = {text, sizeof(text) - 1},
 #include "http/headers.tbl"
 #undef HEADER
 };
 
 #define TRY(id)                                                                                    \
-    if (span_equal_fold(header_entries[HTTP_HEADER_##id].name, name))                              \
+    if (span_equal_fold(header_names[HTTP_HEADER_##id], name))                                     \
     return HTTP_HEADER_##id
 
 /* A name's length leaves at most four candidates, which differ early. The unit
@@ -118,11 +113,5 @@ enum http_header_id http_header_find(struct span name)
 struct span http_header_name(enum http_header_id id)
 {
     ASSERT(id < HTTP_HEADER_COUNT);
-    return header_entries[id].name;
-}
-
-unsigned http_header_flags(enum http_header_id id)
-{
-    ASSERT(id < HTTP_HEADER_COUNT);
-    return header_entries[id].flags;
+    return header_names[id];
 }

@@ -25,7 +25,6 @@ enum http_header_flag {
 
 enum http_header_id http_header_find(struct span name);
 struct span http_header_name(enum http_header_id id); /* lower case */
-unsigned http_header_flags(enum http_header_id id);
 
 static inline uint64_t http_header_bit(enum http_header_id id, bool set)
 {

@@ -42,6 +42,20 @@ static void test_number_parsing(void **state)
     }
 }
 
+static void test_number_writing(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t value;
+        const char *text;
+    } cases[] = {
+        {0, "0"}, {9, "9"}, {10, "10"}, {200, "200"}, {UINT64_MAX, "18446744073709551615"},
+    };
+    char digits[SPAN_U64_SIZE];
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++)
+        assert_true(span_equal_str(span_from_u64(cases[i].value, digits), cases[i].text));
+}
+
 static void test_hex_parsing(void **state)
 {
     (void)state;
@@ -143,9 +157,9 @@ static void test_parts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_number_parsing), cmocka_unit_test(test_hex_parsing),
-        cmocka_unit_test(test_compare),        cmocka_unit_test(test_equal_fold),
-        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_number_parsing), cmocka_unit_test(test_number_writing),
+        cmocka_unit_test(test_hex_parsing),    cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_equal_fold),     cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests_name("span", tests, NULL, NULL);
 }
