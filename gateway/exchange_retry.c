@@ -56,6 +56,7 @@ static void attempt_clear(struct exchange *ex)
         http_stream_reset(ex->up, HTTP_ERROR_GONE);
     ex->up = NULL;
     ex->upstream = NULL;
+    ex->upstream_text = NULL; /* the log tells why the last attempt failed */
     ex->response = NULL;
     ex->upstream_start_ns = ex->upstream_head_ns = 0;
     ex->response_ended = ex->head_ready = false;

@@ -114,10 +114,13 @@ class Peer:
         self.flush()
 
     def send_body(self, number, data, end=True):
-        """Waits for windows."""
-        data = memoryview(data)
+        """Waits for windows; gives up when the stream was reset."""
+        data, message = memoryview(data), self.stream(number)
         while True:
-            self.until(lambda: not data or self.h2.local_flow_control_window(number) > 0)
+            self.until(lambda: not data or message.reset is not None
+                       or self.h2.local_flow_control_window(number) > 0)
+            if message.reset is not None:
+                return
             size = min(len(data), self.h2.max_outbound_frame_size,
                        self.h2.local_flow_control_window(number))
             piece, data = data[:size], data[size:]
