@@ -118,11 +118,9 @@ static void refuses_broken_files(void **state UNUSED)
     write_history(&world);
     buf_init(&text, 65536);
     assert_int_equal(file_read(AT_FDCWD, world.path, 0, &text), 0);
-    for (size_t i = 0; i <= text.len * 2; i++) {
+    for (size_t i = 0; i < text.len * 2; i++) {
         struct history *history = history_new();
-        size_t at = i / 2;
-        if (i == text.len * 2)
-            break;
+        size_t at = i / 2; /* changed there, or cut */
         char kept = text.data[at];
         text.data[at] = (char)(text.data[at] ^ 1);
         struct span cut = i % 2 ? buf_span(&text) : span_make(text.data, at);
