@@ -76,26 +76,35 @@ def flood(piece, count):
 
 
 BAD_HEADS = {
-    "status-099": head(1, status="099"), "status-999": head(1, status="999"),
-    "status-101": head(1, status="101"), "status-text": head(1, status="2xx"),
-    "status-long": head(1, status="0200"), "status-none": h.headers(1, [("x", "1")], False),
-    "status-twice": head(1, (":status", "200")), "request-field": head(1, (":path", "/")),
-    "status-late": h.headers(1, [("x", "1"), (":status", "200")], False),
-    "value-crlf": head(1, ("x", "1\r\nset-cookie: a=b")), "value-nul": head(1, ("x", "a\0b")),
-    "value-lf": head(1, ("x", "a\nb")), "value-space": head(1, ("x", " a")),
-    "name-upper": head(1, ("X", "1")), "name-space": head(1, ("x y", "1")),
-    "name-crlf": head(1, ("x\r\ny", "1")), "connection": head(1, ("connection", "close")),
-    "transfer-encoding": head(1, ("transfer-encoding", "chunked")),
-    "length-twice": head(1, LENGTH, LENGTH), "length-bad": head(1, ("content-length", "+1")),
-    "length-without-body": head(1, LENGTH, end=True),
-    "length-of-204": head(1, LENGTH, status="204"),
-    "interim-ends": head(1, status="100", end=True),
-    "data-first": h.frame(h.DATA, 0, 1, b"early"),
-    "fields-too-many": head(1, *((f"x-{i}", "1") for i in range(120))),
-    "interims": head(1, status="103") * 100,
-    "push": h.frame(h.PUSH_PROMISE, h.END_HEADERS, 1, b"\0\0\0\2" + h.raw_block(
-        h.request_fields("/pushed"))),
-    "http1": b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+    "status-099": lambda n: head(n, status="099"),
+    "status-999": lambda n: head(n, status="999"),
+    "status-101": lambda n: head(n, status="101"),
+    "status-text": lambda n: head(n, status="2xx"),
+    "status-long": lambda n: head(n, status="0200"),
+    "status-none": lambda n: h.headers(n, [("x", "1")], False),
+    "status-twice": lambda n: head(n, (":status", "200")),
+    "request-field": lambda n: head(n, (":path", "/")),
+    "status-late": lambda n: h.headers(n, [("x", "1"), (":status", "200")], False),
+    "value-crlf": lambda n: head(n, ("x", "1\r\nset-cookie: a=b")),
+    "value-nul": lambda n: head(n, ("x", "a\0b")),
+    "value-lf": lambda n: head(n, ("x", "a\nb")),
+    "value-space": lambda n: head(n, ("x", " a")),
+    "name-upper": lambda n: head(n, ("X", "1")),
+    "name-space": lambda n: head(n, ("x y", "1")),
+    "name-crlf": lambda n: head(n, ("x\r\ny", "1")),
+    "connection": lambda n: head(n, ("connection", "close")),
+    "transfer-encoding": lambda n: head(n, ("transfer-encoding", "chunked")),
+    "length-twice": lambda n: head(n, LENGTH, LENGTH),
+    "length-bad": lambda n: head(n, ("content-length", "+1")),
+    "length-without-body": lambda n: head(n, LENGTH, end=True),
+    "length-of-204": lambda n: head(n, LENGTH, status="204"),
+    "interim-ends": lambda n: head(n, status="100", end=True),
+    "data-first": lambda n: h.frame(h.DATA, 0, n, b"early"),
+    "fields-too-many": lambda n: head(n, *((f"x-{i}", "1") for i in range(120))),
+    "interims": lambda n: head(n, status="103") * 100,
+    "push": lambda n: h.frame(h.PUSH_PROMISE, h.END_HEADERS, n, b"\0\0\0\2" +
+                              h.raw_block(h.request_fields("/pushed"))),
+    "http1": lambda _: b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
 }
 FLOODS = {
     "ping": lambda _, i: h.frame(h.PING, 0, 0, b"12345678"),
@@ -125,8 +134,7 @@ def gw(module_gateways, module_origins):
         for end, how in ENDS.items():
             backends[f"{point}-{end}"] = after(sends(*before), how) if before else after(how)
     for name, wrong in BAD_HEADS.items():
-        backends[name] = after(sends(lambda n, wrong=wrong: wrong[:5] + n.to_bytes(4, "big") +
-                                     wrong[9:] if wrong[3] in (h.HEADERS, h.DATA) else wrong))
+        backends[name] = after(sends(wrong))
     for name, piece in FLOODS.items():
         backends[f"flood-{name}"] = after(flood(piece, 50000))
     backends["late-flood"] = after(sends(answer_head(), data(b"ok", True)),
@@ -252,9 +260,8 @@ def test_unprocessed_goes_elsewhere(gw, name, method):
 def test_nowhere_else(gw, name):
     """Tried once more, not for ever."""
     before = len(gw.origins[name].connections)
-    status, whole = get(gw, f"/{name}")
-    assert whole and status in (502, 503)
-    assert len(gw.origins[name].connections) - before <= 4
+    assert request(gw.port, f"/{name}").status in (502, 503)
+    assert len(gw.origins[name].connections) - before <= 2
     still_serves(gw)
 
 
