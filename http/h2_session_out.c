@@ -11,6 +11,8 @@
  * as possible. nghttp2 is asked until it has nothing more, so that its frame buffer is free again.
  */
 
+#define DIRECT_MIN 16384u
+
 static void out_flush(struct h2_session *s)
 {
     struct h2_shared *shared = s->shared;
@@ -88,7 +90,8 @@ static bool session_serve(struct h2_session *s, struct h2_stream *stream)
     (void)nghttp2_session_resume_data(s->ng, (int32_t)id);
     bool ok = session_drain_ng(s);
     s->serving = NULL;
-    out_flush(s);
+    if (quantum - s->quantum >= DIRECT_MIN) /* so that congestion shows; small ones go together */
+        out_flush(s);
     if (ok && s->quantum < quantum && h2_stream_has_output(stream))
         h2_stream_on_window(stream); /* back to the end of the line */
     if (stream->drain_due && stream->tx.len <= H2_STREAM_LOW)
