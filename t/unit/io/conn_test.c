@@ -26,8 +26,8 @@ static void test_echo_random_sizes(void **state)
     (void)state;
     FIXTURE_EACH_ENGINE(engine)
     {
-        struct fixture_pair p;
-        fixture_pair_start(&p, fixture_loop(engine));
+        struct fixture_link p;
+        fixture_link_start(&p, fixture_loop(engine));
         p.rec.echo = true;
         struct rand_state rand;
         rand_seed(&rand, 7);
@@ -52,7 +52,7 @@ static void test_echo_random_sizes(void **state)
         (void)close(p.client);
         FIXTURE_UNTIL(p.loop, p.rec.ends == 1);
         assert_true(conn_is_ended(p.rec.conn));
-        fixture_pair_end(&p);
+        fixture_link_end(&p);
     }
 }
 
@@ -63,8 +63,8 @@ static void test_large_stream_slow_reader(void **state)
     const size_t total = 8u << 20;
     FIXTURE_EACH_ENGINE(engine)
     {
-        struct fixture_pair p;
-        fixture_pair_start(&p, fixture_loop(engine));
+        struct fixture_link p;
+        fixture_link_start(&p, fixture_loop(engine));
         int size = 4096;
         assert_int_equal(
             setsockopt(conn_fd(p.rec.conn), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
@@ -94,7 +94,7 @@ static void test_large_stream_slow_reader(void **state)
         assert_int_equal(conn_bytes_out(p.rec.conn), total);
         assert_int_equal(block_in_use(p.loop->blocks), 0);
         (void)close(p.client);
-        fixture_pair_end(&p);
+        fixture_link_end(&p);
     }
 }
 
@@ -104,8 +104,8 @@ static void test_half_close_from_peer(void **state)
     const size_t total = 1u << 20;
     FIXTURE_EACH_ENGINE(engine)
     {
-        struct fixture_pair p;
-        fixture_pair_start(&p, fixture_loop(engine));
+        struct fixture_link p;
+        fixture_link_start(&p, fixture_loop(engine));
         write_all(p.client, "request", 7);
         assert_int_equal(shutdown(p.client, SHUT_WR), 0);
         FIXTURE_UNTIL(p.loop, p.rec.ends == 1);
@@ -132,7 +132,7 @@ static void test_half_close_from_peer(void **state)
         assert_int_equal(got, total);
         free(answer);
         (void)close(p.client);
-        fixture_pair_end(&p);
+        fixture_link_end(&p);
     }
 }
 
@@ -141,8 +141,8 @@ static void test_half_close_from_us(void **state)
     (void)state;
     FIXTURE_EACH_ENGINE(engine)
     {
-        struct fixture_pair p;
-        fixture_pair_start(&p, fixture_loop(engine));
+        struct fixture_link p;
+        fixture_link_start(&p, fixture_loop(engine));
         assert_int_equal(conn_write_span(p.rec.conn, SPAN_LIT("last")), 0);
         conn_shutdown(p.rec.conn);
         assert_int_equal(conn_write_span(p.rec.conn, SPAN_LIT("more")), -EPIPE);
@@ -155,7 +155,7 @@ static void test_half_close_from_us(void **state)
         FIXTURE_UNTIL(p.loop, p.rec.len == 11);
         (void)close(p.client);
         FIXTURE_UNTIL(p.loop, p.rec.ends == 1);
-        fixture_pair_end(&p);
+        fixture_link_end(&p);
     }
 }
 
@@ -182,8 +182,8 @@ static void test_peer_reset(void **state)
     FIXTURE_EACH_ENGINE(engine)
     {
         for (int when = 0; when < RESET_STATES; when++) {
-            struct fixture_pair p;
-            fixture_pair_start(&p, fixture_loop(engine));
+            struct fixture_link p;
+            fixture_link_start(&p, fixture_loop(engine));
             if (when == RESET_PAUSED)
                 conn_pause_input(p.rec.conn);
             if (when == RESET_BULK)
@@ -205,7 +205,7 @@ static void test_peer_reset(void **state)
                 assert_true(p.rec.error == -ECONNRESET || p.rec.error == -EPIPE);
                 assert_string_not_equal(p.rec.text, "");
             }
-            fixture_pair_end(&p);
+            fixture_link_end(&p);
         }
     }
 }
@@ -216,8 +216,8 @@ static void test_close_with_linger(void **state)
     (void)state;
     FIXTURE_EACH_ENGINE(engine)
     {
-        struct fixture_pair p;
-        fixture_pair_start(&p, fixture_loop(engine));
+        struct fixture_link p;
+        fixture_link_start(&p, fixture_loop(engine));
         static uint8_t body[20000];
         write_all(p.client, body, sizeof(body));
         FIXTURE_UNTIL(p.loop, p.rec.len > 0);
@@ -235,7 +235,7 @@ static void test_close_with_linger(void **state)
         assert_int_equal(p.loop->conns, 1); /* still discarding */
         (void)close(p.client);
         FIXTURE_UNTIL(p.loop, p.loop->conns == 0);
-        fixture_pair_end(&p);
+        fixture_link_end(&p);
     }
 }
 
@@ -245,8 +245,8 @@ static void test_linger_is_bounded(void **state)
     (void)state;
     FIXTURE_EACH_ENGINE(engine)
     {
-        struct fixture_pair p;
-        fixture_pair_start(&p, fixture_loop(engine));
+        struct fixture_link p;
+        fixture_link_start(&p, fixture_loop(engine));
         conn_close(p.rec.conn, true);
         p.rec.conn = NULL;
         static uint8_t flood[32768];
@@ -255,7 +255,7 @@ static void test_linger_is_bounded(void **state)
             loop_turn(p.loop, NS_PER_MS);
         }
         (void)close(p.client);
-        fixture_pair_end(&p);
+        fixture_link_end(&p);
     }
 }
 
@@ -265,8 +265,8 @@ static void test_write_timeout(void **state)
     static uint8_t big[16u << 20];
     FIXTURE_EACH_ENGINE(engine)
     {
-        struct fixture_pair p;
-        fixture_pair_start(&p, fixture_loop(engine));
+        struct fixture_link p;
+        fixture_link_start(&p, fixture_loop(engine));
         conn_set_write_timeout(p.rec.conn, 50 * NS_PER_MS);
         assert_int_equal(conn_write_span(p.rec.conn, span_make(big, sizeof(big))), 0);
         assert_true(conn_is_congested(p.rec.conn));
@@ -276,7 +276,7 @@ static void test_write_timeout(void **state)
         FIXTURE_UNTIL(p.loop, p.loop->conns == 0);
         assert_int_equal(block_in_use(p.loop->blocks), 0);
         (void)close(p.client);
-        fixture_pair_end(&p);
+        fixture_link_end(&p);
     }
 }
 
@@ -285,8 +285,8 @@ static void test_deadline(void **state)
     (void)state;
     FIXTURE_EACH_ENGINE(engine)
     {
-        struct fixture_pair p;
-        fixture_pair_start(&p, fixture_loop(engine));
+        struct fixture_link p;
+        fixture_link_start(&p, fixture_loop(engine));
         conn_set_deadline(p.rec.conn, p.loop->clock.mono_ns + 20 * NS_PER_MS);
         conn_set_deadline(p.rec.conn, p.loop->clock.mono_ns + 40 * NS_PER_MS);
         uint64_t due = p.loop->clock.mono_ns + 40 * NS_PER_MS;
@@ -298,7 +298,7 @@ static void test_deadline(void **state)
         FIXTURE_UNTIL(p.loop, p.loop->clock.mono_ns > later);
         assert_int_equal(p.rec.timeouts, 1);
         (void)close(p.client);
-        fixture_pair_end(&p);
+        fixture_link_end(&p);
     }
 }
 
@@ -309,8 +309,8 @@ static void test_pause_and_resume(void **state)
     FIXTURE_EACH_ENGINE(engine)
     {
         for (int bulk = 0; bulk < 2; bulk++) {
-            struct fixture_pair p;
-            fixture_pair_start(&p, fixture_loop(engine));
+            struct fixture_link p;
+            fixture_link_start(&p, fixture_loop(engine));
             conn_set_rx_mode(p.rec.conn, bulk ? CONN_RX_BULK : CONN_RX_INTERACTIVE);
             uint8_t *out = xmalloc(total);
             fill_pattern(out, 0, total);
@@ -343,7 +343,7 @@ static void test_pause_and_resume(void **state)
             FIXTURE_UNTIL(p.loop, p.rec.ends == 1); /* told although paused */
             assert_int_equal(block_in_use(p.loop->blocks), 0);
             free(out);
-            fixture_pair_end(&p);
+            fixture_link_end(&p);
         }
     }
 }
@@ -354,8 +354,8 @@ static void test_input_grows_until_full(void **state)
     const size_t total = 300000;
     FIXTURE_EACH_ENGINE(engine)
     {
-        struct fixture_pair p;
-        fixture_pair_start(&p, fixture_loop(engine));
+        struct fixture_link p;
+        fixture_link_start(&p, fixture_loop(engine));
         p.rec.keep = SIZE_MAX; /* consumes nothing */
         uint8_t *out = xmalloc(total);
         fill_pattern(out, 0, total);
@@ -382,7 +382,7 @@ static void test_input_grows_until_full(void **state)
         assert_int_equal(block_in_use(p.loop->blocks), 0);
         free(out);
         (void)close(p.client);
-        fixture_pair_end(&p);
+        fixture_link_end(&p);
     }
 }
 
@@ -484,8 +484,8 @@ static void test_abort_resets(void **state)
     (void)state;
     FIXTURE_EACH_ENGINE(engine)
     {
-        struct fixture_pair p;
-        fixture_pair_start(&p, fixture_loop(engine));
+        struct fixture_link p;
+        fixture_link_start(&p, fixture_loop(engine));
         conn_abort(p.rec.conn);
         p.rec.conn = NULL;
         FIXTURE_UNTIL(p.loop, p.loop->conns == 0);
@@ -494,7 +494,7 @@ static void test_abort_resets(void **state)
         assert_int_equal(recv(p.client, in, sizeof(in), 0), -1);
         assert_int_equal(errno, ECONNRESET);
         (void)close(p.client);
-        fixture_pair_end(&p);
+        fixture_link_end(&p);
     }
 }
 
@@ -505,8 +505,8 @@ static void test_close_is_seen(void **state)
     FIXTURE_EACH_ENGINE(engine)
     {
         for (int bulk = 0; bulk < 2; bulk++) {
-            struct fixture_pair p;
-            fixture_pair_start(&p, fixture_loop(engine));
+            struct fixture_link p;
+            fixture_link_start(&p, fixture_loop(engine));
             conn_set_rx_mode(p.rec.conn, bulk ? CONN_RX_BULK : CONN_RX_INTERACTIVE);
             write_all(p.client, "x", 1);
             FIXTURE_UNTIL(p.loop, p.rec.len == 1);
@@ -517,7 +517,7 @@ static void test_close_is_seen(void **state)
             char in[4];
             assert_int_equal(recv(p.client, in, sizeof(in), 0), 0);
             (void)close(p.client);
-            fixture_pair_end(&p);
+            fixture_link_end(&p);
         }
     }
 }
@@ -527,8 +527,8 @@ static void test_reserve_and_commit(void **state)
     (void)state;
     FIXTURE_EACH_ENGINE(engine)
     {
-        struct fixture_pair p;
-        fixture_pair_start(&p, fixture_loop(engine));
+        struct fixture_link p;
+        fixture_link_start(&p, fixture_loop(engine));
         uint8_t *room = conn_reserve(p.rec.conn, BLOCK_SIZE);
         assert_non_null(room);
         assert_int_equal(conn_commit(p.rec.conn, 0), 0);
@@ -548,7 +548,7 @@ static void test_reserve_and_commit(void **state)
             assert_int_equal(in[i * 7001 + 7000], '!');
         }
         (void)close(p.client);
-        fixture_pair_end(&p);
+        fixture_link_end(&p);
     }
 }
 
@@ -559,8 +559,8 @@ static void test_out_of_blocks(void **state)
     static uint8_t big[8u << 20];
     FIXTURE_EACH_ENGINE(engine)
     {
-        struct fixture_pair p;
-        fixture_pair_start(
+        struct fixture_link p;
+        fixture_link_start(
             &p, fixture_loop_with((struct loop_options){.engine = engine, .blocks_max = 8}));
         assert_int_equal(conn_write_span(p.rec.conn, span_make(big, sizeof(big))), -ENOBUFS);
         assert_int_equal(p.rec.closes, 0); /* not from inside the call */
@@ -569,7 +569,7 @@ static void test_out_of_blocks(void **state)
         (void)close(p.client);
         FIXTURE_UNTIL(p.loop, p.loop->conns == 0);
         assert_int_equal(block_in_use(p.loop->blocks), 0);
-        fixture_pair_end(&p);
+        fixture_link_end(&p);
     }
 }
 

@@ -239,24 +239,24 @@ static inline struct acceptor *fixture_accept(struct loop *loop, struct recorder
 }
 
 /* A loop with one conn, whose other end is a plain blocking descriptor. */
-struct fixture_pair {
+struct fixture_link {
     struct loop *loop;
     struct acceptor *acceptor;
     struct recorder rec; /* has the accepted end */
     int client; /* the test closes it */
 };
 
-static inline void fixture_pair_start(struct fixture_pair *pair, struct loop *loop)
+static inline void fixture_link_start(struct fixture_link *link, struct loop *loop)
 {
-    pair->loop = loop;
-    recorder_init(&pair->rec);
-    pair->acceptor = fixture_accept(loop, &pair->rec, &pair->client);
+    link->loop = loop;
+    recorder_init(&link->rec);
+    link->acceptor = fixture_accept(loop, &link->rec, &link->client);
 }
 
-static inline void fixture_pair_end(struct fixture_pair *pair)
+static inline void fixture_link_end(struct fixture_link *link)
 {
-    recorder_fini(&pair->rec);
-    fixture_end(pair->loop, pair->acceptor);
+    recorder_fini(&link->rec);
+    fixture_end(link->loop, link->acceptor);
 }
 
 /* The kernel's helper threads mean that an operation went the slow way. The last test of a file. */

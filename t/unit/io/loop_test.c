@@ -469,8 +469,8 @@ static void test_free_closes_descriptors(void **state)
     (void)state;
     FIXTURE_EACH_ENGINE(engine) {
         int before = next_descriptor();
-        struct fixture_pair p;
-        fixture_pair_start(&p, fixture_loop(engine));
+        struct fixture_link p;
+        fixture_link_start(&p, fixture_loop(engine));
         p.rec.close_on_end = true;
         acceptor_stop(p.acceptor);
         FIXTURE_UNTIL(p.loop, p.loop->holds == 0);
