@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+import h2wire as h
 import manifests as m
 from wire import Stream, connect, free_port, read_all, request, wait_until
 
@@ -122,6 +123,23 @@ def test_body_that_drips(gw):
     record = gw.log(path="/drip")
     assert record["outcome"] == "request_timeout" and record["response_flags"] == "SI,RQ"
     wait_until(lambda: gw.metric("ringgate_http_requests_active") == 0)
+
+
+def test_body_that_drips_over_http2(gw):
+    """The same floor; other requests of the connection are not concerned."""
+    stop = threading.Event()
+    with h.Client(gw.plain) as client:
+        slow = client.request("/drip2", method="POST", end=False)
+        thread = threading.Thread(target=drip, args=(
+            client.sock, h.frame(h.DATA, 0, slow, b"x"), stop))
+        thread.start()
+        try:
+            assert client.answer(slow).status == 408
+        finally:
+            stop.set()
+            thread.join()
+        assert client.get("/after2").status == 200
+    assert gw.log(path="/drip2")["outcome"] == "request_timeout"
 
 
 def test_body_that_comes_slowly_but_well(gw):
