@@ -24,7 +24,8 @@ def sanitizer_options(engine):
     if engine == "epoll":
         return {}
     supp = Path(__file__).resolve().parent / "uring.supp"
-    return {"TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS", "") + f" suppressions={supp}"}
+    options = f"suppressions={supp} history_size=7"  # a stack that is lost matches nothing
+    return {"TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS", "") + " " + options}
 
 
 class AdminConnection(http.client.HTTPConnection):
@@ -150,11 +151,13 @@ class Gateway:
         return self.process.wait(timeout)
 
     def memory_kib(self):
+        """Resident; 0 under sanitizers, which keep what is freed and more beside it."""
+        if self.is_sanitized():
+            return 0
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
 
     def is_sanitized(self):
-        """Sanitizers keep freed memory."""
         maps = Path(f"/proc/{self.process.pid}/maps").read_text()
         return "libasan" in maps or "libtsan" in maps
 

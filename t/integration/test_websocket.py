@@ -13,7 +13,7 @@ import websocket as ws
 from h2.settings import SettingCodes
 from h2site import h2_dial, h2_service
 from origin import read_request
-from wire import Stream, connect, connect_tls, free_port, read_all
+from wire import SharedTls, Stream, client_context, connect, free_port, read_all
 
 LARGE = 16 << 20
 MIXES = [("h1", "h1"), ("h1s", "h2"), ("h2s", "h1"), ("h2s", "h2")]  # with large messages
@@ -39,7 +39,9 @@ def gw(module_gateways, module_origins, certs):
 
 
 def dial(gateway, certs, tls=False, path="/ws"):
-    sock = connect_tls(gateway.tls_port, "a.test", certs.ca) if tls else connect(gateway.port)
+    sock = connect(gateway.tls_port if tls else gateway.port)
+    if tls:
+        sock = SharedTls(sock, "a.test", client_context(certs.ca))
     sock.sendall(ws.handshake(path))
     stream = Stream(sock)
     first, fields = stream.head()

@@ -3,6 +3,7 @@
 reader of responses that is strict about where they end."""
 import socket
 import ssl
+import threading
 import time
 
 TIMEOUT_S = 20  # a test that waits as long has failed
@@ -49,6 +50,63 @@ def connect_tls(port, name, ca, pair=None, **options):
     for key, value in options.items():
         setattr(context, key, value)
     return context.wrap_socket(connect(port), server_hostname=name)
+
+
+class SharedTls:
+    """TLS over a connected socket that one thread may read while another sends: Python's own
+    sockets break when two threads are in one at once."""
+
+    def __init__(self, sock, name, context):
+        self.sock = sock
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=name)
+        self.lock, self.order = threading.Lock(), threading.Lock()
+        self.read_until(self.tls.do_handshake)
+
+    def flush(self):
+        with self.order:
+            with self.lock:
+                data = self.outgoing.read()
+            self.sock.sendall(data)
+
+    def read_until(self, action):
+        while True:
+            try:
+                with self.lock:
+                    result = action()
+                self.flush()
+                return result
+            except ssl.SSLWantReadError:
+                self.flush()
+            data = self.sock.recv(65536)
+            with self.lock:
+                if data:
+                    self.incoming.write(data)
+                else:
+                    self.incoming.write_eof()
+
+    def recv(self, size):
+        try:
+            return self.read_until(lambda: self.tls.read(size))
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def sendall(self, data):
+        view = memoryview(data)
+        while view:
+            with self.lock:
+                count = self.tls.write(view[:65536])
+            view = view[count:]
+            self.flush()
+
+    def close(self):
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 def client_context(ca, pair=None):
