@@ -146,21 +146,21 @@ void h2_app_start_with(const struct http_limits *limits)
         arena_init(&call->arena, BLOCK_SIZE, 32 * BLOCK_SIZE,
                    block_arena_source(h2_app.wire.loop->blocks));
     }
-    h2_wire_init(&h2_app.h2, &h2_app.wire);
+    h2_peer_init(&h2_app.peer, &h2_app.wire);
     conn_set_owner(h2_app.wire.conn, &nobody);
     conn_start(h2_app.wire.conn);
     h2_app.client = h2_client_start(h2_app.pool, h2_app.wire.conn, &h2_app.limits, &h2_app.owner);
     assert_non_null(h2_app.client);
-    h2_wire_expect_preface(&h2_app.h2);
+    h2_peer_expect_preface(&h2_app.peer);
 }
 
 void h2_app_greet(uint16_t id, uint32_t value)
 {
-    h2_wire_expect(&h2_app.h2, NGHTTP2_SETTINGS, 0);
-    h2_wire_send_setting(&h2_app.h2, id, value);
-    h2_wire_send(&h2_app.h2, NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, SPAN_NONE);
-    struct h2_wire_frame ack = h2_wire_expect(&h2_app.h2, NGHTTP2_SETTINGS, 0);
-    assert_int_equal(ack.flags, NGHTTP2_FLAG_ACK);
+    h2_peer_expect(&h2_app.peer, NGHTTP2_SETTINGS, 0);
+    h2_peer_send_setting(&h2_app.peer, id, value);
+    h2_peer_send(&h2_app.peer, NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, SPAN_NONE);
+    struct h2_peer_frame *ack = h2_peer_expect(&h2_app.peer, NGHTTP2_SETTINGS, 0);
+    assert_int_equal(ack->flags, NGHTTP2_FLAG_ACK);
 }
 
 void h2_app_start(void)
@@ -185,7 +185,7 @@ void h2_app_stop(void)
     h2_app_until_closed();
     assert_int_equal(h2_app.closes, 1);
     h2_app_turns(2);
-    h2_wire_fini(&h2_app.h2);
+    h2_peer_fini(&h2_app.peer);
     wire_fini(&h2_app.wire);
     h2_client_pool_free(h2_app.pool);
     for (unsigned i = 0; i < H2_APP_CALLS; i++) {
@@ -238,7 +238,7 @@ uint32_t h2_app_get(unsigned i, const char *method)
 {
     uint32_t id = h2_app.next_id;
     assert_true(h2_app_try_request(i, h2_app_request_head(i, method, "/x"), true));
-    h2_wire_expect(&h2_app.h2, NGHTTP2_HEADERS, id);
+    h2_peer_expect(&h2_app.peer, NGHTTP2_HEADERS, id);
     return id;
 }
 
@@ -248,7 +248,7 @@ uint32_t h2_app_post(unsigned i)
     head->content_length = HTTP_LENGTH_UNKNOWN;
     uint32_t id = h2_app.next_id;
     assert_true(h2_app_try_request(i, head, false));
-    h2_wire_expect(&h2_app.h2, NGHTTP2_HEADERS, id);
+    h2_peer_expect(&h2_app.peer, NGHTTP2_HEADERS, id);
     return id;
 }
 
@@ -270,12 +270,12 @@ void h2_app_until_over(unsigned i)
 
 void h2_app_send_data(uint32_t id, uint8_t flags, const char *text)
 {
-    h2_wire_send(&h2_app.h2, NGHTTP2_DATA, flags, id, span_str(text));
+    h2_peer_send(&h2_app.peer, NGHTTP2_DATA, flags, id, span_str(text));
 }
 
 void h2_app_answer(unsigned i, uint32_t id)
 {
-    h2_wire_send_head(&h2_app.h2, id, 0, ":status: 200\n");
+    h2_peer_send_head(&h2_app.peer, id, 0, ":status: 200\n");
     h2_app_send_data(id, NGHTTP2_FLAG_END_STREAM, "body");
     h2_app_until_over(i);
     assert_int_equal(h2_app.calls[i].reset, HTTP_ERROR_NONE);

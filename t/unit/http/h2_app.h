@@ -3,10 +3,10 @@
 #define RINGGATE_T_UNIT_HTTP_H2_APP_H
 
 /* An HTTP/2 client session over a real connection, with a peer that a test plays
- * (h2_wire.h), and calls that note what happens to them and assert that it comes in order. One at a
+ * (h2_peer.h), and calls that note what happens to them and assert that it comes in order. One at a
  * time. */
 
-#include "h2_wire.h"
+#include "h2_peer.h"
 #include "http/h2_client.h"
 
 #define H2_APP_CALLS 8u
@@ -27,7 +27,7 @@ struct h2_app_call {
 struct h2_app {
     struct http_client_owner owner;
     struct wire wire;
-    struct h2_wire h2;
+    struct h2_peer peer;
     struct h2_client_pool *pool;
     struct http_client *client;
     struct http_limits limits;

@@ -18,7 +18,7 @@
 static void run_goaway_idle(void)
 {
     h2_app_start();
-    h2_wire_send_goaway(&h2_app.h2, 0, NGHTTP2_ENHANCE_YOUR_CALM);
+    h2_peer_send_goaway(&h2_app.peer, 0, NGHTTP2_ENHANCE_YOUR_CALM);
     h2_app_until_closed();
     wire_expect_end(&h2_app.wire);
     h2_app_stop();
@@ -29,7 +29,7 @@ static void run_goaway_error(void)
     h2_app_start();
     h2_app_get(0, "GET");
     h2_app_get(1, "GET");
-    h2_wire_send_goaway(&h2_app.h2, 1, NGHTTP2_INTERNAL_ERROR);
+    h2_peer_send_goaway(&h2_app.peer, 1, NGHTTP2_INTERNAL_ERROR);
     wire_shutdown(&h2_app.wire);
     h2_app_until_closed();
     assert_int_equal(h2_app.calls[1].reset, HTTP_ERROR_REFUSED);
@@ -53,18 +53,18 @@ static void run_resets(void)
     h2_app_start();
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         uint32_t id = h2_app_get(0, "GET");
-        h2_wire_send_number(&h2_app.h2, NGHTTP2_RST_STREAM, id, cases[i].code);
+        h2_peer_send_number(&h2_app.peer, NGHTTP2_RST_STREAM, id, cases[i].code);
         h2_app_until_over(0);
         assert_int_equal(h2_app.calls[0].reset, cases[i].error);
         /* At every later point of the response it is no refusal. */
         for (unsigned point = 0; point < 3; point++) {
             id = h2_app_get(0, "GET");
-            h2_wire_send_head(&h2_app.h2, id, 0, ":status: 200\ncontent-length: 8\n");
+            h2_peer_send_head(&h2_app.peer, id, 0, ":status: 200\ncontent-length: 8\n");
             if (point > 0)
                 h2_app_send_data(id, 0, "half");
             if (point > 1)
                 h2_app_send_data(id, 0, "half");
-            h2_wire_send_number(&h2_app.h2, NGHTTP2_RST_STREAM, id, cases[i].code);
+            h2_peer_send_number(&h2_app.peer, NGHTTP2_RST_STREAM, id, cases[i].code);
             h2_app_until_over(0);
             assert_int_equal(h2_app.calls[0].status, 200);
             assert_false(h2_app.calls[0].ended);
@@ -104,12 +104,12 @@ static void run_bad_responses(void)
     h2_app_start();
     for (size_t i = 0; i < ARRAY_COUNT(heads); i++) {
         uint32_t id = h2_app_get(0, "GET");
-        h2_wire_send_head(&h2_app.h2, id, 0, heads[i]);
+        h2_peer_send_head(&h2_app.peer, id, 0, heads[i]);
         h2_app_until_over(0);
         if (h2_app.calls[0].reset != HTTP_ERROR_BAD_RESPONSE || h2_app.calls[0].status != 0)
             fail_msg("%s: %s", heads[i], http_error_name(h2_app.calls[0].reset));
-        struct h2_wire_frame reset = h2_wire_expect(&h2_app.h2, NGHTTP2_RST_STREAM, id);
-        assert_int_equal(h2_wire_number(&reset, 0), NGHTTP2_PROTOCOL_ERROR);
+        struct h2_peer_frame *reset = h2_peer_expect(&h2_app.peer, NGHTTP2_RST_STREAM, id);
+        assert_int_equal(h2_peer_number(reset, 0), NGHTTP2_PROTOCOL_ERROR);
     }
     h2_app_answer(0, h2_app_get(0, "GET")); /* the others on the connection are not harmed */
     h2_app_stop();
@@ -121,21 +121,21 @@ static void run_bad_bodies(void)
     h2_app_start();
     for (unsigned i = 0; i < 5; i++) {
         uint32_t id = h2_app_get(0, "GET");
-        h2_wire_send_head(&h2_app.h2, id, 0, ":status: 200\ncontent-length: 4\n");
+        h2_peer_send_head(&h2_app.peer, id, 0, ":status: 200\ncontent-length: 4\n");
         if (i == 0)
             h2_app_send_data(id, END, "abc");
         else if (i == 1)
             h2_app_send_data(id, 0, "abcde");
         else if (i == 2)
-            h2_wire_send_head(&h2_app.h2, id, END, "x: 1\n"); /* nothing of the body came */
+            h2_peer_send_head(&h2_app.peer, id, END, "x: 1\n"); /* nothing of the body came */
         else if (i == 3)
-            h2_wire_send_head(&h2_app.h2, id, 0, "x: 1\n"); /* trailers do not end it */
+            h2_peer_send_head(&h2_app.peer, id, 0, "x: 1\n"); /* trailers do not end it */
         else
-            h2_wire_send_head(&h2_app.h2, id, END, ":status: 200\n");
+            h2_peer_send_head(&h2_app.peer, id, END, ":status: 200\n");
         h2_app_until_over(0);
         if (h2_app.calls[0].reset != HTTP_ERROR_BAD_RESPONSE || h2_app.calls[0].ended)
             fail_msg("case %u: %s", i, http_error_name(h2_app.calls[0].reset));
-        h2_wire_expect(&h2_app.h2, NGHTTP2_RST_STREAM, id);
+        h2_peer_expect(&h2_app.peer, NGHTTP2_RST_STREAM, id);
     }
     h2_app_answer(0, h2_app_get(0, "GET"));
     h2_app_stop();
@@ -146,12 +146,12 @@ static void run_interims(void)
     h2_app_start();
     uint32_t id = h2_app_get(0, "GET");
     for (unsigned i = 0; i < 16; i++)
-        h2_wire_send_head(&h2_app.h2, id, 0, ":status: 100\n");
+        h2_peer_send_head(&h2_app.peer, id, 0, ":status: 100\n");
     h2_app_answer(0, id);
     assert_int_equal(h2_app.calls[0].interims, 16);
     id = h2_app_get(0, "GET");
     for (unsigned i = 0; i < 17; i++)
-        h2_wire_send_head(&h2_app.h2, id, 0, ":status: 100\n");
+        h2_peer_send_head(&h2_app.peer, id, 0, ":status: 100\n");
     h2_app_until_over(0);
     assert_int_equal(h2_app.calls[0].reset, HTTP_ERROR_BAD_RESPONSE);
     h2_app_stop();
@@ -164,14 +164,14 @@ static void run_push(void)
     struct buf payload;
     buf_init(&payload, 4096);
     buf_add(&payload, "\0\0\0\2", 4);
-    h2_wire_block(&payload, ":method: GET\n:scheme: http\n:path: /\n:authority: a\n");
-    h2_wire_send(&h2_app.h2, NGHTTP2_PUSH_PROMISE, NGHTTP2_FLAG_END_HEADERS, id,
+    h2_peer_block(&payload, ":method: GET\n:scheme: http\n:path: /\n:authority: a\n");
+    h2_peer_send(&h2_app.peer, NGHTTP2_PUSH_PROMISE, NGHTTP2_FLAG_END_HEADERS, id,
                  buf_span(&payload));
     buf_fini(&payload);
     h2_app_until_closed();
     assert_int_equal(h2_app.closed, HTTP_ERROR_PROTOCOL);
-    struct h2_wire_frame goaway = h2_wire_expect(&h2_app.h2, NGHTTP2_GOAWAY, 0);
-    assert_int_equal(h2_wire_number(&goaway, 4), NGHTTP2_PROTOCOL_ERROR);
+    struct h2_peer_frame *goaway = h2_peer_expect(&h2_app.peer, NGHTTP2_GOAWAY, 0);
+    assert_int_equal(h2_peer_number(goaway, 4), NGHTTP2_PROTOCOL_ERROR);
     h2_app_stop();
 }
 
@@ -185,18 +185,18 @@ static void run_closed_streams(void)
         if (i < 2)
             h2_app_answer(0, id);
         else
-            h2_wire_send_number(&h2_app.h2, NGHTTP2_RST_STREAM, id, NGHTTP2_CANCEL);
+            h2_peer_send_number(&h2_app.peer, NGHTTP2_RST_STREAM, id, NGHTTP2_CANCEL);
         h2_app_until_over(0);
         if (i == 4)
-            h2_wire_send(&h2_app.h2, NGHTTP2_PRIORITY, 0, 0, SPAN_LIT("\0\0\0\1\0"));
+            h2_peer_send(&h2_app.peer, NGHTTP2_PRIORITY, 0, 0, SPAN_LIT("\0\0\0\1\0"));
         else if (i % 2 == 0)
             h2_app_send_data(id, END, "late");
         else
-            h2_wire_send_head(&h2_app.h2, id, END, ":status: 200\n");
+            h2_peer_send_head(&h2_app.peer, id, END, ":status: 200\n");
         h2_app_until_closed();
         assert_int_equal(h2_app.closed, HTTP_ERROR_PROTOCOL);
-        struct h2_wire_frame goaway = h2_wire_expect(&h2_app.h2, NGHTTP2_GOAWAY, 0);
-        assert_int_equal(h2_wire_number(&goaway, 4), code);
+        struct h2_peer_frame *goaway = h2_peer_expect(&h2_app.peer, NGHTTP2_GOAWAY, 0);
+        assert_int_equal(h2_peer_number(goaway, 4), code);
         h2_app_stop();
     }
 }
@@ -231,9 +231,9 @@ static void run_floods(void)
         if (cases[i].type == NGHTTP2_RST_STREAM)
             h2_app_answer(0, id);
         if (cases[i].type == NGHTTP2_DATA)
-            h2_wire_send_head(&h2_app.h2, id, 0, ":status: 200\n");
+            h2_peer_send_head(&h2_app.peer, id, 0, ":status: 200\n");
         for (unsigned k = 0; k < 3000 && h2_app.client != NULL && !h2_app.wire.reset; k++)
-            h2_wire_send(&h2_app.h2, cases[i].type, cases[i].flags, cases[i].on_stream ? id : 0,
+            h2_peer_send(&h2_app.peer, cases[i].type, cases[i].flags, cases[i].on_stream ? id : 0,
                          span_make(cases[i].payload, cases[i].len));
         if (cases[i].type == NGHTTP2_HEADERS) { /* one stream's limit comes first */
             h2_app_until_over(0);
@@ -244,8 +244,8 @@ static void run_floods(void)
         h2_app_until_closed();
         if (h2_app.closed != HTTP_ERROR_FLOOD)
             fail_msg("%s: %s", cases[i].name, http_error_name(h2_app.closed));
-        struct h2_wire_frame goaway = h2_wire_expect(&h2_app.h2, NGHTTP2_GOAWAY, 0);
-        assert_int_equal(h2_wire_number(&goaway, 4), NGHTTP2_ENHANCE_YOUR_CALM);
+        struct h2_peer_frame *goaway = h2_peer_expect(&h2_app.peer, NGHTTP2_GOAWAY, 0);
+        assert_int_equal(h2_peer_number(goaway, 4), NGHTTP2_ENHANCE_YOUR_CALM);
         h2_app_stop();
     }
 }
@@ -256,7 +256,7 @@ static void run_closes(void)
         h2_app_start();
         uint32_t id = h2_app_get(0, "GET");
         if (i > 0)
-            h2_wire_send_head(&h2_app.h2, id, 0, ":status: 200\n");
+            h2_peer_send_head(&h2_app.peer, id, 0, ":status: 200\n");
         if (i > 1)
             h2_app_send_data(id, 0, "half");
         wire_close(&h2_app.wire, i == 3);
@@ -291,14 +291,14 @@ static void run_continuation(void)
 {
     struct buf block;
     buf_init(&block, 1u << 20);
-    h2_wire_block(&block, ":status: 200\n");
+    h2_peer_block(&block, ":status: 200\n");
     for (unsigned i = 0; i < 60; i++)
-        h2_wire_block(&block, "x-name: a value of some forty bytes or so, yes\n");
+        h2_peer_block(&block, "x-name: a value of some forty bytes or so, yes\n");
     h2_app_start();
     uint32_t id = h2_app_get(0, "GET");
-    h2_wire_send(&h2_app.h2, NGHTTP2_HEADERS, 0, id, span_make(block.data, 1));
+    h2_peer_send(&h2_app.peer, NGHTTP2_HEADERS, 0, id, span_make(block.data, 1));
     for (size_t i = 1; i < block.len; i++)
-        h2_wire_send(&h2_app.h2, NGHTTP2_CONTINUATION,
+        h2_peer_send(&h2_app.peer, NGHTTP2_CONTINUATION,
                      i + 1 == block.len ? NGHTTP2_FLAG_END_HEADERS : 0, id,
                      span_make(block.data + i, 1));
     h2_app_send_data(id, END, "body");
@@ -315,16 +315,16 @@ static void send_large_head(uint32_t id, unsigned count)
     struct buf block, field;
     buf_init(&block, 8192);
     buf_init(&field, 8192);
-    h2_wire_block(&block, ":status: 200\n");
-    h2_wire_send(&h2_app.h2, NGHTTP2_HEADERS, 0, id, buf_span(&block));
+    h2_peer_block(&block, ":status: 200\n");
+    h2_peer_send(&h2_app.peer, NGHTTP2_HEADERS, 0, id, buf_span(&block));
     buf_add_str(&field, "x: ");
     for (unsigned k = 0; k < 400; k++)
         buf_add_str(&field, "0123456789");
     buf_add_str(&field, "\n");
     buf_reset(&block);
-    h2_wire_block(&block, buf_str(&field));
+    h2_peer_block(&block, buf_str(&field));
     for (unsigned i = 1; i <= count; i++)
-        h2_wire_send(&h2_app.h2, NGHTTP2_CONTINUATION, i == count ? NGHTTP2_FLAG_END_HEADERS : 0,
+        h2_peer_send(&h2_app.peer, NGHTTP2_CONTINUATION, i == count ? NGHTTP2_FLAG_END_HEADERS : 0,
                      id, buf_span(&block));
     buf_fini(&block);
     buf_fini(&field);
@@ -361,9 +361,9 @@ static void run_ping(void)
     h2_app_greet(0, 0);
     uint32_t id = h2_app_get(0, "GET");
     for (unsigned i = 0; i < 3; i++) {
-        struct h2_wire_frame ping = h2_wire_expect(&h2_app.h2, NGHTTP2_PING, 0);
-        assert_int_equal(ping.flags, 0);
-        h2_wire_send(&h2_app.h2, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, ping.payload);
+        struct h2_peer_frame *ping = h2_peer_expect(&h2_app.peer, NGHTTP2_PING, 0);
+        assert_int_equal(ping->flags, 0);
+        h2_peer_send(&h2_app.peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, ping->payload);
     }
     h2_app_answer(0, id);
     h2_app_get(0, "GET");

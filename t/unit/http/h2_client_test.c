@@ -20,13 +20,13 @@ static void run_start(void)
     struct http_limits limits;
     http_limits_default(&limits);
     h2_app_start_with(&limits);
-    struct h2_wire_frame settings = h2_wire_expect(&h2_app.h2, NGHTTP2_SETTINGS, 0);
-    assert_int_equal(settings.flags, 0);
-    assert_int_equal(h2_wire_setting(&settings, NGHTTP2_SETTINGS_ENABLE_PUSH), 0);
-    assert_int_equal(h2_wire_setting(&settings, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE), 32768);
-    h2_wire_send_setting(&h2_app.h2, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 3);
-    h2_wire_send(&h2_app.h2, NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, SPAN_NONE);
-    h2_wire_expect(&h2_app.h2, NGHTTP2_SETTINGS, 0);
+    struct h2_peer_frame *settings = h2_peer_expect(&h2_app.peer, NGHTTP2_SETTINGS, 0);
+    assert_int_equal(settings->flags, 0);
+    assert_int_equal(h2_peer_setting(settings, NGHTTP2_SETTINGS_ENABLE_PUSH), 0);
+    assert_int_equal(h2_peer_setting(settings, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE), 32768);
+    h2_peer_send_setting(&h2_app.peer, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 3);
+    h2_peer_send(&h2_app.peer, NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, SPAN_NONE);
+    h2_peer_expect(&h2_app.peer, NGHTTP2_SETTINGS, 0);
     h2_app_turns(2);
     assert_true(h2_app.rooms >= 1);
     assert_int_equal(http_client_room(h2_app.client), 3);
@@ -48,27 +48,27 @@ static void run_exchange(void)
     assert_true(http_head_add(head, SPAN_LIT("X-Up"), SPAN_LIT("1")));
     assert_true(h2_app_try_request(0, head, false));
     assert_int_equal(http_client_active(h2_app.client), 1);
-    h2_wire_expect(&h2_app.h2, NGHTTP2_HEADERS, 1);
-    assert_string_equal(buf_str(&h2_app.h2.text),
+    struct h2_peer_frame *sent = h2_peer_expect(&h2_app.peer, NGHTTP2_HEADERS, 1);
+    assert_string_equal(buf_str(&sent->head),
                         ":method: POST\n:scheme: http\n:authority: a.example:81\n"
                         ":path: /p?q=1\naccept: */*\nx-up: 1\n");
     struct iovec iov[2] = {{(char *)(uintptr_t) "ab", 2}, {(char *)(uintptr_t) "cd", 2}};
     assert_int_equal(http_stream_send_body(h2_app.calls[0].stream, iov, 2), 0);
-    struct h2_wire_frame data = h2_wire_expect(&h2_app.h2, NGHTTP2_DATA, 1);
-    assert_true(span_equal_str(data.payload, "abcd"));
+    struct h2_peer_frame *data = h2_peer_expect(&h2_app.peer, NGHTTP2_DATA, 1);
+    assert_true(span_equal_str(data->payload, "abcd"));
     struct http_head *trailers = http_head_new(&h2_app.calls[0].arena, 1);
     assert_true(http_head_add(trailers, SPAN_LIT("x-sum"), SPAN_LIT("9")));
     assert_int_equal(http_stream_end(h2_app.calls[0].stream, trailers), 0);
     h2_app.calls[0].written = true;
-    struct h2_wire_frame end = h2_wire_expect(&h2_app.h2, NGHTTP2_HEADERS, 1);
-    assert_true(end.flags & END);
-    assert_string_equal(buf_str(&h2_app.h2.text), "x-sum: 9\n");
+    struct h2_peer_frame *end = h2_peer_expect(&h2_app.peer, NGHTTP2_HEADERS, 1);
+    assert_true(end->flags & END);
+    assert_string_equal(buf_str(&end->head), "x-sum: 9\n");
 
-    h2_wire_send_head(&h2_app.h2, 1, 0, ":status: 103\nlink: a\n");
-    h2_wire_send_head(&h2_app.h2, 1, 0, ":status: 200\ncontent-length: 4\n");
+    h2_peer_send_head(&h2_app.peer, 1, 0, ":status: 103\nlink: a\n");
+    h2_peer_send_head(&h2_app.peer, 1, 0, ":status: 200\ncontent-length: 4\n");
     h2_app_send_data(1, 0, "bo");
     h2_app_send_data(1, 0, "dy");
-    h2_wire_send_head(&h2_app.h2, 1, END, "grpc-status: 0\nauthorization: x\n");
+    h2_peer_send_head(&h2_app.peer, 1, END, "grpc-status: 0\nauthorization: x\n");
     h2_app_until_over(0);
     assert_int_equal(h2_app.calls[0].interims, 1);
     assert_int_equal(h2_app.calls[0].status, 200);
@@ -96,7 +96,7 @@ static void run_empty_responses(void)
     };
     h2_app_start();
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-        h2_wire_send_head(&h2_app.h2, h2_app_get(0, cases[i].method), END, cases[i].fields);
+        h2_peer_send_head(&h2_app.peer, h2_app_get(0, cases[i].method), END, cases[i].fields);
         h2_app_until_over(0);
         assert_true(h2_app.calls[0].ended);
         assert_int_equal(h2_app.calls[0].status, cases[i].status);
@@ -125,8 +125,8 @@ static void run_streams(void)
     assert_true(h2_app.rooms > rooms);
     assert_int_equal(http_client_room(h2_app.client), 1);
     assert_int_equal(http_client_active(h2_app.client), 3);
-    h2_wire_send_setting(&h2_app.h2, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 2);
-    h2_wire_expect(&h2_app.h2, NGHTTP2_SETTINGS, 0);
+    h2_peer_send_setting(&h2_app.peer, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 2);
+    h2_peer_expect(&h2_app.peer, NGHTTP2_SETTINGS, 0);
     h2_app_turns(2);
     assert_int_equal(http_client_room(h2_app.client), 0);
     h2_app_answer(0, 1);
@@ -145,7 +145,7 @@ static void run_goaway(void)
     h2_app_get(0, "GET");
     h2_app_get(1, "GET");
     h2_app_get(2, "GET");
-    h2_wire_send_goaway(&h2_app.h2, 3, NGHTTP2_NO_ERROR);
+    h2_peer_send_goaway(&h2_app.peer, 3, NGHTTP2_NO_ERROR);
     h2_app_until_over(2);
     assert_int_equal(h2_app.calls[2].reset, HTTP_ERROR_REFUSED);
     assert_true(h2_app.calls[0].alive && h2_app.calls[1].alive);
@@ -166,14 +166,14 @@ static void run_flow_control(void)
     h2_app_start();
     uint32_t slow = h2_app_get(0, "GET"), fast = h2_app_get(1, "GET");
     h2_app.calls[0].no_grant = true;
-    h2_wire_send_head(&h2_app.h2, slow, 0, ":status: 200\n");
-    h2_wire_send_head(&h2_app.h2, fast, 0, ":status: 200\n");
+    h2_peer_send_head(&h2_app.peer, slow, 0, ":status: 200\n");
+    h2_peer_send_head(&h2_app.peer, fast, 0, ":status: 200\n");
     for (unsigned i = 0; i < 63; i++)
         h2_app_send_data(slow, 0, kilobyte);
     for (unsigned i = 0; i < 500; i++) { /* beyond one window of a stream and of a connection */
         h2_app_send_data(fast, 0, kilobyte);
         if (i % 32 == 31)
-            h2_wire_expect(&h2_app.h2, NGHTTP2_WINDOW_UPDATE, fast);
+            h2_peer_expect(&h2_app.peer, NGHTTP2_WINDOW_UPDATE, fast);
     }
     h2_app_send_data(fast, END, "");
     h2_app_until_over(1);
@@ -181,7 +181,7 @@ static void run_flow_control(void)
     assert_int_equal(h2_app.calls[0].body.len, 63 * 1024);
     h2_app.calls[0].no_grant = false;
     http_stream_grant(h2_app.calls[0].stream, 63 * 1024);
-    h2_wire_expect(&h2_app.h2, NGHTTP2_WINDOW_UPDATE, slow);
+    h2_peer_expect(&h2_app.peer, NGHTTP2_WINDOW_UPDATE, slow);
     h2_app_send_data(slow, END, kilobyte);
     h2_app_until_over(0);
     assert_int_equal(h2_app.calls[0].body.len, 64 * 1024);
@@ -203,16 +203,16 @@ static void run_upload(void)
     }
     assert_in_range(sent, 5, 10); /* a window of 64 KiB, and what is kept */
     assert_int_equal(h2_app.calls[0].drains, 0);
-    h2_wire_send_number(&h2_app.h2, NGHTTP2_WINDOW_UPDATE, 0, 1u << 20);
-    h2_wire_send_number(&h2_app.h2, NGHTTP2_WINDOW_UPDATE, 1, 1u << 20);
+    h2_peer_send_number(&h2_app.peer, NGHTTP2_WINDOW_UPDATE, 0, 1u << 20);
+    h2_peer_send_number(&h2_app.peer, NGHTTP2_WINDOW_UPDATE, 1, 1u << 20);
     for (int i = 0; i < 5000 && h2_app.calls[0].drains == 0; i++)
         wire_turn(&h2_app.wire);
     assert_int_equal(h2_app.calls[0].drains, 1);
     h2_app_end_body(0);
     size_t got = 0;
-    for (struct h2_wire_frame data = {0}; (data.flags & END) == 0;) {
-        data = h2_wire_expect(&h2_app.h2, NGHTTP2_DATA, 1);
-        got += data.payload.len;
+    for (struct h2_peer_frame *data = NULL; data == NULL || (data->flags & END) == 0;) {
+        data = h2_peer_expect(&h2_app.peer, NGHTTP2_DATA, 1);
+        got += data->payload.len;
     }
     assert_int_equal(got, sent * sizeof(piece));
     h2_app_answer(0, 1);
@@ -226,9 +226,9 @@ static void run_early_response(void)
     for (unsigned i = 0; i < 300; i++) { /* none of these resets count */
         h2_app.calls[0].reset_on_end = true;
         uint32_t id = h2_app_post(0);
-        h2_wire_send_head(&h2_app.h2, id, 0, ":status: 413\n");
+        h2_peer_send_head(&h2_app.peer, id, 0, ":status: 413\n");
         h2_app_send_data(id, END, "no");
-        h2_wire_send_number(&h2_app.h2, NGHTTP2_RST_STREAM, id, NGHTTP2_NO_ERROR);
+        h2_peer_send_number(&h2_app.peer, NGHTTP2_RST_STREAM, id, NGHTTP2_NO_ERROR);
         h2_app_until_over(0);
         assert_true(h2_app.calls[0].ended);
         assert_int_equal(h2_app.calls[0].status, 413);
@@ -246,18 +246,18 @@ static void run_response_before_request_end(void)
 {
     h2_app_start();
     h2_app_post(0);
-    h2_wire_send_head(&h2_app.h2, 1, END, ":status: 200\n");
+    h2_peer_send_head(&h2_app.peer, 1, END, ":status: 200\n");
     for (int i = 0; i < 5000 && !h2_app.calls[0].ended; i++)
         wire_turn(&h2_app.wire);
     assert_true(h2_app.calls[0].alive);
     struct iovec iov = {(char *)(uintptr_t) "late", 4};
     assert_int_equal(http_stream_send_body(h2_app.calls[0].stream, &iov, 1), 0);
     h2_app_end_body(0);
-    struct h2_wire_frame data = h2_wire_expect(&h2_app.h2, NGHTTP2_DATA, 1);
-    assert_true(span_equal_str(data.payload, "late"));
+    struct h2_peer_frame *data = h2_peer_expect(&h2_app.peer, NGHTTP2_DATA, 1);
+    assert_true(span_equal_str(data->payload, "late"));
     h2_app_turns(2);
     assert_int_equal(http_client_active(h2_app.client), 0);
-    assert_int_equal(h2_app.h2.counts[NGHTTP2_RST_STREAM], 0);
+    assert_int_equal(h2_peer_count(&h2_app.peer, NGHTTP2_RST_STREAM, 1), 0);
     h2_app_answer(0, h2_app_get(0, "GET"));
     h2_app_stop();
 }
@@ -268,9 +268,9 @@ static void run_holder_resets(void)
     uint32_t id = h2_app_get(0, "GET");
     http_stream_reset(h2_app.calls[0].stream, HTTP_ERROR_GONE);
     h2_app.calls[0].alive = false;
-    struct h2_wire_frame reset = h2_wire_expect(&h2_app.h2, NGHTTP2_RST_STREAM, id);
-    assert_int_equal(h2_wire_number(&reset, 0), NGHTTP2_CANCEL);
-    h2_wire_send_head(&h2_app.h2, id, 0, ":status: 200\n"); /* was on its way */
+    struct h2_peer_frame *reset = h2_peer_expect(&h2_app.peer, NGHTTP2_RST_STREAM, id);
+    assert_int_equal(h2_peer_number(reset, 0), NGHTTP2_CANCEL);
+    h2_peer_send_head(&h2_app.peer, id, 0, ":status: 200\n"); /* was on its way */
     h2_app_send_data(id, END, "gone");
     h2_app_answer(1, h2_app_get(1, "GET"));
     assert_int_equal(h2_app.calls[0].status, 0);
@@ -288,12 +288,12 @@ static void run_tunnel(void)
     struct http_head *head = h2_app_request_head(0, "GET", "/chat");
     head->upgrade = SPAN_LIT("websocket");
     assert_true(h2_app_try_request(0, head, false));
-    struct h2_wire_frame frame = h2_wire_expect(&h2_app.h2, NGHTTP2_HEADERS, 1);
-    assert_false(frame.flags & END);
-    assert_string_equal(buf_str(&h2_app.h2.text),
+    struct h2_peer_frame *frame = h2_peer_expect(&h2_app.peer, NGHTTP2_HEADERS, 1);
+    assert_false(frame->flags & END);
+    assert_string_equal(buf_str(&frame->head),
                         ":method: CONNECT\n:protocol: websocket\n:scheme: http\n"
                         ":authority: a.example:81\n:path: /chat\naccept: */*\n");
-    h2_wire_send_head(&h2_app.h2, 1, 0, ":status: 200\n");
+    h2_peer_send_head(&h2_app.peer, 1, 0, ":status: 200\n");
     h2_app_send_data(1, 0, "down");
     for (int i = 0; i < 5000 && h2_app.calls[0].body.len < 4; i++)
         wire_turn(&h2_app.wire);
@@ -301,14 +301,14 @@ static void run_tunnel(void)
     assert_string_equal(buf_str(&h2_app.calls[0].body), "down");
     struct iovec iov = {(char *)(uintptr_t) "up", 2};
     assert_int_equal(http_stream_send_body(h2_app.calls[0].stream, &iov, 1), 0);
-    frame = h2_wire_expect(&h2_app.h2, NGHTTP2_DATA, 1);
-    assert_true(span_equal_str(frame.payload, "up"));
+    frame = h2_peer_expect(&h2_app.peer, NGHTTP2_DATA, 1);
+    assert_true(span_equal_str(frame->payload, "up"));
     h2_app_send_data(1, END, "");
     for (int i = 0; i < 5000 && !h2_app.calls[0].ended; i++)
         wire_turn(&h2_app.wire);
     h2_app_end_body(0);
-    frame = h2_wire_expect(&h2_app.h2, NGHTTP2_DATA, 1);
-    assert_true(frame.flags & END);
+    frame = h2_peer_expect(&h2_app.peer, NGHTTP2_DATA, 1);
+    assert_true(frame->flags & END);
     h2_app_stop();
 }
 
@@ -323,7 +323,7 @@ static void run_tunnel_refused(void)
     head->upgrade = SPAN_LIT("websocket");
     h2_app.calls[0].reset_on_end = true;
     assert_true(h2_app_try_request(0, head, false));
-    h2_wire_send_head(&h2_app.h2, 1, 0, ":status: 403\n");
+    h2_peer_send_head(&h2_app.peer, 1, 0, ":status: 403\n");
     h2_app_send_data(1, END, "no");
     h2_app_until_over(0);
     assert_int_equal(h2_app.calls[0].status, 403);
@@ -342,7 +342,7 @@ static void run_header_list_size(void)
     struct http_head *head = h2_app_request_head(0, "GET", "/");
     assert_true(http_head_add(head, SPAN_LIT("x"), span_str(value)));
     assert_false(h2_app_try_request(0, head, true));
-    assert_int_equal(h2_app.h2.counts[NGHTTP2_HEADERS], 0);
+    assert_int_equal(h2_peer_count(&h2_app.peer, NGHTTP2_HEADERS, 1), 0);
     h2_app_answer(0, h2_app_get(0, "GET"));
     h2_app_stop();
 }

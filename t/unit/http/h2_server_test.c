@@ -36,18 +36,18 @@ static void expect_in(const char *text, const char *part)
         fail_msg("no \"%s\" in \"%s\"", part, text);
 }
 
-static struct h2_peer_frame *expect_status(int32_t id, const char *status)
+static struct h2_peer_frame *expect_status(uint32_t id, const char *status)
 {
     struct h2_peer_frame *frame = h2_peer_expect(&peer, NGHTTP2_HEADERS, id);
     char text[32];
     snprintf(text, sizeof(text), ":status: %s\n", status);
-    expect_in(frame->head, text);
+    expect_in(buf_str(&frame->head), text);
     return frame;
 }
 
-static void expect_rst(int32_t id, uint32_t code)
+static void expect_rst(uint32_t id, uint32_t code)
 {
-    assert_int_equal(h2_peer_code(&peer, h2_peer_expect(&peer, NGHTTP2_RST_STREAM, id)), code);
+    assert_int_equal(h2_peer_number(h2_peer_expect(&peer, NGHTTP2_RST_STREAM, id), 0), code);
 }
 
 static void expect_goaway(uint32_t code)
@@ -55,17 +55,27 @@ static void expect_goaway(uint32_t code)
     struct h2_peer_frame *frame;
     do
         frame = h2_peer_expect(&peer, NGHTTP2_GOAWAY, 0);
-    while (h2_peer_code(&peer, frame) != code);
+    while (h2_peer_number(frame, 4) != code);
     (void)wire_expect_end(&app.wire);
 }
 
-static void expect_body(int32_t id, const char *text)
+static void expect_body(uint32_t id, const char *text)
 {
     struct buf body;
     buf_init(&body, 1u << 20);
     h2_peer_body(&peer, id, &body);
     assert_string_equal(buf_str(&body), text);
     buf_fini(&body);
+}
+
+/* The head of a stream 1 that goes on in CONTINUATION. */
+static void half_head(void)
+{
+    struct buf block;
+    buf_init(&block, 4096);
+    h2_peer_block(&block, ":method: GET\n:scheme: http\n:path: /x\n:authority: a\n");
+    h2_peer_send(&peer, NGHTTP2_HEADERS, END, 1, buf_span(&block));
+    buf_fini(&block);
 }
 
 static void settle(void)
@@ -78,16 +88,16 @@ static void run_get(void)
 {
     start(NULL);
     struct h2_peer_frame *settings = h2_peer_expect(&peer, NGHTTP2_SETTINGS, 0);
-    assert_int_equal(settings->len, 30);
+    assert_int_equal(settings->payload.len, 30);
     assert_true(http_server_is_idle(app.session));
-    for (int32_t id = 1; id < 20; id += 2) {
-        h2_peer_get(&peer, id, "/chunked", END);
+    for (uint32_t id = 1; id < 20; id += 2) {
+        h2_peer_get(&peer, id, "/chunked");
         struct h2_peer_frame *head = expect_status(id, "200");
-        expect_in(head->head, "date: ");
+        expect_in(buf_str(&head->head), "date: ");
         struct h2_peer_frame *data = h2_peer_expect(&peer, NGHTTP2_DATA, id);
-        assert_int_equal(data->len, 6);
+        assert_int_equal(data->payload.len, 6);
         struct h2_peer_frame *tail = h2_peer_expect(&peer, NGHTTP2_HEADERS, id);
-        assert_string_equal(tail->head, "x-sum: 6\n");
+        assert_string_equal(buf_str(&tail->head), "x-sum: 6\n");
         assert_int_equal(tail->flags, END | ENDH);
         expect_body(id, "onetwo");
     }
@@ -101,33 +111,32 @@ static void run_get(void)
 static void run_small(void)
 {
     start(NULL);
-    h2_peer_head(&peer, ENDH, 1,
-                 ":method: POST\n:scheme: http\n:path: /x\n:authority: a\ncontent-length: 5\n");
-    h2_peer_frame(&peer, NGHTTP2_DATA, END, 1, SPAN_LIT("hello"));
-    expect_in(expect_status(1, "200")->head, "content-length: 5\n");
+    h2_peer_send_head(
+        &peer, 1, 0, ":method: POST\n:scheme: http\n:path: /x\n:authority: a\ncontent-length: 5\n");
+    h2_peer_send(&peer, NGHTTP2_DATA, END, 1, SPAN_LIT("hello"));
+    expect_in(buf_str(&expect_status(1, "200")->head), "content-length: 5\n");
     struct h2_peer_frame *data = h2_peer_expect(&peer, NGHTTP2_DATA, 1);
     assert_int_equal(data->flags, END);
     expect_body(1, "hello");
     assert_true(app.requests[0]->ended);
-    h2_peer_get(&peer, 3, "/204", END);
+    h2_peer_get(&peer, 3, "/204");
     assert_int_equal(expect_status(3, "204")->flags, END | ENDH);
-    h2_peer_head(&peer, ENDH | END, 5,
-                 ":method: HEAD\n:scheme: http\n:path: /head\n:authority: a\n");
+    h2_peer_send_head(&peer, 5, END, ":method: HEAD\n:scheme: http\n:path: /head\n:authority: a\n");
     struct h2_peer_frame *head = expect_status(5, "200");
     assert_int_equal(head->flags, END | ENDH);
-    expect_in(head->head, "content-length: 5\n");
+    expect_in(buf_str(&head->head), "content-length: 5\n");
     stop();
 }
 
 static void run_trailers_and_interim(void)
 {
     start(NULL);
-    h2_peer_head(&peer, ENDH, 1,
-                 ":method: POST\n:scheme: http\n:path: /continue\n:authority: a\n"
-                 "expect: 100-continue\n");
+    h2_peer_send_head(&peer, 1, 0,
+                      ":method: POST\n:scheme: http\n:path: /continue\n:authority: a\n"
+                      "expect: 100-continue\n");
     expect_status(1, "100");
-    h2_peer_frame(&peer, NGHTTP2_DATA, 0, 1, SPAN_LIT("abc"));
-    h2_peer_head(&peer, ENDH | END, 1, "x-check: 1\n");
+    h2_peer_send(&peer, NGHTTP2_DATA, 0, 1, SPAN_LIT("abc"));
+    h2_peer_send_head(&peer, 1, END, "x-check: 1\n");
     expect_status(1, "200");
     h2_peer_expect(&peer, NGHTTP2_DATA, 1);
     expect_body(1, "abc");
@@ -142,8 +151,8 @@ static void run_credit(void)
     start(NULL);
     memset(piece, 'x', sizeof(piece));
     settle();
-    h2_peer_head(&peer, ENDH, 1, ":method: POST\n:scheme: http\n:path: /later\n:authority: a\n");
-    h2_peer_frame(&peer, NGHTTP2_DATA, 0, 1, span_make(piece, sizeof(piece)));
+    h2_peer_send_head(&peer, 1, 0, ":method: POST\n:scheme: http\n:path: /later\n:authority: a\n");
+    h2_peer_send(&peer, NGHTTP2_DATA, 0, 1, span_make(piece, sizeof(piece)));
     settle();
     assert_int_equal(app.count, 1);
     struct request *r = app.requests[0];
@@ -156,7 +165,7 @@ static void run_credit(void)
     http_stream_grant(r->stream, HTTP_STREAM_WINDOW);
     h2_peer_expect(&peer, NGHTTP2_WINDOW_UPDATE, 1);
     for (int i = 0; i < 4; i++)
-        h2_peer_frame(&peer, NGHTTP2_DATA, i == 3 ? END : 0, 1, span_make(piece, 12000));
+        h2_peer_send(&peer, NGHTTP2_DATA, i == 3 ? END : 0, 1, span_make(piece, 12000));
     expect_status(1, "200");
     assert_int_equal(r->body.len, sizeof(piece) + 48000);
     stop();
@@ -168,9 +177,9 @@ static void run_window_overrun(void)
     static char piece[16384];
     start(NULL);
     settle();
-    h2_peer_head(&peer, ENDH, 1, ":method: POST\n:scheme: http\n:path: /later\n:authority: a\n");
-    h2_peer_frame(&peer, NGHTTP2_DATA, 0, 1, span_make(piece, sizeof(piece)));
-    h2_peer_frame(&peer, NGHTTP2_DATA, 0, 1, SPAN_LIT("y"));
+    h2_peer_send_head(&peer, 1, 0, ":method: POST\n:scheme: http\n:path: /later\n:authority: a\n");
+    h2_peer_send(&peer, NGHTTP2_DATA, 0, 1, span_make(piece, sizeof(piece)));
+    h2_peer_send(&peer, NGHTTP2_DATA, 0, 1, SPAN_LIT("y"));
     expect_rst(1, NGHTTP2_FLOW_CONTROL_ERROR);
     settle();
     assert_int_equal(app.requests[0]->reset, HTTP_ERROR_BAD_REQUEST);
@@ -181,10 +190,10 @@ static void run_window_overrun(void)
 static void run_big(void)
 {
     start(NULL);
-    h2_peer_get(&peer, 1, "/big", END);
+    h2_peer_get(&peer, 1, "/big");
     expect_status(1, "200");
     settle();
-    h2_peer_get(&peer, 3, "/204", END);
+    h2_peer_get(&peer, 3, "/204");
     expect_status(3, "204");
     assert_false(app.requests[0]->left == 0);
     struct buf body;
@@ -193,11 +202,11 @@ static void run_big(void)
     unsigned seen = 0;
     while (got < BIG_BODY) {
         uint32_t open = 1 + (uint32_t)(got % 60000);
-        h2_peer_u32(&peer, NGHTTP2_WINDOW_UPDATE, 0, open);
-        h2_peer_u32(&peer, NGHTTP2_WINDOW_UPDATE, 1, open);
+        h2_peer_send_number(&peer, NGHTTP2_WINDOW_UPDATE, 0, open);
+        h2_peer_send_number(&peer, NGHTTP2_WINDOW_UPDATE, 1, open);
         h2_peer_turn(&peer);
         for (; seen < peer.count; seen++)
-            got += peer.frames[seen].type == NGHTTP2_DATA ? peer.frames[seen].len : 0;
+            got += peer.frames[seen]->type == NGHTTP2_DATA ? peer.frames[seen]->payload.len : 0;
     }
     h2_peer_body(&peer, 1, &body);
     assert_int_equal(body.len, BIG_BODY);
@@ -206,16 +215,16 @@ static void run_big(void)
             fail_msg("wrong byte at %zu", i);
     buf_fini(&body);
     settle();
-    assert_int_equal(peer.frames[peer.count - 1].flags, END);
+    assert_int_equal(peer.frames[peer.count - 1]->flags, END);
     stop();
 }
 
-static size_t body_len(int32_t id)
+static size_t body_len(uint32_t id)
 {
     size_t len = 0;
     for (unsigned i = 0; i < peer.count; i++)
-        if (peer.frames[i].type == NGHTTP2_DATA && peer.frames[i].id == id)
-            len += peer.frames[i].len;
+        if (peer.frames[i]->type == NGHTTP2_DATA && peer.frames[i]->id == id)
+            len += peer.frames[i]->payload.len;
     return len;
 }
 
@@ -223,18 +232,18 @@ static size_t body_len(int32_t id)
 static void run_big_fast(void)
 {
     start(NULL);
-    h2_peer_frame(&peer, NGHTTP2_SETTINGS, 0, 0, SPAN_LIT("\0\4\x7f\xff\xff\xff"));
-    h2_peer_u32(&peer, NGHTTP2_WINDOW_UPDATE, 0, 0x7fff0000);
-    for (int32_t id = 1; id < 8; id += 2)
-        h2_peer_get(&peer, id, "/big", END);
+    h2_peer_send_setting(&peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0x7fffffff);
+    h2_peer_send_number(&peer, NGHTTP2_WINDOW_UPDATE, 0, 0x7fff0000);
+    for (uint32_t id = 1; id < 8; id += 2)
+        h2_peer_get(&peer, id, "/big");
     /* The first has the buffers of the socket for itself. */
     while (body_len(3) < BIG_BODY && body_len(5) < BIG_BODY && body_len(7) < BIG_BODY)
         h2_peer_turn(&peer);
-    for (int32_t id = 3; id < 8; id += 2)
+    for (uint32_t id = 3; id < 8; id += 2)
         if (body_len(id) <= BIG_BODY / 16)
             fail_msg("%zu %zu %zu", body_len(3), body_len(5), body_len(7));
     struct buf body;
-    for (int32_t id = 1; id < 8; id += 2) {
+    for (uint32_t id = 1; id < 8; id += 2) {
         struct h2_peer_frame *frame;
         peer.next = 0;
         do
@@ -254,12 +263,12 @@ static void run_big_fast(void)
 static void run_early_answer(void)
 {
     start(NULL);
-    h2_peer_head(&peer, ENDH, 1, ":method: POST\n:scheme: http\n:path: /early\n:authority: a\n");
+    h2_peer_send_head(&peer, 1, 0, ":method: POST\n:scheme: http\n:path: /early\n:authority: a\n");
     expect_status(1, "413");
     assert_int_equal(h2_peer_expect(&peer, NGHTTP2_DATA, 1)->flags, END);
     expect_rst(1, NGHTTP2_NO_ERROR);
-    h2_peer_frame(&peer, NGHTTP2_DATA, END, 1, SPAN_LIT("late"));
-    h2_peer_get(&peer, 3, "/204", END);
+    h2_peer_send(&peer, NGHTTP2_DATA, END, 1, SPAN_LIT("late"));
+    h2_peer_get(&peer, 3, "/204");
     expect_status(3, "204");
     stop();
     assert_int_equal(app.closed, HTTP_ERROR_NONE);
@@ -268,10 +277,10 @@ static void run_early_answer(void)
 static void run_broken_holder(void)
 {
     start(NULL);
-    h2_peer_get(&peer, 1, "/short", END);
+    h2_peer_get(&peer, 1, "/short");
     expect_rst(1, NGHTTP2_INTERNAL_ERROR);
-    h2_peer_head(&peer, ENDH, 3, ":method: POST\n:scheme: http\n:path: /drop\n:authority: a\n");
-    h2_peer_frame(&peer, NGHTTP2_DATA, 0, 3, SPAN_LIT("hello"));
+    h2_peer_send_head(&peer, 3, 0, ":method: POST\n:scheme: http\n:path: /drop\n:authority: a\n");
+    h2_peer_send(&peer, NGHTTP2_DATA, 0, 3, SPAN_LIT("hello"));
     expect_rst(3, NGHTTP2_INTERNAL_ERROR);
     settle();
     assert_int_equal(app.requests[0]->reset, HTTP_ERROR_GONE);
@@ -281,21 +290,21 @@ static void run_broken_holder(void)
 static void run_tunnel(void)
 {
     start(NULL);
-    h2_peer_head(&peer, ENDH, 1,
-                 ":method: CONNECT\n:protocol: websocket\n:scheme: http\n:path: /ws\n"
-                 ":authority: a\n");
+    h2_peer_send_head(&peer, 1, 0,
+                      ":method: CONNECT\n:protocol: websocket\n:scheme: http\n:path: /ws\n"
+                      ":authority: a\n");
     expect_status(1, "200");
     settle();
     struct request *r = app.requests[0];
     assert_true(r->tunnel && !r->ended);
-    h2_peer_frame(&peer, NGHTTP2_DATA, 0, 1, SPAN_LIT("ping"));
+    h2_peer_send(&peer, NGHTTP2_DATA, 0, 1, SPAN_LIT("ping"));
     settle();
     assert_string_equal(buf_str(&r->body), "ping");
     struct iovec iov = {(char[]){"pong"}, 4};
     assert_int_equal(http_stream_send_body(r->stream, &iov, 1), 0);
     h2_peer_expect(&peer, NGHTTP2_DATA, 1);
     expect_body(1, "pong");
-    h2_peer_frame(&peer, NGHTTP2_DATA, END, 1, SPAN_LIT("!"));
+    h2_peer_send(&peer, NGHTTP2_DATA, END, 1, SPAN_LIT("!"));
     settle();
     assert_true(r->ended && r->alive);
     assert_int_equal(http_stream_send_body(r->stream, &iov, 1), 0);
@@ -310,11 +319,11 @@ static void run_tunnel(void)
 static void run_peer_resets(void)
 {
     start(NULL);
-    h2_peer_get(&peer, 1, "/hold", END);
-    h2_peer_get(&peer, 3, "/hold", END);
+    h2_peer_get(&peer, 1, "/hold");
+    h2_peer_get(&peer, 3, "/hold");
     settle();
-    h2_peer_u32(&peer, NGHTTP2_RST_STREAM, 1, NGHTTP2_CANCEL);
-    h2_peer_u32(&peer, NGHTTP2_RST_STREAM, 3, NGHTTP2_INTERNAL_ERROR);
+    h2_peer_send_number(&peer, NGHTTP2_RST_STREAM, 1, NGHTTP2_CANCEL);
+    h2_peer_send_number(&peer, NGHTTP2_RST_STREAM, 3, NGHTTP2_INTERNAL_ERROR);
     settle();
     assert_int_equal(app.requests[0]->reset, HTTP_ERROR_CANCELLED);
     assert_int_equal(app.requests[1]->reset, HTTP_ERROR_RESET);
@@ -340,8 +349,8 @@ static void run_refusals(void)
     };
     start(NULL);
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-        int32_t id = (int32_t)i * 2 + 1;
-        h2_peer_head(&peer, ENDH | END, id, cases[i].lines);
+        uint32_t id = (uint32_t)i * 2 + 1;
+        h2_peer_send_head(&peer, id, END, cases[i].lines);
         if (cases[i].status != NULL)
             expect_status(id, cases[i].status);
         else
@@ -351,10 +360,10 @@ static void run_refusals(void)
     }
     assert_int_equal(app.count, 0);
     app.no_memory = true;
-    h2_peer_get(&peer, 21, "/204", END);
+    h2_peer_get(&peer, 21, "/204");
     expect_rst(21, NGHTTP2_REFUSED_STREAM);
     app.no_memory = false;
-    h2_peer_get(&peer, 23, "/204", END);
+    h2_peer_get(&peer, 23, "/204");
     expect_status(23, "204");
     stop();
 }
@@ -367,7 +376,7 @@ static void run_large_heads(void)
     buf_add_str(&lines, ":method: GET\n:scheme: http\n:path: /\n:authority: a\n");
     for (int i = 0; i < 101; i++)
         buf_printf(&lines, "x-%d: y\n", i);
-    h2_peer_head(&peer, ENDH | END, 1, buf_str(&lines));
+    h2_peer_send_head(&peer, 1, END, buf_str(&lines));
     expect_status(1, "431");
     assert_int_equal(app.refused, HTTP_ERROR_HEAD_TOO_LARGE);
     buf_fini(&lines);
@@ -384,7 +393,7 @@ static void run_large_heads(void)
     used += 4000;
     memset(bomb + used, 0xbe, 100);
     used += 100;
-    h2_peer_frame(&peer, NGHTTP2_HEADERS, ENDH | END, 3, span_make(bomb, used));
+    h2_peer_send(&peer, NGHTTP2_HEADERS, ENDH | END, 3, span_make(bomb, used));
     expect_goaway(NGHTTP2_ENHANCE_YOUR_CALM);
     stop();
     assert_int_equal(app.closed, HTTP_ERROR_FLOOD);
@@ -408,44 +417,44 @@ enum flood {
 static void flood(enum flood kind, int i)
 {
     static const char zeros[64];
-    int32_t id = i * 2 + 1;
+    uint32_t id = (uint32_t)i * 2 + 1;
     switch (kind) {
     case FLOOD_PING:
-        h2_peer_frame(&peer, NGHTTP2_PING, 0, 0, SPAN_LIT("12345678"));
+        h2_peer_send(&peer, NGHTTP2_PING, 0, 0, SPAN_LIT("12345678"));
         return;
     case FLOOD_RAPID_RESET:
-        h2_peer_get(&peer, id, "/hold", END);
-        h2_peer_u32(&peer, NGHTTP2_RST_STREAM, id, NGHTTP2_CANCEL);
+        h2_peer_get(&peer, id, "/hold");
+        h2_peer_send_number(&peer, NGHTTP2_RST_STREAM, id, NGHTTP2_CANCEL);
         return;
     case FLOOD_MADE_YOU_RESET:
-        h2_peer_get(&peer, id, "/hold", END);
-        h2_peer_u32(&peer, NGHTTP2_WINDOW_UPDATE, id, 0x7fffffff);
+        h2_peer_get(&peer, id, "/hold");
+        h2_peer_send_number(&peer, NGHTTP2_WINDOW_UPDATE, id, 0x7fffffff);
         return;
     case FLOOD_MALFORMED:
-        h2_peer_head(&peer, END | ENDH, id, ":method: GET\n:scheme: http\n:path: x\nX: y\n");
+        h2_peer_send_head(&peer, id, END, ":method: GET\n:scheme: http\n:path: x\nX: y\n");
         return;
     case FLOOD_SETTINGS:
-        h2_peer_frame(&peer, NGHTTP2_SETTINGS, 0, 0, SPAN_NONE);
+        h2_peer_send_setting(&peer, 0, 0);
         return;
     case FLOOD_PRIORITY:
-        h2_peer_frame(&peer, NGHTTP2_PRIORITY, 0, 1 + 2 * (i % 50), SPAN_LIT("\0\0\0\0\1"));
+        h2_peer_send(&peer, NGHTTP2_PRIORITY, 0, 1 + 2 * (i % 50), SPAN_LIT("\0\0\0\0\1"));
         return;
     case FLOOD_UNKNOWN:
-        h2_peer_frame(&peer, 0xbe, 0, 0, SPAN_LIT("whatever"));
+        h2_peer_send(&peer, 0xbe, 0, 0, SPAN_LIT("whatever"));
         return;
     case FLOOD_EMPTY_DATA:
         if (i == 0)
-            h2_peer_head(&peer, ENDH, 1,
-                         ":method: POST\n:scheme: http\n:path: /x\n:authority: a\n");
-        h2_peer_frame(&peer, NGHTTP2_DATA, 0, 1, SPAN_NONE);
+            h2_peer_send_head(&peer, 1, 0,
+                              ":method: POST\n:scheme: http\n:path: /x\n:authority: a\n");
+        h2_peer_send(&peer, NGHTTP2_DATA, 0, 1, SPAN_NONE);
         return;
     case FLOOD_WINDOW_UPDATE:
-        h2_peer_u32(&peer, NGHTTP2_WINDOW_UPDATE, 0, 1);
+        h2_peer_send_number(&peer, NGHTTP2_WINDOW_UPDATE, 0, 1);
         return;
     case FLOOD_CONTINUATION:
         if (i == 0)
-            h2_peer_head(&peer, END, 1, ":method: GET\n:scheme: http\n:path: /x\n");
-        h2_peer_frame(&peer, NGHTTP2_CONTINUATION, 0, 1, span_make(zeros, sizeof(zeros)));
+            half_head();
+        h2_peer_send(&peer, NGHTTP2_CONTINUATION, 0, 1, span_make(zeros, sizeof(zeros)));
         return;
     case FLOODS:
         UNREACHABLE();
@@ -477,9 +486,9 @@ static void run_floods(void)
 static void run_closed_windows(void)
 {
     start(NULL);
-    h2_peer_frame(&peer, NGHTTP2_SETTINGS, 0, 0, SPAN_LIT("\0\4\0\0\0\0"));
-    for (int32_t id = 1; id < 100; id += 2)
-        h2_peer_get(&peer, id, "/big", END);
+    h2_peer_send_setting(&peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0);
+    for (uint32_t id = 1; id < 100; id += 2)
+        h2_peer_get(&peer, id, "/big");
     settle();
     assert_int_equal(app.count, 50);
     for (unsigned i = 0; i < app.count; i++)
@@ -492,15 +501,14 @@ static void run_closed_windows(void)
 static void run_deaf_to_goaway(void)
 {
     static char noise[4096];
-    char data[8];
     start(NULL);
     settle();
     http_server_drain(app.session);
-    memcpy(data, h2_peer_payload(&peer, h2_peer_expect(&peer, NGHTTP2_PING, 0)), sizeof(data));
-    h2_peer_frame(&peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, span_make(data, sizeof(data)));
+    struct span ping = h2_peer_expect(&peer, NGHTTP2_PING, 0)->payload;
+    h2_peer_send(&peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, ping);
     assert_true(wire_expect_end(&app.wire));
     for (int i = 0; i < 100 && app.wire.loop->conns > 0; i++) {
-        h2_peer_frame(&peer, 0xbe, 0, 0, span_make(noise, sizeof(noise)));
+        h2_peer_send(&peer, 0xbe, 0, 0, span_make(noise, sizeof(noise)));
         wire_turn(&app.wire);
     }
     assert_int_equal(app.wire.loop->conns, 0);
@@ -511,17 +519,17 @@ static void run_deaf_to_goaway(void)
 static void run_stream_ids(void)
 {
     start(NULL);
-    h2_peer_get(&peer, 5, "/204", END);
+    h2_peer_get(&peer, 5, "/204");
     expect_status(5, "204");
-    h2_peer_get(&peer, 3, "/204", END);
+    h2_peer_get(&peer, 3, "/204");
     expect_goaway(NGHTTP2_PROTOCOL_ERROR);
     stop();
     assert_int_equal(app.closed, HTTP_ERROR_PROTOCOL);
     start(NULL);
-    h2_peer_get(&peer, 1, "/204", END);
+    h2_peer_get(&peer, 1, "/204");
     expect_status(1, "204");
     settle();
-    h2_peer_frame(&peer, NGHTTP2_DATA, END, 1, SPAN_LIT("x"));
+    h2_peer_send(&peer, NGHTTP2_DATA, END, 1, SPAN_LIT("x"));
     expect_goaway(NGHTTP2_STREAM_CLOSED);
     stop();
 }
@@ -530,10 +538,10 @@ static void run_stream_ids(void)
 static void run_goaway_own_stream(void)
 {
     start(NULL);
-    h2_peer_get(&peer, 1, "/204", END);
+    h2_peer_get(&peer, 1, "/204");
     expect_status(1, "204");
     settle();
-    h2_peer_frame(&peer, NGHTTP2_GOAWAY, 0, 0, span_make("\0\0\0\1\0\0\0\0", 8));
+    h2_peer_send(&peer, NGHTTP2_GOAWAY, 0, 0, span_make("\0\0\0\1\0\0\0\0", 8));
     expect_goaway(NGHTTP2_PROTOCOL_ERROR);
     stop();
     assert_int_equal(app.closed, HTTP_ERROR_NONE);
@@ -546,9 +554,9 @@ static void run_streams_max(void)
     limits.h2_streams_max = 2;
     begin(&limits);
     wire_send_text(&app.wire, NGHTTP2_CLIENT_MAGIC);
-    h2_peer_frame(&peer, NGHTTP2_SETTINGS, 0, 0, SPAN_NONE);
-    for (int32_t id = 1; id < 8; id += 2)
-        h2_peer_get(&peer, id, "/hold", END);
+    h2_peer_send_setting(&peer, 0, 0);
+    for (uint32_t id = 1; id < 8; id += 2)
+        h2_peer_get(&peer, id, "/hold");
     expect_rst(5, NGHTTP2_REFUSED_STREAM);
     expect_rst(7, NGHTTP2_REFUSED_STREAM);
     assert_int_equal(app.count, 2);
@@ -558,18 +566,17 @@ static void run_streams_max(void)
 static void run_drain(void)
 {
     start(NULL);
-    h2_peer_get(&peer, 1, "/hold", END);
+    h2_peer_get(&peer, 1, "/hold");
     settle();
     http_server_drain(app.session);
-    char data[8];
-    memcpy(data, h2_peer_payload(&peer, h2_peer_expect(&peer, NGHTTP2_PING, 0)), sizeof(data));
+    struct span ping = h2_peer_expect(&peer, NGHTTP2_PING, 0)->payload;
     struct h2_peer_frame *notice = h2_peer_expect(&peer, NGHTTP2_GOAWAY, 0);
-    assert_int_equal(h2_peer_payload(&peer, notice)[3], 0xff);
-    h2_peer_get(&peer, 3, "/hold", END); /* was under way */
-    h2_peer_frame(&peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, span_make(data, sizeof(data)));
+    assert_int_equal(h2_peer_number(notice, 0), 0x7fffffff);
+    h2_peer_get(&peer, 3, "/hold"); /* was under way */
+    h2_peer_send(&peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, ping);
     struct h2_peer_frame *final = h2_peer_expect(&peer, NGHTTP2_GOAWAY, 0);
-    assert_int_equal(h2_peer_payload(&peer, final)[3], 3);
-    h2_peer_get(&peer, 5, "/hold", END); /* too late: not processed */
+    assert_int_equal(h2_peer_number(final, 0), 3);
+    h2_peer_get(&peer, 5, "/hold"); /* too late: not processed */
     settle();
     assert_int_equal(app.count, 2);
     for (unsigned i = 0; i < 2; i++) {
@@ -590,8 +597,8 @@ static void run_requests_max(void)
     http_limits_default(&limits);
     limits.h2_requests_max = 3;
     start(&limits);
-    for (int32_t id = 1; id < 7; id += 2) {
-        h2_peer_get(&peer, id, "/204", END);
+    for (uint32_t id = 1; id < 7; id += 2) {
+        h2_peer_get(&peer, id, "/204");
         expect_status(id, "204");
     }
     expect_goaway(NGHTTP2_NO_ERROR); /* the final one, after a second without an answer to PING */
@@ -608,14 +615,14 @@ static void run_timeouts(void)
     expect_goaway(NGHTTP2_SETTINGS_TIMEOUT);
     stop();
     start(&limits); /* half a head */
-    h2_peer_head(&peer, END, 1, ":method: GET\n:scheme: http\n:path: /\n:authority: a\n");
+    half_head();
     expect_goaway(NGHTTP2_ENHANCE_YOUR_CALM);
     stop();
     assert_int_equal(app.arenas, 0);
     http_limits_default(&limits);
     limits.h2_idle_timeout_ns = 50 * NS_PER_MS;
     start(&limits);
-    h2_peer_get(&peer, 1, "/204", END);
+    h2_peer_get(&peer, 1, "/204");
     expect_status(1, "204");
     expect_goaway(NGHTTP2_NO_ERROR);
     stop();
@@ -623,8 +630,8 @@ static void run_timeouts(void)
     http_limits_default(&limits);
     limits.body_timeout_ns = 50 * NS_PER_MS;
     start(&limits);
-    h2_peer_head(&peer, ENDH, 1, ":method: POST\n:scheme: http\n:path: /x\n:authority: a\n");
-    h2_peer_head(&peer, ENDH, 3, ":method: POST\n:scheme: http\n:path: /later\n:authority: a\n");
+    h2_peer_send_head(&peer, 1, 0, ":method: POST\n:scheme: http\n:path: /x\n:authority: a\n");
+    h2_peer_send_head(&peer, 3, 0, ":method: POST\n:scheme: http\n:path: /later\n:authority: a\n");
     expect_status(1, "408");
     expect_rst(1, NGHTTP2_NO_ERROR);
     settle();
@@ -634,7 +641,7 @@ static void run_timeouts(void)
     http_limits_default(&limits);
     limits.h2_ping_interval_ns = 20 * NS_PER_MS;
     start(&limits);
-    h2_peer_get(&peer, 1, "/hold", END);
+    h2_peer_get(&peer, 1, "/hold");
     h2_peer_expect(&peer, NGHTTP2_PING, 0);
     stop();
 }
@@ -643,8 +650,8 @@ static void run_timeouts(void)
 static void run_half_close(void)
 {
     start(NULL);
-    h2_peer_get(&peer, 1, "/hold", END);
-    h2_peer_head(&peer, ENDH, 3, ":method: POST\n:scheme: http\n:path: /x\n:authority: a\n");
+    h2_peer_get(&peer, 1, "/hold");
+    h2_peer_send_head(&peer, 3, 0, ":method: POST\n:scheme: http\n:path: /x\n:authority: a\n");
     settle();
     wire_shutdown(&app.wire);
     (void)wire_expect_end(&app.wire);
@@ -657,8 +664,8 @@ static void run_half_close(void)
 static void run_abort(void)
 {
     start(NULL);
-    h2_peer_get(&peer, 1, "/hold", END);
-    h2_peer_get(&peer, 3, "/big", END);
+    h2_peer_get(&peer, 1, "/hold");
+    h2_peer_get(&peer, 3, "/big");
     settle();
     http_server_abort(app.session);
     assert_int_equal(app.closes, 1);
