@@ -166,11 +166,6 @@ struct span arena_copy(struct arena *arena, struct span s)
     return span_make(at, s.len);
 }
 
-const char *arena_strdup(struct arena *arena, const char *text)
-{
-    return arena_copy(arena, span_str(text)).ptr;
-}
-
 struct span arena_number(struct arena *arena, uint64_t value)
 {
     char digits[SPAN_U64_SIZE];

@@ -70,7 +70,6 @@ void *arena_calloc(struct arena *arena, size_t count, size_t size);
 /* Copies; the copy of a span is followed by a NUL that len does not count.
  * On failure the span is SPAN_NONE and overflow is set. */
 struct span arena_copy(struct arena *arena, struct span s);
-const char *arena_strdup(struct arena *arena, const char *text);
 struct span arena_number(struct arena *arena, uint64_t value); /* its decimal digits */
 struct span arena_printf(struct arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
 

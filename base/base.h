@@ -25,7 +25,6 @@
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 #define NORETURN __attribute__((noreturn))
 #define UNUSED __attribute__((unused))
-#define HOT __attribute__((hot))
 #define COLD __attribute__((cold, noinline))
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)

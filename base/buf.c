@@ -102,16 +102,6 @@ void buf_printf(struct buf *buf, const char *format, ...)
     va_end(args);
 }
 
-void buf_consume(struct buf *buf, size_t n)
-{
-    ASSERT(n <= buf->len);
-    if (n == 0)
-        return;
-    memmove(buf->data, buf->data + n, buf->len - n);
-    buf->len -= n;
-    buf->data[buf->len] = '\0';
-}
-
 const char *buf_str(struct buf *buf)
 {
     if (buf->data == NULL)

@@ -29,7 +29,6 @@ void buf_add_char(struct buf *buf, char c);
 void buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 void buf_vprintf(struct buf *buf, const char *format, va_list args) PRINTF_LIKE(2, 0);
 /* Removes the first n bytes; n <= len. */
-void buf_consume(struct buf *buf, size_t n);
 /* The content with a terminating NUL; "" when empty. Valid until the next change. */
 const char *buf_str(struct buf *buf);
 

@@ -186,12 +186,6 @@ void json_out_int(struct json_out *out, int64_t value)
     buf_printf(out->buf, "%" PRId64, value);
 }
 
-void json_out_bool(struct json_out *out, bool value)
-{
-    item_begin(out);
-    buf_add_str(out->buf, value ? "true" : "false");
-}
-
 void json_out_null(struct json_out *out)
 {
     item_begin(out);

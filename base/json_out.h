@@ -24,7 +24,6 @@ void json_out_key(struct json_out *out, const char *key);
 void json_out_str(struct json_out *out, const char *text); /* NULL writes null */
 void json_out_span(struct json_out *out, struct span s);
 void json_out_int(struct json_out *out, int64_t value);
-void json_out_bool(struct json_out *out, bool value);
 void json_out_null(struct json_out *out);
 /* Escapes s into dst without quotes: at most dst_size bytes, never half an escape.
  * Returns the bytes written. */

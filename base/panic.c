@@ -10,18 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DUMPS_MAX 64
 #define FRAMES_MAX 64
 
-struct panic_dump {
-    panic_dump_fn *fn;
-    void *user;
-};
-
-static struct panic_dump dumps[DUMPS_MAX];
-static unsigned dumps_count;
 static int panicking;
-static __thread bool panicking_here;
 
 /* write(2) and nothing else: stdio may hold a lock or broken memory. */
 static void text_write(const char *text, size_t len)
@@ -37,11 +28,7 @@ static void text_write(const char *text, size_t len)
 
 void panic(const char *file, int line, const char *format, ...)
 {
-    /* A panic inside a dump function ends here; a second thread waits for the
-     * first to end the process, so that reports do not mix. */
-    if (panicking_here)
-        abort();
-    panicking_here = true;
+    /* A second thread waits for the first to end the process, so that reports do not mix. */
     if (__atomic_exchange_n(&panicking, 1, __ATOMIC_SEQ_CST) != 0) {
         for (;;)
             pause();
@@ -61,18 +48,7 @@ void panic(const char *file, int line, const char *format, ...)
     void *frames[FRAMES_MAX];
     int frames_count = backtrace(frames, FRAMES_MAX);
     backtrace_symbols_fd(frames, frames_count, STDERR_FILENO);
-    unsigned count = __atomic_load_n(&dumps_count, __ATOMIC_ACQUIRE);
-    for (unsigned i = 0; i < count; i++)
-        dumps[i].fn(dumps[i].user, STDERR_FILENO);
     abort();
-}
-
-void panic_dump_add(panic_dump_fn *fn, void *user)
-{
-    ASSERT(fn != NULL);
-    ASSERT(dumps_count < DUMPS_MAX);
-    dumps[dumps_count] = (struct panic_dump){.fn = fn, .user = user};
-    __atomic_store_n(&dumps_count, dumps_count + 1, __ATOMIC_RELEASE);
 }
 
 static NORETURN COLD void out_of_memory(size_t size)

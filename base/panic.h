@@ -7,15 +7,9 @@
 
 #include "base/base.h"
 
-typedef void panic_dump_fn(void *user, int fd);
-
-/* Prints file, line, the failed expression, a backtrace and every registered
- * dump to stderr, then aborts. Any thread; the first one wins. */
+/* Prints file, line, the failed expression and a backtrace to stderr, then aborts. Any thread; the
+ * first one wins. */
 NORETURN void panic(const char *file, int line, const char *format, ...) PRINTF_LIKE(3, 4);
-
-/* Registers a function that writes state of its owner to fd during a panic.
- * At most 64; start-up only. fn must not allocate or take locks. */
-void panic_dump_add(panic_dump_fn *fn, void *user);
 
 #define ASSERT(cond)                                                                               \
     do {                                                                                           \

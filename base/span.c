@@ -112,40 +112,6 @@ bool span_split(struct span s, char c, struct span *head, struct span *rest)
     return true;
 }
 
-/* The value of one digit, or 255. */
-static unsigned digit_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return (unsigned)(c - '0');
-    unsigned char lower = ascii_lower((unsigned char)c);
-    if (lower >= 'a' && lower <= 'f')
-        return lower - 'a' + 10u;
-    return 255;
-}
-
-static int parse_u64(struct span s, unsigned base, uint64_t max, uint64_t *ret)
-{
-    uint64_t value = 0;
-    bool above = false;
-    if (s.len == 0)
-        return -EINVAL;
-    /* A bad digit counts more than a big number, so all of it is looked at. */
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned digit = digit_value(s.ptr[i]);
-        if (digit >= base)
-            return -EINVAL;
-        if (above || value > (UINT64_MAX - digit) / base) {
-            above = true;
-            continue;
-        }
-        value = value * base + digit;
-    }
-    if (above || value > max)
-        return -ERANGE;
-    *ret = value;
-    return 0;
-}
-
 struct span span_from_u64(uint64_t value, char out[SPAN_U64_SIZE])
 {
     size_t at = SPAN_U64_SIZE;
@@ -158,12 +124,25 @@ struct span span_from_u64(uint64_t value, char out[SPAN_U64_SIZE])
 
 int span_to_u64(struct span s, uint64_t max, uint64_t *ret)
 {
-    return parse_u64(s, 10, max, ret);
-}
-
-int span_hex_to_u64(struct span s, uint64_t max, uint64_t *ret)
-{
-    return parse_u64(s, 16, max, ret);
+    uint64_t value = 0;
+    bool above = false;
+    if (s.len == 0)
+        return -EINVAL;
+    /* A bad digit counts more than a big number, so all of it is looked at. */
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned digit = (unsigned char)s.ptr[i] - (unsigned)'0';
+        if (digit > 9)
+            return -EINVAL;
+        if (above || value > (UINT64_MAX - digit) / 10) {
+            above = true;
+            continue;
+        }
+        value = value * 10 + digit;
+    }
+    if (above || value > max)
+        return -ERANGE;
+    *ret = value;
+    return 0;
 }
 
 void span_lower_to(struct span s, char *dst)

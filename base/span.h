@@ -62,8 +62,6 @@ MUST_CHECK int span_to_u64(struct span s, uint64_t max, uint64_t *ret);
 /* The decimal digits of value, in out. */
 #define SPAN_U64_SIZE 20
 struct span span_from_u64(uint64_t value, char out[SPAN_U64_SIZE]);
-/* The same as span_to_u64 for hexadecimal digits of either case. */
-MUST_CHECK int span_hex_to_u64(struct span s, uint64_t max, uint64_t *ret);
 
 /* ASCII lower case of one byte, whatever the locale. */
 static inline unsigned char ascii_lower(unsigned char c)

@@ -56,7 +56,6 @@ struct conf_object {
     unsigned labels_count, annotations_count;
     int64_t generation; /* 1 and up; +1 when the spec changes (files) */
     uint64_t created_s; /* creationTimestamp, seconds since 1970; 0 when not given */
-    struct span uid; /* empty in files */
     uint64_t digest; /* of the document's text and of the files it names */
     uint64_t spec_digest; /* of all but metadata and status: what generation counts */
     const struct conf_source *source; /* NULL: not from a file */
@@ -93,7 +92,6 @@ struct conf_ref {
 
 struct conf_gateway_class {
     struct span controller_name;
-    struct conf_pos controller_name_pos;
 };
 
 enum conf_protocol {
@@ -288,7 +286,6 @@ struct conf_tcp_route {
     struct conf_ref *parents;
     unsigned parents_count;
     struct span rule_name;
-    struct conf_pos rule_pos;
     struct conf_backend_ref *backends;
     unsigned backends_count;
 };
@@ -307,7 +304,6 @@ struct conf_backend_tls_policy {
     struct conf_ref *targets; /* local Services, sectionName = port name */
     unsigned targets_count;
     struct span hostname;
-    struct conf_pos hostname_pos;
     struct conf_ref *ca_refs;
     unsigned ca_refs_count;
     struct span well_known_ca; /* "System" or empty */
@@ -431,7 +427,6 @@ struct conf_rate_limit_policy {
 struct conf_rate_limit_store {
     struct span *endpoints; /* "host:port" or "unix:/path"; exactly one for now (mode Single) */
     unsigned endpoints_count;
-    struct conf_pos endpoints_pos;
     bool has_auth, has_tls, has_ca, has_client_cert;
     struct conf_ref auth; /* Secret: username, password */
     struct span username_file, password_file;

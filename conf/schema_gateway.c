@@ -11,9 +11,12 @@
 /* --- GatewayClass --- */
 
 static const struct decode_field class_spec_fields[] = {
-    {.name = "controllerName", .type = DECODE_STR, .required = true,
+    {.name = "controllerName",
+     .type = DECODE_STR,
+     .required = true,
      .at = DECODE_AT(conf_gateway_class, controller_name),
-     .at_pos = DECODE_AT(conf_gateway_class, controller_name_pos), .min = 1, .max = 253},
+     .min = 1,
+     .max = 253},
     {.name = "description", .type = DECODE_SKIP},
     {.name = "parametersRef", .type = DECODE_UNSERVED},
 };
@@ -37,12 +40,22 @@ static void requirement_check(struct decode *decode, const struct doc_node *node
 }
 
 static const struct decode_field requirement_fields[] = {
-    {.name = "key", .type = DECODE_STR, .required = true, .at = DECODE_AT(conf_requirement, key),
-     .min = 1, .max = 317},
-    {.name = "operator", .type = DECODE_ENUM, .required = true,
-     .at = DECODE_AT(conf_requirement, op), .words = operator_words},
-    {.name = "values", .type = DECODE_STRS, .at = DECODE_AT(conf_requirement, values),
-     .at_count = DECODE_AT(conf_requirement, values_count), .max = 64},
+    {.name = "key",
+     .type = DECODE_STR,
+     .required = true,
+     .at = DECODE_AT(conf_requirement, key),
+     .min = 1,
+     .max = 317},
+    {.name = "operator",
+     .type = DECODE_ENUM,
+     .required = true,
+     .at = DECODE_AT(conf_requirement, op),
+     .words = operator_words},
+    {.name = "values",
+     .type = DECODE_STRS,
+     .at = DECODE_AT(conf_requirement, values),
+     .at_count = DECODE_AT(conf_requirement, values_count),
+     .max = 64},
 };
 static const struct decode_table requirement_table =
     DECODE_TABLE(requirement_fields, .check = requirement_check);
@@ -54,11 +67,18 @@ struct selector {
 };
 
 static const struct decode_field selector_fields[] = {
-    {.name = "matchLabels", .type = DECODE_PAIRS, .at = DECODE_AT(selector, labels),
-     .at_count = DECODE_AT(selector, labels_count), .max = 64},
-    {.name = "matchExpressions", .type = DECODE_LIST, .at = DECODE_AT(selector, expressions),
-     .at_count = DECODE_AT(selector, expressions_count), .max = 64,
-     .item_size = sizeof(struct conf_requirement), .table = &requirement_table},
+    {.name = "matchLabels",
+     .type = DECODE_PAIRS,
+     .at = DECODE_AT(selector, labels),
+     .at_count = DECODE_AT(selector, labels_count),
+     .max = 64},
+    {.name = "matchExpressions",
+     .type = DECODE_LIST,
+     .at = DECODE_AT(selector, expressions),
+     .at_count = DECODE_AT(selector, expressions_count),
+     .max = 64,
+     .item_size = sizeof(struct conf_requirement),
+     .table = &requirement_table},
 };
 static const struct decode_table selector_table = DECODE_TABLE(selector_fields);
 
@@ -75,8 +95,10 @@ static void selector_decode(struct decode *decode, const struct doc_node *node, 
         return;
     for (unsigned i = 0; i < selector.labels_count; i++) {
         values[i] = selector.labels[i].value;
-        all[i] = (struct conf_requirement){.key = selector.labels[i].key, .op = CONF_OP_IN,
-                                           .values = &values[i], .values_count = 1};
+        all[i] = (struct conf_requirement){.key = selector.labels[i].key,
+                                           .op = CONF_OP_IN,
+                                           .values = &values[i],
+                                           .values_count = 1};
     }
     if (selector.expressions_count > 0)
         memcpy(all + selector.labels_count, selector.expressions,
@@ -96,26 +118,41 @@ static const char *const from_words[] = {
 };
 
 static const struct decode_field namespaces_fields[] = {
-    {.name = "from", .type = DECODE_ENUM, .at = DECODE_AT(conf_listener, from),
+    {.name = "from",
+     .type = DECODE_ENUM,
+     .at = DECODE_AT(conf_listener, from),
      .words = from_words},
     {.name = "selector", .type = DECODE_FN, .fn = selector_decode},
 };
 static const struct decode_table namespaces_table = DECODE_TABLE(namespaces_fields);
 
 static const struct decode_field route_kind_fields[] = {
-    {.name = "group", .type = DECODE_STR, .at = DECODE_AT(conf_route_kind, group),
-     .max = SCHEMA_NAME_MAX, .def = CONF_GROUP_GATEWAY, .check = schema_is_group},
-    {.name = "kind", .type = DECODE_STR, .required = true, .at = DECODE_AT(conf_route_kind, kind),
-     .min = 1, .max = SCHEMA_LABEL_MAX, .check = schema_is_kind},
+    {.name = "group",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_route_kind, group),
+     .max = SCHEMA_NAME_MAX,
+     .def = CONF_GROUP_GATEWAY,
+     .check = schema_is_group},
+    {.name = "kind",
+     .type = DECODE_STR,
+     .required = true,
+     .at = DECODE_AT(conf_route_kind, kind),
+     .min = 1,
+     .max = SCHEMA_LABEL_MAX,
+     .check = schema_is_kind},
 };
 static const struct decode_table route_kind_table =
     DECODE_TABLE(route_kind_fields, .at_pos = DECODE_AT(conf_route_kind, pos));
 
 static const struct decode_field allowed_routes_fields[] = {
     {.name = "namespaces", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &namespaces_table},
-    {.name = "kinds", .type = DECODE_LIST, .at = DECODE_AT(conf_listener, kinds),
-     .at_count = DECODE_AT(conf_listener, kinds_count), .max = 8,
-     .item_size = sizeof(struct conf_route_kind), .table = &route_kind_table},
+    {.name = "kinds",
+     .type = DECODE_LIST,
+     .at = DECODE_AT(conf_listener, kinds),
+     .at_count = DECODE_AT(conf_listener, kinds_count),
+     .max = 8,
+     .item_size = sizeof(struct conf_route_kind),
+     .table = &route_kind_table},
 };
 static const struct decode_table allowed_routes_table = DECODE_TABLE(allowed_routes_fields);
 
@@ -127,21 +164,26 @@ static void tls_mode_decode(struct decode *decode, const struct doc_node *node, 
 
 static const struct decode_field listener_tls_fields[] = {
     {.name = "mode", .type = DECODE_FN, .fn = tls_mode_decode},
-    {.name = "certificateRefs", .type = DECODE_LIST,
+    {.name = "certificateRefs",
+     .type = DECODE_LIST,
      .at = DECODE_AT(conf_listener, tls.certificate_refs),
-     .at_count = DECODE_AT(conf_listener, tls.certificate_refs_count), .max = 64,
-     .item_size = sizeof(struct conf_ref), .table = &schema_secret_ref},
-    {.name = "options", .type = DECODE_PAIRS, .at = DECODE_AT(conf_listener, tls.options),
-     .at_count = DECODE_AT(conf_listener, tls.options_count), .max = 16},
+     .at_count = DECODE_AT(conf_listener, tls.certificate_refs_count),
+     .max = 64,
+     .item_size = sizeof(struct conf_ref),
+     .table = &schema_secret_ref},
+    {.name = "options",
+     .type = DECODE_PAIRS,
+     .at = DECODE_AT(conf_listener, tls.options),
+     .at_count = DECODE_AT(conf_listener, tls.options_count),
+     .max = 16},
 };
 static const struct decode_table listener_tls_table = DECODE_TABLE(listener_tls_fields);
 
 static enum conf_protocol protocol_find(struct span text)
 {
     static const char *const names[] = {
-        [CONF_PROTOCOL_HTTP] = "HTTP", [CONF_PROTOCOL_HTTPS] = "HTTPS",
-        [CONF_PROTOCOL_TLS] = "TLS",   [CONF_PROTOCOL_TCP] = "TCP",
-        [CONF_PROTOCOL_UDP] = "UDP",
+        [CONF_PROTOCOL_HTTP] = "HTTP", [CONF_PROTOCOL_HTTPS] = "HTTPS", [CONF_PROTOCOL_TLS] = "TLS",
+        [CONF_PROTOCOL_TCP] = "TCP",   [CONF_PROTOCOL_UDP] = "UDP",
     };
     for (unsigned i = CONF_PROTOCOL_HTTP; i < ARRAY_COUNT(names); i++) {
         if (span_equal_str(text, names[i]))
@@ -173,8 +215,7 @@ static void listener_check(struct decode *decode, const struct doc_node *node, v
     bool is_plain = listener->protocol == CONF_PROTOCOL_HTTP ||
                     listener->protocol == CONF_PROTOCOL_TCP ||
                     listener->protocol == CONF_PROTOCOL_UDP;
-    bool is_l4 =
-        listener->protocol == CONF_PROTOCOL_TCP || listener->protocol == CONF_PROTOCOL_UDP;
+    bool is_l4 = listener->protocol == CONF_PROTOCOL_TCP || listener->protocol == CONF_PROTOCOL_UDP;
     if (listener->protocol == CONF_PROTOCOL_OTHER)
         protocol_warn(decode, node, listener);
     if (is_plain && listener->tls.present)
@@ -194,18 +235,40 @@ static void listener_check(struct decode *decode, const struct doc_node *node, v
 }
 
 static const struct decode_field listener_fields[] = {
-    {.name = "name", .type = DECODE_STR, .required = true, .at = DECODE_AT(conf_listener, name),
-     .min = 1, .max = SCHEMA_NAME_MAX, .check = schema_is_subdomain},
-    {.name = "hostname", .type = DECODE_STR, .at = DECODE_AT(conf_listener, hostname), .min = 1,
-     .max = SCHEMA_NAME_MAX, .check = schema_is_hostname},
-    {.name = "port", .type = DECODE_INT, .required = true, .at = DECODE_AT(conf_listener, port),
-     .min = 1, .max = 65535},
-    {.name = "protocol", .type = DECODE_STR, .required = true,
-     .at = DECODE_AT(conf_listener, protocol_text), .min = 1, .max = 255},
-    {.name = "tls", .type = DECODE_OBJECT, .at = DECODE_HERE,
-     .at_has = DECODE_AT(conf_listener, tls.present), .at_pos = DECODE_AT(conf_listener, tls.pos),
+    {.name = "name",
+     .type = DECODE_STR,
+     .required = true,
+     .at = DECODE_AT(conf_listener, name),
+     .min = 1,
+     .max = SCHEMA_NAME_MAX,
+     .check = schema_is_subdomain},
+    {.name = "hostname",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_listener, hostname),
+     .min = 1,
+     .max = SCHEMA_NAME_MAX,
+     .check = schema_is_hostname},
+    {.name = "port",
+     .type = DECODE_INT,
+     .required = true,
+     .at = DECODE_AT(conf_listener, port),
+     .min = 1,
+     .max = 65535},
+    {.name = "protocol",
+     .type = DECODE_STR,
+     .required = true,
+     .at = DECODE_AT(conf_listener, protocol_text),
+     .min = 1,
+     .max = 255},
+    {.name = "tls",
+     .type = DECODE_OBJECT,
+     .at = DECODE_HERE,
+     .at_has = DECODE_AT(conf_listener, tls.present),
+     .at_pos = DECODE_AT(conf_listener, tls.pos),
      .table = &listener_tls_table},
-    {.name = "allowedRoutes", .type = DECODE_OBJECT, .at = DECODE_HERE,
+    {.name = "allowedRoutes",
+     .type = DECODE_OBJECT,
+     .at = DECODE_HERE,
      .table = &allowed_routes_table},
 };
 static const struct decode_table listener_table =
@@ -229,9 +292,16 @@ static void address_check(struct decode *decode, const struct doc_node *node, vo
 }
 
 static const struct decode_field address_fields[] = {
-    {.name = "type", .type = DECODE_STR, .at = DECODE_AT(conf_gateway_address, type), .min = 1,
-     .max = 253, .def = "IPAddress"},
-    {.name = "value", .type = DECODE_STR, .at = DECODE_AT(conf_gateway_address, value), .min = 1,
+    {.name = "type",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_gateway_address, type),
+     .min = 1,
+     .max = 253,
+     .def = "IPAddress"},
+    {.name = "value",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_gateway_address, value),
+     .min = 1,
      .max = 253},
 };
 static const struct decode_table address_table = DECODE_TABLE(
@@ -245,42 +315,66 @@ static void validation_mode_decode(struct decode *decode, const struct doc_node 
 }
 
 static const struct decode_field validation_fields[] = {
-    {.name = "caCertificateRefs", .type = DECODE_LIST, .required = true,
+    {.name = "caCertificateRefs",
+     .type = DECODE_LIST,
+     .required = true,
      .at = DECODE_AT(conf_frontend_validation, ca_refs),
-     .at_count = DECODE_AT(conf_frontend_validation, ca_refs_count), .min = 1, .max = 8,
-     .item_size = sizeof(struct conf_ref), .table = &schema_ca_ref},
+     .at_count = DECODE_AT(conf_frontend_validation, ca_refs_count),
+     .min = 1,
+     .max = 8,
+     .item_size = sizeof(struct conf_ref),
+     .table = &schema_ca_ref},
     {.name = "mode", .type = DECODE_FN, .fn = validation_mode_decode},
 };
 static const struct decode_table validation_table = DECODE_TABLE(validation_fields);
 
 static const struct decode_field frontend_config_fields[] = {
-    {.name = "validation", .type = DECODE_OBJECT, .at = DECODE_HERE,
+    {.name = "validation",
+     .type = DECODE_OBJECT,
+     .at = DECODE_HERE,
      .at_has = DECODE_AT(conf_frontend_validation, present),
-     .at_pos = DECODE_AT(conf_frontend_validation, pos), .table = &validation_table},
+     .at_pos = DECODE_AT(conf_frontend_validation, pos),
+     .table = &validation_table},
 };
 static const struct decode_table frontend_config_table = DECODE_TABLE(frontend_config_fields);
 
 static const struct decode_field frontend_port_fields[] = {
-    {.name = "port", .type = DECODE_INT, .required = true,
-     .at = DECODE_AT(conf_frontend_port, port), .min = 1, .max = 65535},
-    {.name = "tls", .type = DECODE_OBJECT, .required = true,
-     .at = DECODE_AT(conf_frontend_port, validation), .table = &frontend_config_table},
+    {.name = "port",
+     .type = DECODE_INT,
+     .required = true,
+     .at = DECODE_AT(conf_frontend_port, port),
+     .min = 1,
+     .max = 65535},
+    {.name = "tls",
+     .type = DECODE_OBJECT,
+     .required = true,
+     .at = DECODE_AT(conf_frontend_port, validation),
+     .table = &frontend_config_table},
 };
 static const struct decode_table frontend_port_table = DECODE_TABLE(frontend_port_fields);
 
 static const struct decode_field frontend_fields[] = {
-    {.name = "default", .type = DECODE_OBJECT, .required = true,
-     .at = DECODE_AT(conf_gateway, frontend_default), .table = &frontend_config_table},
-    {.name = "perPort", .type = DECODE_LIST, .at = DECODE_AT(conf_gateway, frontend_ports),
-     .at_count = DECODE_AT(conf_gateway, frontend_ports_count), .max = 64,
-     .item_size = sizeof(struct conf_frontend_port), .table = &frontend_port_table},
+    {.name = "default",
+     .type = DECODE_OBJECT,
+     .required = true,
+     .at = DECODE_AT(conf_gateway, frontend_default),
+     .table = &frontend_config_table},
+    {.name = "perPort",
+     .type = DECODE_LIST,
+     .at = DECODE_AT(conf_gateway, frontend_ports),
+     .at_count = DECODE_AT(conf_gateway, frontend_ports_count),
+     .max = 64,
+     .item_size = sizeof(struct conf_frontend_port),
+     .table = &frontend_port_table},
 };
 static const struct decode_table frontend_table = DECODE_TABLE(frontend_fields);
 
 static const struct decode_field backend_fields[] = {
-    {.name = "clientCertificateRef", .type = DECODE_OBJECT,
+    {.name = "clientCertificateRef",
+     .type = DECODE_OBJECT,
      .at = DECODE_AT(conf_gateway, backend_client_cert),
-     .at_has = DECODE_AT(conf_gateway, has_backend_client_cert), .table = &schema_secret_ref},
+     .at_has = DECODE_AT(conf_gateway, has_backend_client_cert),
+     .table = &schema_secret_ref},
 };
 static const struct decode_table backend_table = DECODE_TABLE(backend_fields);
 
@@ -326,22 +420,35 @@ static void gateway_check(struct decode *decode, const struct doc_node *node, vo
         for (unsigned j = 0; j < i; j++) {
             uint16_t port = gateway->frontend_ports[i].port;
             if (port != 0 && port == gateway->frontend_ports[j].port)
-                schema_rule(decode, node, "tls", "frontend.perPort has port %u twice",
-                            port);
+                schema_rule(decode, node, "tls", "frontend.perPort has port %u twice", port);
         }
     }
 }
 
 static const struct decode_field gateway_spec_fields[] = {
-    {.name = "gatewayClassName", .type = DECODE_STR, .required = true,
-     .at = DECODE_AT(conf_gateway, class_name), .at_pos = DECODE_AT(conf_gateway, class_name_pos),
-     .min = 1, .max = 253},
-    {.name = "listeners", .type = DECODE_LIST, .required = true,
-     .at = DECODE_AT(conf_gateway, listeners), .at_count = DECODE_AT(conf_gateway, listeners_count),
-     .min = 1, .max = 64, .item_size = sizeof(struct conf_listener), .table = &listener_table},
-    {.name = "addresses", .type = DECODE_LIST, .at = DECODE_AT(conf_gateway, addresses),
-     .at_count = DECODE_AT(conf_gateway, addresses_count), .max = 16,
-     .item_size = sizeof(struct conf_gateway_address), .table = &address_table},
+    {.name = "gatewayClassName",
+     .type = DECODE_STR,
+     .required = true,
+     .at = DECODE_AT(conf_gateway, class_name),
+     .at_pos = DECODE_AT(conf_gateway, class_name_pos),
+     .min = 1,
+     .max = 253},
+    {.name = "listeners",
+     .type = DECODE_LIST,
+     .required = true,
+     .at = DECODE_AT(conf_gateway, listeners),
+     .at_count = DECODE_AT(conf_gateway, listeners_count),
+     .min = 1,
+     .max = 64,
+     .item_size = sizeof(struct conf_listener),
+     .table = &listener_table},
+    {.name = "addresses",
+     .type = DECODE_LIST,
+     .at = DECODE_AT(conf_gateway, addresses),
+     .at_count = DECODE_AT(conf_gateway, addresses_count),
+     .max = 16,
+     .item_size = sizeof(struct conf_gateway_address),
+     .table = &address_table},
     {.name = "tls", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &tls_table},
     {.name = "infrastructure", .type = DECODE_SKIP},
     {.name = "allowedListeners", .type = DECODE_UNSERVED},

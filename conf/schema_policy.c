@@ -12,7 +12,6 @@
 
 /* --- BackendTLSPolicy --- */
 
-
 static const char *is_uri(struct span text)
 {
     struct span scheme, rest;
@@ -43,9 +42,17 @@ static void san_check(struct decode *decode, const struct doc_node *node, void *
 
 static const struct decode_field san_fields[] = {
     {.name = "type", .type = DECODE_FN, .required = true, .fn = san_type_decode},
-    {.name = "hostname", .type = DECODE_STR, .at = DECODE_AT(conf_san, value), .min = 1,
-     .max = SCHEMA_NAME_MAX, .check = schema_is_hostname},
-    {.name = "uri", .type = DECODE_STR, .at = DECODE_AT(conf_san, value), .min = 1, .max = 253,
+    {.name = "hostname",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_san, value),
+     .min = 1,
+     .max = SCHEMA_NAME_MAX,
+     .check = schema_is_hostname},
+    {.name = "uri",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_san, value),
+     .min = 1,
+     .max = 253,
      .check = is_uri},
 };
 static const struct decode_table san_table = DECODE_TABLE(san_fields, .check = san_check);
@@ -63,19 +70,31 @@ static void tls_validation_check(struct decode *decode, const struct doc_node *n
 }
 
 static const struct decode_field tls_validation_fields[] = {
-    {.name = "caCertificateRefs", .type = DECODE_LIST,
+    {.name = "caCertificateRefs",
+     .type = DECODE_LIST,
      .at = DECODE_AT(conf_backend_tls_policy, ca_refs),
-     .at_count = DECODE_AT(conf_backend_tls_policy, ca_refs_count), .max = 8,
-     .item_size = sizeof(struct conf_ref), .table = &schema_target_ref},
-    {.name = "wellKnownCACertificates", .type = DECODE_STR,
-     .at = DECODE_AT(conf_backend_tls_policy, well_known_ca), .words = well_known_words},
-    {.name = "hostname", .type = DECODE_STR, .required = true,
+     .at_count = DECODE_AT(conf_backend_tls_policy, ca_refs_count),
+     .max = 8,
+     .item_size = sizeof(struct conf_ref),
+     .table = &schema_target_ref},
+    {.name = "wellKnownCACertificates",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_backend_tls_policy, well_known_ca),
+     .words = well_known_words},
+    {.name = "hostname",
+     .type = DECODE_STR,
+     .required = true,
      .at = DECODE_AT(conf_backend_tls_policy, hostname),
-     .at_pos = DECODE_AT(conf_backend_tls_policy, hostname_pos), .min = 1, .max = SCHEMA_NAME_MAX,
+     .min = 1,
+     .max = SCHEMA_NAME_MAX,
      .check = schema_is_precise_hostname},
-    {.name = "subjectAltNames", .type = DECODE_LIST, .at = DECODE_AT(conf_backend_tls_policy, sans),
-     .at_count = DECODE_AT(conf_backend_tls_policy, sans_count), .max = 5,
-     .item_size = sizeof(struct conf_san), .table = &san_table},
+    {.name = "subjectAltNames",
+     .type = DECODE_LIST,
+     .at = DECODE_AT(conf_backend_tls_policy, sans),
+     .at_count = DECODE_AT(conf_backend_tls_policy, sans_count),
+     .max = 5,
+     .item_size = sizeof(struct conf_san),
+     .table = &san_table},
 };
 static const struct decode_table tls_validation_table =
     DECODE_TABLE(tls_validation_fields, .check = tls_validation_check);
@@ -87,11 +106,19 @@ static void tls_policy_check(struct decode *decode, const struct doc_node *node,
 }
 
 static const struct decode_field tls_policy_spec_fields[] = {
-    {.name = "targetRefs", .type = DECODE_LIST, .required = true,
+    {.name = "targetRefs",
+     .type = DECODE_LIST,
+     .required = true,
      .at = DECODE_AT(conf_backend_tls_policy, targets),
-     .at_count = DECODE_AT(conf_backend_tls_policy, targets_count), .min = 1, .max = 16,
-     .item_size = sizeof(struct conf_ref), .table = &schema_target_ref},
-    {.name = "validation", .type = DECODE_OBJECT, .required = true, .at = DECODE_HERE,
+     .at_count = DECODE_AT(conf_backend_tls_policy, targets_count),
+     .min = 1,
+     .max = 16,
+     .item_size = sizeof(struct conf_ref),
+     .table = &schema_target_ref},
+    {.name = "validation",
+     .type = DECODE_OBJECT,
+     .required = true,
+     .at = DECODE_HERE,
      .table = &tls_validation_table},
     {.name = "options", .type = DECODE_UNSERVED},
 };
@@ -104,16 +131,29 @@ const struct decode_table schema_backend_tls_policy = DECODE_TABLE(tls_policy_fi
 /* --- RateLimitPolicy: keys --- */
 
 static const struct decode_field client_ip_fields[] = {
-    {.name = "v4Prefix", .type = DECODE_INT, .at = DECODE_AT(conf_limit_key, v4_prefix), .width = 1,
-     .min = 1, .max = 32},
-    {.name = "v6Prefix", .type = DECODE_INT, .at = DECODE_AT(conf_limit_key, v6_prefix), .width = 1,
-     .min = 1, .max = 128},
+    {.name = "v4Prefix",
+     .type = DECODE_INT,
+     .at = DECODE_AT(conf_limit_key, v4_prefix),
+     .width = 1,
+     .min = 1,
+     .max = 32},
+    {.name = "v6Prefix",
+     .type = DECODE_INT,
+     .at = DECODE_AT(conf_limit_key, v6_prefix),
+     .width = 1,
+     .min = 1,
+     .max = 128},
 };
 static const struct decode_table client_ip_table = DECODE_TABLE(client_ip_fields);
 
 static const struct decode_field header_key_field = {
-    .name = "name", .type = DECODE_STR, .required = true, .at = DECODE_AT(conf_limit_key, name),
-    .min = 1, .max = 256, .check = schema_is_header_name,
+    .name = "name",
+    .type = DECODE_STR,
+    .required = true,
+    .at = DECODE_AT(conf_limit_key, name),
+    .min = 1,
+    .max = 256,
+    .check = schema_is_header_name,
 };
 static const struct decode_table header_key_table = {.fields = &header_key_field, .count = 1};
 
@@ -152,8 +192,7 @@ static void key_check(struct decode *decode, const struct doc_node *node, void *
         key->type = (enum conf_limit_key_type)i;
     }
     if (found != 1)
-        schema_rule(decode, node, NULL,
-                    "needs exactly one of clientIP, header, path and spiffeID");
+        schema_rule(decode, node, NULL, "needs exactly one of clientIP, header, path and spiffeID");
     if (key->v4_prefix == 0)
         key->v4_prefix = 32;
     if (key->v6_prefix == 0)
@@ -165,7 +204,9 @@ static const struct decode_field key_fields[] = {
     {.name = "header", .type = DECODE_FN, .fn = header_key_decode},
     {.name = "path", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &no_fields},
     {.name = "spiffeID", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &no_fields},
-    {.name = "onMissing", .type = DECODE_ENUM, .at = DECODE_AT(conf_limit_key, on_missing),
+    {.name = "onMissing",
+     .type = DECODE_ENUM,
+     .at = DECODE_AT(conf_limit_key, on_missing),
      .words = missing_words},
     {.name = "jwtClaim", .type = DECODE_REFUSED},
 };
@@ -174,12 +215,25 @@ static const struct decode_table key_table = DECODE_TABLE(key_fields, .check = k
 /* --- RateLimitPolicy: rules --- */
 
 static const struct decode_field rate_fields[] = {
-    {.name = "requests", .type = DECODE_INT, .required = true,
-     .at = DECODE_AT(conf_limit_rule, requests), .width = 8, .min = 1, .max = REQUESTS_MAX},
-    {.name = "period", .type = DECODE_DURATION, .required = true,
-     .at = DECODE_AT(conf_limit_rule, period_ns), .min = NS_PER_S, .max = 3600 * NS_PER_S},
-    {.name = "burst", .type = DECODE_INT, .at = DECODE_AT(conf_limit_rule, burst), .width = 8,
-     .min = 1, .max = REQUESTS_MAX},
+    {.name = "requests",
+     .type = DECODE_INT,
+     .required = true,
+     .at = DECODE_AT(conf_limit_rule, requests),
+     .width = 8,
+     .min = 1,
+     .max = REQUESTS_MAX},
+    {.name = "period",
+     .type = DECODE_DURATION,
+     .required = true,
+     .at = DECODE_AT(conf_limit_rule, period_ns),
+     .min = NS_PER_S,
+     .max = 3600 * NS_PER_S},
+    {.name = "burst",
+     .type = DECODE_INT,
+     .at = DECODE_AT(conf_limit_rule, burst),
+     .width = 8,
+     .min = 1,
+     .max = REQUESTS_MAX},
 };
 static const struct decode_table rate_table = DECODE_TABLE(rate_fields);
 
@@ -254,16 +308,27 @@ static void limit_rule_check(struct decode *decode, const struct doc_node *node,
 }
 
 static const struct decode_field limit_rule_fields[] = {
-    {.name = "name", .type = DECODE_STR, .required = true, .at = DECODE_AT(conf_limit_rule, name),
-     .min = 1, .max = SCHEMA_LABEL_MAX, .check = schema_is_label},
-    {.name = "key", .type = DECODE_LIST, .at = DECODE_AT(conf_limit_rule, keys),
-     .at_count = DECODE_AT(conf_limit_rule, keys_count), .max = 8,
-     .item_size = sizeof(struct conf_limit_key), .table = &key_table},
+    {.name = "name",
+     .type = DECODE_STR,
+     .required = true,
+     .at = DECODE_AT(conf_limit_rule, name),
+     .min = 1,
+     .max = SCHEMA_LABEL_MAX,
+     .check = schema_is_label},
+    {.name = "key",
+     .type = DECODE_LIST,
+     .at = DECODE_AT(conf_limit_rule, keys),
+     .at_count = DECODE_AT(conf_limit_rule, keys_count),
+     .max = 8,
+     .item_size = sizeof(struct conf_limit_key),
+     .table = &key_table},
     {.name = "rate", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &rate_table},
     {.name = "scope", .type = DECODE_FN, .fn = scope_decode},
     {.name = "mode", .type = DECODE_FN, .fn = mode_decode},
-    {.name = "onStoreFailure", .type = DECODE_ENUM,
-     .at = DECODE_AT(conf_limit_rule, on_store_failure), .words = failure_words},
+    {.name = "onStoreFailure",
+     .type = DECODE_ENUM,
+     .at = DECODE_AT(conf_limit_rule, on_store_failure),
+     .words = failure_words},
     {.name = "precision", .type = DECODE_FN, .fn = precision_decode},
     {.name = "headers", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &headers_table},
     {.name = "unlimited", .type = DECODE_BOOL, .at = DECODE_AT(conf_limit_rule, unlimited)},
@@ -328,13 +393,21 @@ static void limit_policy_check(struct decode *decode, const struct doc_node *nod
 }
 
 static const struct decode_field limit_policy_spec_fields[] = {
-    {.name = "targetRefs", .type = DECODE_LIST, .required = true,
+    {.name = "targetRefs",
+     .type = DECODE_LIST,
+     .required = true,
      .at = DECODE_AT(conf_rate_limit_policy, targets),
-     .at_count = DECODE_AT(conf_rate_limit_policy, targets_count), .min = 1, .max = 16,
-     .item_size = sizeof(struct conf_ref), .table = &schema_target_ref},
+     .at_count = DECODE_AT(conf_rate_limit_policy, targets_count),
+     .min = 1,
+     .max = 16,
+     .item_size = sizeof(struct conf_ref),
+     .table = &schema_target_ref},
     {.name = "mergeStrategy", .type = DECODE_FN, .fn = merge_decode},
-    {.name = "storeRef", .type = DECODE_OBJECT, .at = DECODE_AT(conf_rate_limit_policy, store),
-     .at_has = DECODE_AT(conf_rate_limit_policy, has_store), .table = &schema_store_ref},
+    {.name = "storeRef",
+     .type = DECODE_OBJECT,
+     .at = DECODE_AT(conf_rate_limit_policy, store),
+     .at_has = DECODE_AT(conf_rate_limit_policy, has_store),
+     .table = &schema_store_ref},
     {.name = "rules", .type = DECODE_FN, .required = true, .fn = limit_rules_decode},
     {.name = "response", .type = DECODE_UNSERVED},
 };
@@ -402,32 +475,55 @@ static void auth_check(struct decode *decode, const struct doc_node *node, void 
 }
 
 static const struct decode_field auth_fields[] = {
-    {.name = "secretRef", .type = DECODE_OBJECT, .at = DECODE_AT(conf_rate_limit_store, auth),
-     .at_has = DECODE_AT(conf_rate_limit_store, has_auth), .table = &schema_secret_ref},
-    {.name = "usernameFile", .type = DECODE_STR,
-     .at = DECODE_AT(conf_rate_limit_store, username_file), .min = 1, .max = 4096},
-    {.name = "passwordFile", .type = DECODE_STR,
-     .at = DECODE_AT(conf_rate_limit_store, password_file), .min = 1, .max = 4096},
+    {.name = "secretRef",
+     .type = DECODE_OBJECT,
+     .at = DECODE_AT(conf_rate_limit_store, auth),
+     .at_has = DECODE_AT(conf_rate_limit_store, has_auth),
+     .table = &schema_secret_ref},
+    {.name = "usernameFile",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_rate_limit_store, username_file),
+     .min = 1,
+     .max = 4096},
+    {.name = "passwordFile",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_rate_limit_store, password_file),
+     .min = 1,
+     .max = 4096},
 };
 static const struct decode_table auth_table = DECODE_TABLE(auth_fields, .check = auth_check);
 
 static const struct decode_field store_tls_fields[] = {
-    {.name = "caRef", .type = DECODE_OBJECT, .at = DECODE_AT(conf_rate_limit_store, ca),
-     .at_has = DECODE_AT(conf_rate_limit_store, has_ca), .table = &schema_store_ca_ref},
-    {.name = "clientCertRef", .type = DECODE_OBJECT,
+    {.name = "caRef",
+     .type = DECODE_OBJECT,
+     .at = DECODE_AT(conf_rate_limit_store, ca),
+     .at_has = DECODE_AT(conf_rate_limit_store, has_ca),
+     .table = &schema_store_ca_ref},
+    {.name = "clientCertRef",
+     .type = DECODE_OBJECT,
      .at = DECODE_AT(conf_rate_limit_store, client_cert),
-     .at_has = DECODE_AT(conf_rate_limit_store, has_client_cert), .table = &schema_secret_ref},
-    {.name = "serverName", .type = DECODE_STR, .at = DECODE_AT(conf_rate_limit_store, server_name),
-     .min = 1, .max = SCHEMA_NAME_MAX, .check = schema_is_precise_hostname},
+     .at_has = DECODE_AT(conf_rate_limit_store, has_client_cert),
+     .table = &schema_secret_ref},
+    {.name = "serverName",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_rate_limit_store, server_name),
+     .min = 1,
+     .max = SCHEMA_NAME_MAX,
+     .check = schema_is_precise_hostname},
 };
 static const struct decode_table store_tls_table = DECODE_TABLE(store_tls_fields);
 
 static const struct decode_field timeouts_fields[] = {
-    {.name = "connect", .type = DECODE_DURATION,
-     .at = DECODE_AT(conf_rate_limit_store, connect_timeout_ns), .min = NS_PER_MS,
+    {.name = "connect",
+     .type = DECODE_DURATION,
+     .at = DECODE_AT(conf_rate_limit_store, connect_timeout_ns),
+     .min = NS_PER_MS,
      .max = 60 * NS_PER_S},
-    {.name = "deadline", .type = DECODE_DURATION,
-     .at = DECODE_AT(conf_rate_limit_store, deadline_ns), .min = NS_PER_MS, .max = NS_PER_S},
+    {.name = "deadline",
+     .type = DECODE_DURATION,
+     .at = DECODE_AT(conf_rate_limit_store, deadline_ns),
+     .min = NS_PER_MS,
+     .max = NS_PER_S},
 };
 static const struct decode_table timeouts_table = DECODE_TABLE(timeouts_fields);
 
@@ -440,16 +536,25 @@ static void store_mode_decode(struct decode *decode, const struct doc_node *node
 
 static const struct decode_field redis_fields[] = {
     {.name = "mode", .type = DECODE_FN, .fn = store_mode_decode},
-    {.name = "endpoints", .type = DECODE_STRS, .required = true,
+    {.name = "endpoints",
+     .type = DECODE_STRS,
+     .required = true,
      .at = DECODE_AT(conf_rate_limit_store, endpoints),
      .at_count = DECODE_AT(conf_rate_limit_store, endpoints_count),
-     .at_pos = DECODE_AT(conf_rate_limit_store, endpoints_pos), .min = 1, .max = 1,
+     .min = 1,
+     .max = 1,
      .check = is_endpoint},
     {.name = "auth", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &auth_table},
-    {.name = "tls", .type = DECODE_OBJECT, .at = DECODE_HERE,
-     .at_has = DECODE_AT(conf_rate_limit_store, has_tls), .table = &store_tls_table},
-    {.name = "database", .type = DECODE_INT, .at = DECODE_AT(conf_rate_limit_store, database),
-     .width = 4, .max = 65535},
+    {.name = "tls",
+     .type = DECODE_OBJECT,
+     .at = DECODE_HERE,
+     .at_has = DECODE_AT(conf_rate_limit_store, has_tls),
+     .table = &store_tls_table},
+    {.name = "database",
+     .type = DECODE_INT,
+     .at = DECODE_AT(conf_rate_limit_store, database),
+     .width = 4,
+     .max = 65535},
     {.name = "timeouts", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &timeouts_table},
     {.name = "masterName", .type = DECODE_REFUSED},
 };
@@ -467,13 +572,20 @@ static void store_check(struct decode *decode, const struct doc_node *node, void
 }
 
 static const struct decode_field store_spec_fields[] = {
-    {.name = "redis", .type = DECODE_OBJECT, .required = true, .at = DECODE_HERE,
+    {.name = "redis",
+     .type = DECODE_OBJECT,
+     .required = true,
+     .at = DECODE_HERE,
      .table = &redis_table},
-    {.name = "keyPrefix", .type = DECODE_STR, .at = DECODE_AT(conf_rate_limit_store, key_prefix),
-     .min = 1, .max = 32, .def = "rgrl", .check = is_key_prefix},
+    {.name = "keyPrefix",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_rate_limit_store, key_prefix),
+     .min = 1,
+     .max = 32,
+     .def = "rgrl",
+     .check = is_key_prefix},
 };
-static const struct decode_table store_spec =
-    DECODE_TABLE(store_spec_fields, .check = store_check);
+static const struct decode_table store_spec = DECODE_TABLE(store_spec_fields, .check = store_check);
 
 static const struct decode_field store_fields[] = {SCHEMA_HEAD, SCHEMA_SPEC(store_spec)};
 const struct decode_table schema_rate_limit_store = DECODE_TABLE(store_fields);

@@ -21,10 +21,17 @@ static const char *const path_types[] = {
 };
 
 static const struct decode_field path_fields[] = {
-    {.name = "type", .type = DECODE_ENUM, .at = DECODE_AT(conf_http_match, path_type),
-     .words = path_types, .def_int = CONF_MATCH_PREFIX},
-    {.name = "value", .type = DECODE_STR, .at = DECODE_AT(conf_http_match, path),
-     .at_pos = DECODE_AT(conf_http_match, path_pos), .max = 1024, .def = "/"},
+    {.name = "type",
+     .type = DECODE_ENUM,
+     .at = DECODE_AT(conf_http_match, path_type),
+     .words = path_types,
+     .def_int = CONF_MATCH_PREFIX},
+    {.name = "value",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_http_match, path),
+     .at_pos = DECODE_AT(conf_http_match, path_pos),
+     .max = 1024,
+     .def = "/"},
 };
 
 static bool contains(struct span text, const char *what)
@@ -77,8 +84,12 @@ static void kv_type_decode(struct decode *decode, const struct doc_node *node, v
 /* Header matches have 4096 bytes of value, query matches 1024; names are tokens in both. */
 #define KV_FIELDS(value_max)                                                                       \
     {.name = "type", .type = DECODE_FN, .fn = kv_type_decode},                                     \
-        {.name = "name", .type = DECODE_STR, .required = true,                                     \
-         .at = DECODE_AT(conf_kv_match, name), .min = 1, .max = 256,                               \
+        {.name = "name",                                                                           \
+         .type = DECODE_STR,                                                                       \
+         .required = true,                                                                         \
+         .at = DECODE_AT(conf_kv_match, name),                                                     \
+         .min = 1,                                                                                 \
+         .max = 256,                                                                               \
          .check = schema_is_header_name},                                                          \
     {                                                                                              \
         .name = "value", .type = DECODE_STR, .required = true,                                     \
@@ -97,13 +108,23 @@ static const char *const methods[] = {"GET",     "HEAD",    "POST",  "PUT",   "D
 
 static const struct decode_field match_fields[] = {
     {.name = "path", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &path_table},
-    {.name = "headers", .type = DECODE_LIST, .at = DECODE_AT(conf_http_match, headers),
-     .at_count = DECODE_AT(conf_http_match, headers_count), .max = 16,
-     .item_size = sizeof(struct conf_kv_match), .table = &schema_header_match},
-    {.name = "queryParams", .type = DECODE_LIST, .at = DECODE_AT(conf_http_match, queries),
-     .at_count = DECODE_AT(conf_http_match, queries_count), .max = 16,
-     .item_size = sizeof(struct conf_kv_match), .table = &query_match_table},
-    {.name = "method", .type = DECODE_STR, .at = DECODE_AT(conf_http_match, method),
+    {.name = "headers",
+     .type = DECODE_LIST,
+     .at = DECODE_AT(conf_http_match, headers),
+     .at_count = DECODE_AT(conf_http_match, headers_count),
+     .max = 16,
+     .item_size = sizeof(struct conf_kv_match),
+     .table = &schema_header_match},
+    {.name = "queryParams",
+     .type = DECODE_LIST,
+     .at = DECODE_AT(conf_http_match, queries),
+     .at_count = DECODE_AT(conf_http_match, queries_count),
+     .max = 16,
+     .item_size = sizeof(struct conf_kv_match),
+     .table = &query_match_table},
+    {.name = "method",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_http_match, method),
      .words = methods},
 };
 
@@ -138,10 +159,12 @@ static const struct decode_table match_table = DECODE_TABLE(
 /* --- rules --- */
 
 static const struct decode_field timeouts_fields[] = {
-    {.name = "request", .type = DECODE_DURATION,
+    {.name = "request",
+     .type = DECODE_DURATION,
      .at = DECODE_AT(conf_http_rule, request_timeout_ns),
      .at_has = DECODE_AT(conf_http_rule, has_request_timeout)},
-    {.name = "backendRequest", .type = DECODE_DURATION,
+    {.name = "backendRequest",
+     .type = DECODE_DURATION,
      .at = DECODE_AT(conf_http_rule, backend_timeout_ns),
      .at_has = DECODE_AT(conf_http_rule, has_backend_timeout)},
 };
@@ -166,20 +189,39 @@ void schema_rule_unsupported(struct decode *decode, const struct doc_node *node,
 }
 
 static const struct decode_field rule_fields[] = {
-    {.name = "name", .type = DECODE_STR, .at = DECODE_AT(conf_http_rule, name), .min = 1,
-     .max = SCHEMA_NAME_MAX, .check = schema_is_subdomain},
-    {.name = "matches", .type = DECODE_LIST, .at = DECODE_AT(conf_http_rule, matches),
-     .at_count = DECODE_AT(conf_http_rule, matches_count), .max = 64,
-     .item_size = sizeof(struct conf_http_match), .table = &match_table},
-    {.name = "filters", .type = DECODE_LIST, .at = DECODE_AT(conf_http_rule, filters),
-     .at_count = DECODE_AT(conf_http_rule, filters_count), .max = 16,
-     .item_size = sizeof(struct conf_filter), .table = &schema_filter},
-    {.name = "backendRefs", .type = DECODE_LIST, .at = DECODE_AT(conf_http_rule, backends),
-     .at_count = DECODE_AT(conf_http_rule, backends_count), .max = 16,
-     .item_size = sizeof(struct conf_backend_ref), .table = &schema_http_backend},
+    {.name = "name",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_http_rule, name),
+     .min = 1,
+     .max = SCHEMA_NAME_MAX,
+     .check = schema_is_subdomain},
+    {.name = "matches",
+     .type = DECODE_LIST,
+     .at = DECODE_AT(conf_http_rule, matches),
+     .at_count = DECODE_AT(conf_http_rule, matches_count),
+     .max = 64,
+     .item_size = sizeof(struct conf_http_match),
+     .table = &match_table},
+    {.name = "filters",
+     .type = DECODE_LIST,
+     .at = DECODE_AT(conf_http_rule, filters),
+     .at_count = DECODE_AT(conf_http_rule, filters_count),
+     .max = 16,
+     .item_size = sizeof(struct conf_filter),
+     .table = &schema_filter},
+    {.name = "backendRefs",
+     .type = DECODE_LIST,
+     .at = DECODE_AT(conf_http_rule, backends),
+     .at_count = DECODE_AT(conf_http_rule, backends_count),
+     .max = 16,
+     .item_size = sizeof(struct conf_backend_ref),
+     .table = &schema_http_backend},
     {.name = "timeouts", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &timeouts_table},
-    {.name = "retry", .type = DECODE_OBJECT, .at = DECODE_AT(conf_http_rule, retry),
-     .at_has = DECODE_AT(conf_http_rule, has_retry), .table = &schema_retry},
+    {.name = "retry",
+     .type = DECODE_OBJECT,
+     .at = DECODE_AT(conf_http_rule, retry),
+     .at_has = DECODE_AT(conf_http_rule, has_retry),
+     .table = &schema_retry},
     {.name = "sessionPersistence", .type = DECODE_FN, .fn = schema_rule_unsupported},
 };
 
@@ -188,9 +230,8 @@ static void prefix_check(struct decode *decode, const struct doc_node *node,
                          const struct conf_http_rule *rule, const char *member,
                          const struct conf_filter *filter)
 {
-    bool has_prefix =
-        rule->matches_count == 0 ||
-        (rule->matches_count == 1 && rule->matches[0].path_type == CONF_MATCH_PREFIX);
+    bool has_prefix = rule->matches_count == 0 ||
+                      (rule->matches_count == 1 && rule->matches[0].path_type == CONF_MATCH_PREFIX);
     if (filter->url.path_mod == CONF_PATH_REPLACE_PREFIX && !has_prefix)
         schema_rule(decode, node, member,
                     "%.*s with replacePrefixMatch needs exactly one match, of type PathPrefix",
@@ -200,8 +241,7 @@ static void prefix_check(struct decode *decode, const struct doc_node *node,
 static void rule_check(struct decode *decode, const struct doc_node *node, void *out)
 {
     const struct conf_http_rule *rule = out;
-    schema_filters_check(decode, schema_child(node, "filters"), rule->filters,
-                         rule->filters_count);
+    schema_filters_check(decode, schema_child(node, "filters"), rule->filters, rule->filters_count);
     for (unsigned i = 0; i < rule->filters_count; i++) {
         const struct conf_filter *filter = &rule->filters[i];
         prefix_check(decode, node, rule, "filters", filter);
@@ -224,8 +264,11 @@ static const struct decode_table rule_table =
 void schema_hostnames(struct decode *decode, const struct doc_node *node, void *out)
 {
     static const struct decode_field name = {
-        .type = DECODE_STR, .at = DECODE_AT(conf_hostname, name),
-        .at_pos = DECODE_AT(conf_hostname, pos), .min = 1, .max = SCHEMA_NAME_MAX,
+        .type = DECODE_STR,
+        .at = DECODE_AT(conf_hostname, name),
+        .at_pos = DECODE_AT(conf_hostname, pos),
+        .min = 1,
+        .max = SCHEMA_NAME_MAX,
         .check = schema_is_hostname,
     };
     struct conf_http_route *route = out;
@@ -279,13 +322,22 @@ static void http_check(struct decode *decode, const struct doc_node *node, void 
 }
 
 static const struct decode_field http_spec_fields[] = {
-    {.name = "parentRefs", .type = DECODE_LIST, .at = DECODE_AT(conf_http_route, parents),
-     .at_count = DECODE_AT(conf_http_route, parents_count), .max = 32,
-     .item_size = sizeof(struct conf_ref), .table = &schema_parent_ref},
+    {.name = "parentRefs",
+     .type = DECODE_LIST,
+     .at = DECODE_AT(conf_http_route, parents),
+     .at_count = DECODE_AT(conf_http_route, parents_count),
+     .max = 32,
+     .item_size = sizeof(struct conf_ref),
+     .table = &schema_parent_ref},
     {.name = "hostnames", .type = DECODE_FN, .fn = schema_hostnames},
-    {.name = "rules", .type = DECODE_LIST, .at = DECODE_AT(conf_http_route, rules),
-     .at_count = DECODE_AT(conf_http_route, rules_count), .min = 1, .max = 16,
-     .item_size = sizeof(struct conf_http_rule), .table = &rule_table},
+    {.name = "rules",
+     .type = DECODE_LIST,
+     .at = DECODE_AT(conf_http_route, rules),
+     .at_count = DECODE_AT(conf_http_route, rules_count),
+     .min = 1,
+     .max = 16,
+     .item_size = sizeof(struct conf_http_rule),
+     .table = &rule_table},
     {.name = "useDefaultGateways", .type = DECODE_UNSERVED},
 };
 static const struct decode_table http_spec =
@@ -297,15 +349,23 @@ const struct decode_table schema_http_route = DECODE_TABLE(http_fields);
 /* --- TCPRoute --- */
 
 static const struct decode_field tcp_rule_fields[] = {
-    {.name = "name", .type = DECODE_STR, .at = DECODE_AT(conf_tcp_route, rule_name), .min = 1,
-     .max = SCHEMA_NAME_MAX, .check = schema_is_subdomain},
-    {.name = "backendRefs", .type = DECODE_LIST, .required = true,
+    {.name = "name",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_tcp_route, rule_name),
+     .min = 1,
+     .max = SCHEMA_NAME_MAX,
+     .check = schema_is_subdomain},
+    {.name = "backendRefs",
+     .type = DECODE_LIST,
+     .required = true,
      .at = DECODE_AT(conf_tcp_route, backends),
-     .at_count = DECODE_AT(conf_tcp_route, backends_count), .min = 1, .max = 16,
-     .item_size = sizeof(struct conf_backend_ref), .table = &schema_tcp_backend},
+     .at_count = DECODE_AT(conf_tcp_route, backends_count),
+     .min = 1,
+     .max = 16,
+     .item_size = sizeof(struct conf_backend_ref),
+     .table = &schema_tcp_backend},
 };
-static const struct decode_table tcp_rule_table =
-    DECODE_TABLE(tcp_rule_fields, .at_pos = DECODE_AT(conf_tcp_route, rule_pos));
+static const struct decode_table tcp_rule_table = DECODE_TABLE(tcp_rule_fields);
 
 static void tcp_rules_decode(struct decode *decode, const struct doc_node *node, void *out)
 {
@@ -329,9 +389,13 @@ static void tcp_check(struct decode *decode, const struct doc_node *node, void *
 }
 
 static const struct decode_field tcp_spec_fields[] = {
-    {.name = "parentRefs", .type = DECODE_LIST, .at = DECODE_AT(conf_tcp_route, parents),
-     .at_count = DECODE_AT(conf_tcp_route, parents_count), .max = 32,
-     .item_size = sizeof(struct conf_ref), .table = &schema_parent_ref},
+    {.name = "parentRefs",
+     .type = DECODE_LIST,
+     .at = DECODE_AT(conf_tcp_route, parents),
+     .at_count = DECODE_AT(conf_tcp_route, parents_count),
+     .max = 32,
+     .item_size = sizeof(struct conf_ref),
+     .table = &schema_parent_ref},
     {.name = "rules", .type = DECODE_FN, .required = true, .fn = tcp_rules_decode},
     {.name = "useDefaultGateways", .type = DECODE_UNSERVED},
 };

@@ -89,7 +89,8 @@ static int parse_units(struct span text, const struct setting_unit *units, unsig
     return 0;
 }
 
-int settings_parse_time(const char *text, uint64_t *ret_ns)
+/* "10s", "500ms", "1h30m", "0" in nanoseconds. 0; -EINVAL. */
+static int parse_time(const char *text, uint64_t *ret_ns)
 {
     return text[0] == '\0'
                ? -EINVAL
@@ -176,7 +177,7 @@ static int setting_assign(struct settings *settings, const struct setting_row *r
         return 0;
     }
     if (row->type == SETTING_TIME)
-        rc = settings_parse_time(value, &number);
+        rc = parse_time(value, &number);
     else if (row->type == SETTING_SIZE && text.len > 0)
         rc = parse_units(text, size_units, ARRAY_COUNT(size_units), &number);
     else if (row->type == SETTING_BOOL)

@@ -40,7 +40,5 @@ const char *settings_name(unsigned index);
 /* "name=value". */
 MUST_CHECK int settings_set_pair(struct settings *settings, const char *pair, struct err *reterr);
 MUST_CHECK int settings_load_environment(struct settings *settings, struct err *reterr);
-/* "10s", "500ms", "1h30m", "0" in nanoseconds. 0; -EINVAL. */
-MUST_CHECK int settings_parse_time(const char *text, uint64_t *ret_ns);
 
 #endif

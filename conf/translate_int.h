@@ -43,7 +43,6 @@ struct tr_listener {
     struct tr_attachment *attachments;
     unsigned attachments_count, attachments_cap;
     const struct model_tcp_route *tcp;
-    const struct conf_object *tcp_object; /* whose route tcp is */
     struct tr_limit_policy *limits; /* RateLimitPolicy of this listener, or NULL */
 };
 

@@ -271,7 +271,9 @@ static void check_patterns(struct checking *checking, enum conf_kind kind)
     }
 }
 
-void check_model(const struct model *model, int64_t now_s, struct diags *diags)
+/* What the translator cannot see for itself: key pairs and authorities (tls/), regular expressions
+ * (routing/). now_s: seconds since 1970, for certificates that have expired. */
+static void check_model(const struct model *model, int64_t now_s, struct diags *diags)
 {
     struct checking checking = {.model = model, .diags = diags, .now_s = now_s};
     hmap_init(&checking.seen, 0);

@@ -549,9 +549,3 @@ const struct snapshot *control_snapshot(const struct control *control)
 {
     return control->snapshot;
 }
-
-unsigned control_findings(const struct control *control, unsigned *ret_warnings)
-{
-    *ret_warnings = control->warnings;
-    return control->errors;
-}

@@ -42,8 +42,6 @@ bool control_is_ready(
     const struct control *control); /* the first configuration serves and we do not drain */
 bool control_is_draining(const struct control *control);
 const struct snapshot *control_snapshot(const struct control *control); /* newest; control thread */
-unsigned control_findings(const struct control *control,
-                          unsigned *ret_warnings); /* errors of the newest */
 
 /* For workers, any thread. */
 void control_send(struct control *control, struct mail *mail);

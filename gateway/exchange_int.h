@@ -51,7 +51,6 @@ struct exchange {
     struct route_match match;
     const struct model_backend *backend; /* the chosen one */
     const struct filter_program *backend_filters; /* or NULL */
-    unsigned backend_index;
 
     struct span origin; /* as it came, of a rule with a CORS filter; empty: none */
 

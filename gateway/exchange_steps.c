@@ -190,7 +190,6 @@ enum exchange_verdict exchange_step_pick(struct exchange *ex)
         if (i < 0 || conf->backends[i].cluster < 0)
             return fail(ex, OUTCOME_NO_BACKEND);
         ex->backend = &conf->backends[i];
-        ex->backend_index = (unsigned)i;
         if (ex->rule->backend_filters != NULL) {
             ex->backend_filters = &ex->rule->backend_filters[i];
             if (!exchange_filter_request(ex, ex->backend_filters))

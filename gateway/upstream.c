@@ -61,39 +61,6 @@ static void upstream_host_unref(struct upstream_host *host)
     free(host);
 }
 
-struct upstream_host *upstream_host_new(struct worker *worker, const char *host, uint16_t port)
-{
-    struct upstream_host *h = calloc(1, sizeof(*h));
-    if (h == NULL)
-        return NULL;
-    if (upstream_place_init(&h->place, host, port) != 0) {
-        free(h);
-        return NULL;
-    }
-    h->worker = worker;
-    h->refs = 1;
-    dlist_init(&h->sessions);
-    dlist_init(&h->ready[0]);
-    dlist_init(&h->ready[1]);
-    return h;
-}
-
-void upstream_host_drop(struct upstream_host *host)
-{
-    if (host == NULL)
-        return;
-    host->dropped = true;
-    dlist_foreach(it, next, &host->sessions)
-    {
-        struct upstream *u = dlist_entry(it, struct upstream, link);
-        if (host->worker->ending || http_client_active(u->client) == 0)
-            http_client_close(u->client);
-        else
-            http_client_drain(u->client);
-    }
-    upstream_host_unref(host);
-}
-
 const struct addr *upstream_host_addr(const struct upstream_host *host)
 {
     return &host->place.addr;
@@ -108,12 +75,36 @@ void upstream_host_target(struct upstream_host *host, struct upstream_target *ta
 void *upstream_on_new(void *worker, const struct model_cluster *cluster UNUSED,
                       const struct cluster_endpoint *endpoint)
 {
-    return upstream_host_new(worker, endpoint->host, endpoint->port);
+    struct upstream_host *host = calloc(1, sizeof(*host));
+    if (host == NULL)
+        return NULL;
+    if (upstream_place_init(&host->place, endpoint->host, endpoint->port) != 0) {
+        free(host);
+        return NULL;
+    }
+    host->worker = worker;
+    host->refs = 1;
+    dlist_init(&host->sessions);
+    dlist_init(&host->ready[0]);
+    dlist_init(&host->ready[1]);
+    return host;
 }
 
-void upstream_on_gone(void *worker UNUSED, void *host)
+void upstream_on_gone(void *worker UNUSED, void *user)
 {
-    upstream_host_drop(host);
+    struct upstream_host *host = user;
+    if (host == NULL)
+        return;
+    host->dropped = true;
+    dlist_foreach(it, next, &host->sessions)
+    {
+        struct upstream *u = dlist_entry(it, struct upstream, link);
+        if (host->worker->ending || http_client_active(u->client) == 0)
+            http_client_close(u->client);
+        else
+            http_client_drain(u->client);
+    }
+    upstream_host_unref(host);
 }
 
 static void upstream_free(struct upstream *u)

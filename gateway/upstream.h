@@ -14,10 +14,6 @@
 /* The user pointer of a cluster_endpoint. Lives until the endpoint is gone and its last connection
  * is closed. */
 struct upstream_host;
-/* host: an IP address or a DNS name. NULL: no memory. */
-struct upstream_host *upstream_host_new(struct worker *worker, const char *host, uint16_t port);
-/* Closes idle connections; busy ones when they are done. */
-void upstream_host_drop(struct upstream_host *host);
 /* Of a host given by name: where it was dialled last, len 0 before that. */
 const struct addr *upstream_host_addr(const struct upstream_host *host);
 /* Begins a connection that its maker dials with upstream_dial_bytes. */
@@ -77,6 +73,7 @@ size_t upstream_object_size(void); /* of worker->upstreams */
 /* For cluster_set_apply. */
 void *upstream_on_new(void *worker, const struct model_cluster *cluster,
                       const struct cluster_endpoint *endpoint);
+/* Closes idle connections; busy ones when they are done. */
 void upstream_on_gone(void *worker, void *host);
 
 #endif

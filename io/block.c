@@ -137,8 +137,7 @@ struct block_pool *block_pool_new(unsigned blocks_max)
     if (!pool)
         return NULL;
     pool->blocks_max = blocks_max;
-    pool->source =
-        (struct arena_source){.get = source_get, .put = source_put, .user = pool};
+    pool->source = (struct arena_source){.get = source_get, .put = source_put, .user = pool};
     pool->heads = calloc(blocks_max, sizeof(*pool->heads));
     uint32_t large_max = MAX(blocks_max / LARGE_WEIGHT, 1u);
     if (!pool->heads || class_init(&pool->small, BLOCK_SIZE, blocks_max) < 0 ||
@@ -202,11 +201,6 @@ struct block_head *block_head(struct block_pool *pool, void *block)
 unsigned block_in_use(const struct block_pool *pool)
 {
     return pool->in_use;
-}
-
-unsigned block_max(const struct block_pool *pool)
-{
-    return pool->blocks_max;
 }
 
 void block_trim(struct block_pool *pool)

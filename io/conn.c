@@ -245,21 +245,6 @@ void conn_peer(const struct conn *conn, struct addr *ret)
     addr_unmap(ret);
 }
 
-const struct addr *conn_local(struct conn *conn)
-{
-    static const struct addr none;
-    if (conn->local)
-        return conn->local;
-    struct addr *local = pool_get_zero(&conn->sock.loop->pools->addrs);
-    if (!local)
-        return &none;
-    conn->local = local;
-    socklen_t len = sizeof(local->un);
-    if (conn->sock.fd >= 0 && getsockname(conn->sock.fd, &local->sa, &len) == 0)
-        local->len = len;
-    return local;
-}
-
 uint64_t conn_bytes_in(const struct conn *conn)
 {
     return conn->bytes_in;

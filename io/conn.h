@@ -134,7 +134,6 @@ int conn_fd(const struct conn *conn);
 /* As dialled; or who was accepted, v4-mapped addresses as IPv4, len 0 when it has left already (a
  * system call each time). */
 void conn_peer(const struct conn *conn, struct addr *ret);
-const struct addr *conn_local(struct conn *conn); /* fetched at first use */
 uint64_t conn_bytes_in(const struct conn *conn); /* from the transport */
 uint64_t conn_bytes_out(const struct conn *conn);
 /* True while the conn has no layer: bytes may be moved by splice (io/relay.h). */

@@ -32,7 +32,6 @@ static void grave_run(struct loop_task *task)
     conn->delivering = false;
     conn_input_drop(conn);
     conn_output_drop(conn);
-    pool_put(&loop->pools->addrs, conn->local);
     pool_put(&loop->pools->addrs, conn->dialled);
     dlist_remove(&conn->all_link);
     loop->conns--;

@@ -94,8 +94,7 @@ static int stash_add(struct conn *conn, struct span data)
 {
     struct block_pool *blocks = conn->sock.loop->blocks;
     while (data.len > 0) {
-        struct block_head *head =
-            conn->stash_tail ? block_head(blocks, conn->stash_tail) : NULL;
+        struct block_head *head = conn->stash_tail ? block_head(blocks, conn->stash_tail) : NULL;
         if (!head || head->end == BLOCK_SIZE) {
             uint8_t *block = block_get(blocks);
             if (!block)
@@ -319,7 +318,8 @@ void conn_rx_update(struct conn *conn)
         ops->rx_set(&conn->sock, rx);
 }
 
-void conn_input_kick(struct conn *conn)
+/* on_data from the loop if bytes are kept. */
+static void input_kick(struct conn *conn)
 {
     if (conn->in_len > 0 || conn->stash_len > 0 || conn->in_to_layer)
         conn_defer(conn, CONN_PENDING_INPUT);
@@ -364,7 +364,7 @@ void conn_resume_input(struct conn *conn)
     if (!conn->paused)
         return;
     conn->paused = false;
-    conn_input_kick(conn);
+    input_kick(conn);
 }
 
 bool conn_is_ended(const struct conn *conn)

@@ -84,9 +84,9 @@ struct conn {
     const char *error_text;
     int error;
     int tx_error; /* sending failed, receiving goes on for a while; output is dropped */
-    struct addr *local, *dialled; /* of the loop's pool; NULL: not asked for; accepted */
+    struct addr *dialled; /* of the loop's pool; NULL: accepted */
 };
-_Static_assert(sizeof(struct conn) <= 408, "conn grew: an idle one is to stay small");
+_Static_assert(sizeof(struct conn) <= 400, "conn grew: an idle one is to stay small");
 
 /* conn.c */
 struct conn *conn_alloc(struct loop *loop, int fd); /* NULL: fd is the caller's */
@@ -99,7 +99,6 @@ void conn_up_data(struct conn *conn, struct span data);
 void conn_up_end(struct conn *conn);
 void conn_receive(struct conn *conn, struct span data); /* from the transport */
 void conn_input_run(struct conn *conn);
-void conn_input_kick(struct conn *conn); /* on_data from the loop if bytes are kept */
 void conn_input_drop(struct conn *conn);
 void conn_input_end(struct conn *conn); /* the socket has nothing more */
 void conn_rx_update(struct conn *conn);
@@ -109,7 +108,6 @@ size_t conn_rx_max(const struct conn *conn);
 extern const struct sock_events conn_socket_events;
 int conn_socket_write(struct conn *conn, const struct iovec *iov, int count);
 void conn_socket_shutdown(struct conn *conn);
-void conn_send_queued(struct conn *conn);
 void conn_end_turn(struct conn *conn); /* sends what was written in the turn */
 void conn_output_drop(struct conn *conn);
 

@@ -240,7 +240,7 @@ static int output_failed(struct conn *conn, int error)
     return 0;
 }
 
-void conn_send_queued(struct conn *conn)
+static void send_queued(struct conn *conn)
 {
     if (conn->tx_busy || conn->error || conn->torn || conn->queued == 0)
         return;
@@ -276,7 +276,7 @@ void conn_end_turn(struct conn *conn)
 {
     conn_gather_flush(conn);
     dlist_remove(&conn->flush_link); /* layers write, and that schedules it again */
-    conn_send_queued(conn);
+    send_queued(conn);
 }
 
 static void on_sent(struct sock *sock, int res)
@@ -450,7 +450,7 @@ size_t conn_queued(const struct conn *conn)
 void conn_flush(struct conn *conn)
 {
     if (!conn->raw_tx)
-        conn_send_queued(conn);
+        send_queued(conn);
 }
 
 void conn_shutdown(struct conn *conn)

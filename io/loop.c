@@ -34,7 +34,7 @@ static int loop_memory(struct loop *loop, const struct loop_options *options)
     if (!loop->blocks || !loop->scratch_rx || !loop->scratch_tls || !loop->pools)
         return -ENOMEM;
     pool_init(&loop->pools->conns, "conn", sizeof(struct conn), loop->conns_max);
-    pool_init(&loop->pools->addrs, "addr", sizeof(struct addr), 2 * loop->conns_max);
+    pool_init(&loop->pools->addrs, "addr", sizeof(struct addr), loop->conns_max);
     pool_init(&loop->pools->relays, "relay", sizeof(struct relay), loop->conns_max);
     return 0;
 }
@@ -153,11 +153,8 @@ static uint64_t loop_wait_ns(struct loop *loop, uint64_t wait_max_ns)
 void loop_turn(struct loop *loop, uint64_t wait_max_ns)
 {
     struct engine *engine = loop->engine;
-    uint64_t start = loop->clock.mono_ns; /* of the turn before: its wake-up */
-    if (loop->turns > 0 && !engine->ops->clock) {
+    if (loop->turns > 0 && !engine->ops->clock)
         loop->clock.mono_ns = clock_mono_ns();
-        loop->busy_ns += loop->clock.mono_ns - start;
-    }
     uint64_t wait = loop_wait_ns(loop, MIN(wait_max_ns, WAIT_MAX_NS));
     engine->ops->wait(engine, wait);
     loop_clock(loop);

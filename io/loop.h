@@ -54,7 +54,7 @@ struct loop {
     unsigned conns, conns_max; /* alive now; cap */
     unsigned holds; /* acceptors and others whose memory the kernel may still name */
     bool stopping;
-    uint64_t turns, busy_ns; /* statistics */
+    uint64_t turns;
     /* 64 KiB of scratch for one callback's duration (receive, TLS, heads): never kept. */
     uint8_t *scratch_rx, *scratch_tls;
 };
@@ -75,8 +75,7 @@ MUST_CHECK int loop_new_with_engine(struct loop **ret, const struct loop_options
 
 /* In the thread that will run it. Makes the process ignore SIGPIPE. 0; -ENOMEM and what the
  * engine's set-up gives. */
-MUST_CHECK int loop_new(struct loop **ret, const struct loop_options *options,
-                        struct err *reterr);
+MUST_CHECK int loop_new(struct loop **ret, const struct loop_options *options, struct err *reterr);
 /* Owners must have let go of all conns, acceptors and watches; resets what still closes and runs
  * turns until the kernel has let go of all. */
 void loop_free(struct loop *loop);

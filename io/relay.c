@@ -38,7 +38,8 @@ static void relay_drop_conns(struct relay *relay, const struct conn *gone)
         conn_abort(relay->ab.to);
 }
 
-void relay_flow_end(struct relay_flow *flow)
+/* Passes from's end on when it is due; the relay may be over after it. */
+static void flow_end(struct relay_flow *flow)
 {
     struct relay *relay = flow->relay;
     if (flow->ended || !conn_is_ended(flow->from))
@@ -69,7 +70,7 @@ static void flow_pump(struct relay_flow *flow)
         if (conn_is_congested(flow->to))
             conn_pause_input(flow->from);
     }
-    relay_flow_end(flow);
+    flow_end(flow);
 }
 
 /* Room again, or the start: what waits is moved and receiving goes on. */

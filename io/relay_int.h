@@ -33,9 +33,6 @@ struct relay {
     bool over;
 };
 
-/* relay.c: passes from's end on when it is due; the relay may be over after it. */
-void relay_flow_end(struct relay_flow *flow);
-
 /* relay_splice.c */
 /* Counts a receive of len bytes and changes the mode of receiving, or to splicing, when the
  * flow looks like a large transfer. from's input is empty. */

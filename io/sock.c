@@ -22,7 +22,8 @@ static int set_int(int fd, int level, int option, int value)
     return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-void sock_set_options(int fd, int family)
+/* On a listener accepted sockets inherit them. */
+static void set_options(int fd, int family)
 {
     if (family != AF_INET && family != AF_INET6)
         return;
@@ -40,7 +41,7 @@ int sock_open(int family)
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    sock_set_options(fd, family);
+    set_options(fd, family);
     return fd;
 }
 
@@ -72,7 +73,7 @@ static int listen_options(int fd, const struct addr *addr, const struct acceptor
         setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, options->congestion,
                    (socklen_t)strlen(options->congestion)) < 0)
         rc = -errno;
-    sock_set_options(fd, addr->sa.sa_family);
+    set_options(fd, addr->sa.sa_family);
     return rc;
 }
 
@@ -93,8 +94,7 @@ static int listen_error(const struct addr *addr, int error, const char *step, st
                    remedy);
 }
 
-int sock_listen(const struct addr *addr, const struct acceptor_options *options,
-                struct err *reterr)
+int sock_listen(const struct addr *addr, const struct acceptor_options *options, struct err *reterr)
 {
     int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)

@@ -10,8 +10,6 @@
 /* A blocking stream socket to connect from, with the options of every conn (no delay, keep-alive,
  * user timeout on TCP). The descriptor or -errno. */
 MUST_CHECK int sock_open(int family);
-/* Sets those options; on a listener accepted sockets inherit them. */
-void sock_set_options(int fd, int family);
 
 struct acceptor_options;
 MUST_CHECK int sock_listen(const struct addr *addr, const struct acceptor_options *options,

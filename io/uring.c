@@ -95,7 +95,8 @@ void uring_put_aside(struct uring *uring)
     }
 }
 
-void uring_sq_reserve(struct uring *uring, unsigned n)
+/* Makes room for n submissions that must go together. */
+static void sq_reserve(struct uring *uring, unsigned n)
 {
     while (io_uring_sq_space_left(&uring->ring) < n) {
         int rc = ring_enter(uring, sq_flush(&uring->ring), 0, 0);
@@ -108,7 +109,7 @@ void uring_sq_reserve(struct uring *uring, unsigned n)
 
 struct io_uring_sqe *uring_sqe(struct uring *uring, struct op *op)
 {
-    uring_sq_reserve(uring, 1);
+    sq_reserve(uring, 1);
     struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
     ASSERT(sqe);
     if (op) {
@@ -263,7 +264,7 @@ static void connect_to(struct sock *sock, const struct addr *addr)
 
 void uring_close_fd(struct uring *uring, int fd, bool cancel)
 {
-    uring_sq_reserve(uring, 2);
+    sq_reserve(uring, 2);
     struct io_uring_sqe *sqe;
     if (cancel) {
         sqe = uring_sqe(uring, NULL);
@@ -330,7 +331,9 @@ static const struct engine_ops uring_ops = {
     .watch_stop = uring_watch_stop,
 };
 
-int uring_ring_init(struct io_uring *ring, unsigned sq_entries, unsigned cq_entries)
+/* Sets up a ring with the best flags the kernel takes; uring_restrict_and_enable must follow, after
+ * all that is to be registered. */
+static int ring_init(struct io_uring *ring, unsigned sq_entries, unsigned cq_entries)
 {
     const unsigned base = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
     /* From what we want to what 5.19 has; a kernel says -EINVAL to flags that it does not know. */
@@ -378,7 +381,7 @@ int uring_new(struct loop *loop, const struct loop_options *options, struct engi
     uring->ring.ring_fd = -1;
     unsigned sq_entries = options->ring_entries ? options->ring_entries : SQ_ENTRIES;
     unsigned cq_entries = options->cq_entries ? options->cq_entries : CQ_ENTRIES;
-    int rc = uring_ring_init(&uring->ring, sq_entries, cq_entries);
+    int rc = ring_init(&uring->ring, sq_entries, cq_entries);
     if (rc < 0) {
         uring->ring.ring_fd = -1;
         uring_free(&uring->engine);

@@ -42,13 +42,8 @@ static inline struct uring *uring_of(struct engine *engine)
     return container_of(engine, struct uring, engine);
 }
 
-/* Sets up a ring with the best flags the kernel takes; uring_restrict_and_enable must follow, after
- * all that is to be registered. 0; -errno. */
-MUST_CHECK int uring_ring_init(struct io_uring *ring, unsigned sq_entries, unsigned cq_entries);
 /* An empty submission for op (NULL: its completion interests nobody). Never NULL. */
 struct io_uring_sqe *uring_sqe(struct uring *uring, struct op *op);
-/* Makes room for n submissions that must go together. */
-void uring_sq_reserve(struct uring *uring, unsigned n);
 /* Submits the cancellation of an armed op, once per arming. */
 void uring_cancel(struct uring *uring, struct op *op);
 /* Called when a sock's op had its last completion. */

@@ -285,11 +285,6 @@ struct span cluster_id(const struct cluster *cluster)
     return span_make(cluster->id, cluster->id_len);
 }
 
-const struct model_cluster *cluster_spec(const struct cluster *cluster)
-{
-    return cluster->spec;
-}
-
 struct retry_budget *cluster_retry_budget(struct cluster *cluster)
 {
     return &cluster->retries;

@@ -52,8 +52,6 @@ struct cluster *cluster_at(const struct cluster_set *set, unsigned model_index);
 /* By model_cluster.id, for exchanges that began on an older model; NULL: it is gone. */
 struct cluster *cluster_find(const struct cluster_set *set, struct span id);
 struct span cluster_id(const struct cluster *cluster); /* valid as long as the cluster */
-/* Of the newest model; NULL: the cluster was dropped from it. */
-const struct model_cluster *cluster_spec(const struct cluster *cluster);
 
 /* A dropped cluster stays allocated until its last active request is released. With a reference it
  * goes on serving its last endpoints until the last unref (for exchanges that began

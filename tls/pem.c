@@ -46,8 +46,8 @@ static X509 *pem_next_cert(OSSL_LIB_CTX *lib, BIO *in, bool *ret_end)
     return NULL;
 }
 
-STACK_OF(X509) * pem_read_certs(OSSL_LIB_CTX *lib, struct span pem, int count_max,
-                                struct err *reterr)
+STACK_OF(X509) *
+    pem_read_certs(OSSL_LIB_CTX *lib, struct span pem, int count_max, struct err *reterr)
 {
     ERR_clear_error();
     STACK_OF(X509) *certs = sk_X509_new_null();
@@ -87,7 +87,8 @@ out:
     return NULL;
 }
 
-EVP_PKEY *pem_read_key(OSSL_LIB_CTX *lib, struct span pem, struct err *reterr)
+/* The first private key. */
+static EVP_PKEY *pem_read_key(OSSL_LIB_CTX *lib, struct span pem, struct err *reterr)
 {
     ERR_clear_error();
     BIO *in = pem_open(pem);

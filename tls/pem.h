@@ -16,10 +16,8 @@
 
 /* All certificates of pem in order, at least one; more than count_max, or one that does not
  * parse, is an error. NULL with reterr (-EINVAL). lib NULL: the default context. */
-STACK_OF(X509) * pem_read_certs(OSSL_LIB_CTX *lib, struct span pem, int count_max,
-                                struct err *reterr);
-/* The first private key. NULL with reterr (-EINVAL). */
-EVP_PKEY *pem_read_key(OSSL_LIB_CTX *lib, struct span pem, struct err *reterr);
+STACK_OF(X509) *
+    pem_read_certs(OSSL_LIB_CTX *lib, struct span pem, int count_max, struct err *reterr);
 /* Gives ctx a chain (leaf first) and its key, beside those of other key types it has already.
  * 0; -EINVAL with reterr: does not parse, does not match, too weak for the context's security
  * level. */

@@ -58,7 +58,6 @@ struct tls_server_ctx {
     struct hmap_node node; /* key: content digest of the listener, then the chosen pairs */
     uint8_t key[DIGEST_SIZE + 8];
     SSL_CTX *ctx;
-    bool live; /* mark of the sweep */
 };
 
 /* Client side (tls_client.c): context and session of one spec and ALPN on one worker. */

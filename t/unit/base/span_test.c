@@ -56,33 +56,6 @@ static void test_number_writing(void **state)
         assert_true(span_equal_str(span_from_u64(cases[i].value, digits), cases[i].text));
 }
 
-static void test_hex_parsing(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text;
-        uint64_t max;
-        int result;
-        uint64_t value;
-    } cases[] = {
-        {"", 10, -EINVAL, 0},
-        {"0", 10, 0, 0},
-        {"a", 10, 0, 10},
-        {"B", 10, -ERANGE, 0},
-        {"g", 10, -EINVAL, 0},
-        {"0x1", 10, -EINVAL, 0},
-        {"ffffffffffffffff", UINT64_MAX, 0, UINT64_MAX},
-        {"FFFFffffFFFFffff", UINT64_MAX, 0, UINT64_MAX},
-        {"10000000000000000", UINT64_MAX, -ERANGE, 0},
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-        uint64_t value = 77;
-        int r = span_hex_to_u64(span_str(cases[i].text), cases[i].max, &value);
-        assert_int_equal(r, cases[i].result);
-        assert_int_equal(value, r == 0 ? cases[i].value : 77);
-    }
-}
-
 /* All pairs of bytes at every place of texts of all lengths that are compared in ways of their
  * own. */
 static void test_equal_fold(void **state)
@@ -158,8 +131,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_number_parsing), cmocka_unit_test(test_number_writing),
-        cmocka_unit_test(test_hex_parsing),    cmocka_unit_test(test_compare),
-        cmocka_unit_test(test_equal_fold),     cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_compare),        cmocka_unit_test(test_equal_fold),
+        cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests_name("span", tests, NULL, NULL);
 }

@@ -411,7 +411,9 @@ static void test_dial(void **state)
         conn_peer(rec.conn, &peer);
         assert_true(addr_equal(&peer, &addr));
         conn_peer(server.conn, &peer);
-        assert_true(addr_equal(conn_local(rec.conn), &peer));
+        struct addr local = {.len = sizeof(local.un)};
+        assert_int_equal(getsockname(conn_fd(rec.conn), &local.sa, &local.len), 0);
+        assert_true(addr_equal(&local, &peer));
         recorder_fini(&rec);
         FIXTURE_UNTIL(loop, server.ends == 1);
         recorder_fini(&server);
