@@ -125,8 +125,6 @@ static const struct http_client_owner_ops app_ops = {
     .on_closed = app_on_closed,
 };
 
-static enum loop_engine engine_now;
-
 static void call_reset(struct app *app)
 {
     struct call *call = &app->call;
@@ -143,7 +141,7 @@ static void app_start(struct app *app)
 {
     memset(app, 0, sizeof(*app));
     http_limits_default(&app->limits);
-    wire_open(&app->wire, wire_loop_new(engine_now));
+    wire_open(&app->wire, wire_loop_new());
     app->pool = h1_client_pool_new(app->wire.loop, 4);
     app->owner.ops = &app_ops;
     arena_init(&app->call.arena, BLOCK_SIZE, 0, block_arena_source(app->wire.loop->blocks));
@@ -167,16 +165,6 @@ static void app_stop(struct app *app)
     buf_fini(&app->call.body);
     arena_fini(&app->call.arena);
     loop_free(app->wire.loop);
-}
-
-static void each_engine(void (*test)(void))
-{
-    static const enum loop_engine engines[] = {LOOP_ENGINE_EPOLL, LOOP_ENGINE_URING};
-    for (size_t i = 0; i < ARRAY_COUNT(engines); i++) {
-        engine_now = engines[i];
-        if (wire_has_engine(engine_now))
-            test();
-    }
 }
 
 static struct http_head *request_head(struct app *app, const char *method, const char *path)
@@ -549,22 +537,16 @@ static void run_resets(void)
     }
 }
 
-#define TEST(name)                                                                                 \
-    static void test_##name(void **state)                                                          \
-    {                                                                                              \
-        (void)state;                                                                               \
-        each_engine(run_##name);                                                                   \
-    }
-TEST(request_forms)
-TEST(responses)
-TEST(vectors)
-TEST(interim_flood)
-TEST(upgrade)
-TEST(early_response)
-TEST(idle)
-TEST(back_pressure)
-TEST(end_while_paused)
-TEST(resets)
+WIRE_TEST(request_forms)
+WIRE_TEST(responses)
+WIRE_TEST(vectors)
+WIRE_TEST(interim_flood)
+WIRE_TEST(upgrade)
+WIRE_TEST(early_response)
+WIRE_TEST(idle)
+WIRE_TEST(back_pressure)
+WIRE_TEST(end_while_paused)
+WIRE_TEST(resets)
 
 int main(void)
 {

@@ -105,8 +105,8 @@ static void run_upgrade_ends(void)
     app_stop(&app);
 }
 
-TEST(upgrade)
-TEST(upgrade_ends)
+WIRE_TEST(upgrade)
+WIRE_TEST(upgrade_ends)
 
 int main(void)
 {

@@ -47,7 +47,7 @@ static void sender_start(struct sender *s)
     memset(s, 0, sizeof(*s));
     s->owner.ops = &sender_ops;
     arena_init(&s->arena, 8192, 0, NULL);
-    wire_open(&s->wire, wire_loop_new(LOOP_ENGINE_EPOLL));
+    wire_open(&s->wire, wire_loop_new());
     conn_set_owner(s->wire.conn, &s->owner);
     conn_start(s->wire.conn);
 }

@@ -120,7 +120,6 @@ static const struct conn_owner_ops nobody_ops = {
 };
 static struct conn_owner nobody = {&nobody_ops};
 
-static enum loop_engine engine_now;
 struct h2_app h2_app;
 
 void h2_app_turns(unsigned count)
@@ -134,7 +133,7 @@ void h2_app_start_with(const struct http_limits *limits)
     memset(&h2_app, 0, sizeof(h2_app));
     h2_app.limits = *limits;
     h2_app.next_id = 1;
-    wire_open(&h2_app.wire, wire_loop_new(engine_now));
+    wire_open(&h2_app.wire, wire_loop_new());
     h2_app.pool = h2_client_pool_new(h2_app.wire.loop, 4);
     h2_app.owner.ops = &app_ops;
     for (unsigned i = 0; i < H2_APP_CALLS; i++) {
@@ -194,16 +193,6 @@ void h2_app_stop(void)
         arena_fini(&h2_app.calls[i].arena);
     }
     loop_free(h2_app.wire.loop);
-}
-
-void h2_app_each_engine(void (*test)(void))
-{
-    static const enum loop_engine engines[] = {LOOP_ENGINE_EPOLL, LOOP_ENGINE_URING};
-    for (size_t i = 0; i < ARRAY_COUNT(engines); i++) {
-        engine_now = engines[i];
-        if (wire_has_engine(engine_now))
-            test();
-    }
 }
 
 struct http_head *h2_app_request_head(unsigned i, const char *method, const char *path)

@@ -39,8 +39,6 @@ struct h2_app {
 
 extern struct h2_app h2_app;
 
-/* Runs the test on each engine there is. */
-void h2_app_each_engine(void (*test)(void));
 /* Starts a session and reads its preface. */
 void h2_app_start_with(const struct http_limits *limits);
 /* Exchanges settings; ours has one, id 0: none. */

@@ -409,17 +409,10 @@ static void run_idle_timeout(void)
     X(close_in_progress)                                                                           \
     X(idle_timeout)
 
-#define DEFINE(name)                                                                               \
-    static void test_##name(void **state)                                                          \
-    {                                                                                              \
-        (void)state;                                                                               \
-        h2_app_each_engine(run_##name);                                                            \
-    }
-TESTS(DEFINE)
+TESTS(WIRE_TEST)
 
 int main(void)
 {
-#define ENTRY(name) cmocka_unit_test(test_##name),
-    const struct CMUnitTest tests[] = {TESTS(ENTRY)};
+    const struct CMUnitTest tests[] = {TESTS(WIRE_ENTRY)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

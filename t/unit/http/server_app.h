@@ -310,15 +310,13 @@ static const struct http_server_owner_ops app_ops = {
     .on_closed = app_on_closed,
 };
 
-static enum loop_engine engine_now;
-
 static void app_open(struct app *app, const struct http_limits *limits, bool h2)
 {
     memset(app, 0, sizeof(*app));
     http_limits_default(&app->limits);
     if (limits != NULL)
         app->limits = *limits;
-    wire_open(&app->wire, wire_loop_new(engine_now));
+    wire_open(&app->wire, wire_loop_new());
     app->owner.ops = &app_ops;
     if (h2) {
         struct h2_server_options options = {.limits = &app->limits};
@@ -353,22 +351,5 @@ static void app_stop(struct app *app)
     h2_server_pool_free(app->h2_pool);
     loop_free(app->wire.loop);
 }
-
-static void each_engine(void (*test)(void))
-{
-    static const enum loop_engine engines[] = {LOOP_ENGINE_EPOLL, LOOP_ENGINE_URING};
-    for (size_t i = 0; i < ARRAY_COUNT(engines); i++) {
-        engine_now = engines[i];
-        if (wire_has_engine(engine_now))
-            test();
-    }
-}
-
-#define TEST(name)                                                                                 \
-    static void test_##name(void **state)                                                          \
-    {                                                                                              \
-        (void)state;                                                                               \
-        each_engine(run_##name);                                                                   \
-    }
 
 #endif

@@ -15,17 +15,25 @@
 
 #define WIRE_TURNS_MAX 5000 /* of at most 1 ms: far more than anything here needs */
 
-bool wire_has_engine(enum loop_engine engine)
+static enum loop_engine engine_now = LOOP_ENGINE_EPOLL;
+
+void wire_each_engine(void (*test)(void))
 {
+    static const enum loop_engine engines[] = {LOOP_ENGINE_EPOLL, LOOP_ENGINE_URING};
     enum loop_engine got;
     char reason[256];
-    return loop_engine_choose(engine, &got, reason, sizeof(reason)) == 0;
+    for (size_t i = 0; i < ARRAY_COUNT(engines); i++) {
+        engine_now = engines[i];
+        if (loop_engine_choose(engine_now, &got, reason, sizeof(reason)) == 0)
+            test();
+    }
+    engine_now = LOOP_ENGINE_EPOLL;
 }
 
-struct loop *wire_loop_new(enum loop_engine engine)
+struct loop *wire_loop_new(void)
 {
     struct loop *loop;
-    struct loop_options options = {.engine = engine, .conns_max = 64, .seed = 1};
+    struct loop_options options = {.engine = engine_now, .conns_max = 64, .seed = 1};
     struct err err;
     int error = loop_new(&loop, &options, &err);
     if (error < 0)

@@ -16,10 +16,11 @@ struct wire {
     bool eof, reset; /* what the peer has seen */
 };
 
-/* engine: one that loop_engine_choose accepts here. */
+/* Runs the test once on each engine that there is here. */
+void wire_each_engine(void (*test)(void));
+/* On the engine of wire_each_engine; outside of it on epoll. */
+struct loop *wire_loop_new(void);
 void wire_open(struct wire *wire, struct loop *loop);
-struct loop *wire_loop_new(enum loop_engine engine);
-bool wire_has_engine(enum loop_engine engine);
 /* Closes the peer's end when it is open. */
 void wire_fini(struct wire *wire);
 void wire_send(struct wire *wire, const char *data, size_t len);
@@ -36,5 +37,14 @@ void wire_shutdown(struct wire *wire); /* the peer's half-close */
 void wire_close(struct wire *wire, bool reset);
 /* How often text is in what the peer received. */
 unsigned wire_count(struct wire *wire, const char *text);
+
+/* test_x for cmocka: run_x on each engine. */
+#define WIRE_TEST(name)                                                                            \
+    static void test_##name(void **state)                                                          \
+    {                                                                                              \
+        (void)state;                                                                               \
+        wire_each_engine(run_##name);                                                              \
+    }
+#define WIRE_ENTRY(name) cmocka_unit_test(test_##name),
 
 #endif
