@@ -49,10 +49,16 @@ static void rpc_type_decode(struct decode *decode, const struct doc_node *node, 
 
 static const struct decode_field rpc_fields[] = {
     {.name = "type", .type = DECODE_FN, .fn = rpc_type_decode},
-    {.name = "service", .type = DECODE_STR, .at = DECODE_AT(conf_rpc_match, service),
-     .at_pos = DECODE_AT(conf_rpc_match, service_pos), .max = 1024},
-    {.name = "method", .type = DECODE_STR, .at = DECODE_AT(conf_rpc_match, method),
-     .at_pos = DECODE_AT(conf_rpc_match, method_pos), .max = 1024},
+    {.name = "service",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_rpc_match, service),
+     .at_pos = DECODE_AT(conf_rpc_match, service_pos),
+     .max = 1024},
+    {.name = "method",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_rpc_match, method),
+     .at_pos = DECODE_AT(conf_rpc_match, method_pos),
+     .max = 1024},
 };
 
 static void rpc_check(struct decode *decode, const struct doc_node *node, void *out)
@@ -86,9 +92,7 @@ static void rpc_decode(struct decode *decode, const struct doc_node *node, void 
 
 static const struct decode_field match_fields[] = {
     {.name = "method", .type = DECODE_FN, .fn = rpc_decode},
-    {.name = "headers", .type = DECODE_LIST, .at = DECODE_AT(conf_http_match, headers),
-     .at_count = DECODE_AT(conf_http_match, headers_count), .max = 16,
-     .item_size = sizeof(struct conf_kv_match), .table = &schema_header_match},
+    SCHEMA_HEADER_MATCHES,
 };
 static const struct decode_table match_table = DECODE_TABLE(
     match_fields, .at_pos = DECODE_AT(conf_http_match, pos), .check = schema_match_check);
@@ -96,18 +100,7 @@ static const struct decode_table match_table = DECODE_TABLE(
 /* --- rules --- */
 
 static const struct decode_field rule_fields[] = {
-    {.name = "name", .type = DECODE_STR, .at = DECODE_AT(conf_http_rule, name), .min = 1,
-     .max = SCHEMA_NAME_MAX, .check = schema_is_subdomain},
-    {.name = "matches", .type = DECODE_LIST, .at = DECODE_AT(conf_http_rule, matches),
-     .at_count = DECODE_AT(conf_http_rule, matches_count), .max = 64,
-     .item_size = sizeof(struct conf_http_match), .table = &match_table},
-    {.name = "filters", .type = DECODE_LIST, .at = DECODE_AT(conf_http_rule, filters),
-     .at_count = DECODE_AT(conf_http_rule, filters_count), .max = 16,
-     .item_size = sizeof(struct conf_filter), .table = &schema_grpc_filter},
-    {.name = "backendRefs", .type = DECODE_LIST, .at = DECODE_AT(conf_http_rule, backends),
-     .at_count = DECODE_AT(conf_http_rule, backends_count), .max = 16,
-     .item_size = sizeof(struct conf_backend_ref), .table = &schema_grpc_backend},
-    {.name = "sessionPersistence", .type = DECODE_FN, .fn = schema_rule_unsupported},
+    SCHEMA_RULE_FIELDS(match_table, schema_grpc_filter, schema_grpc_backend),
 };
 
 static void rule_check(struct decode *decode, const struct doc_node *node, void *out)
@@ -124,14 +117,7 @@ static const struct decode_table rule_table =
 
 /* There is no default rule: a route without rules serves nothing. */
 static const struct decode_field spec_fields[] = {
-    {.name = "parentRefs", .type = DECODE_LIST, .at = DECODE_AT(conf_http_route, parents),
-     .at_count = DECODE_AT(conf_http_route, parents_count), .max = 32,
-     .item_size = sizeof(struct conf_ref), .table = &schema_parent_ref},
-    {.name = "hostnames", .type = DECODE_FN, .fn = schema_hostnames},
-    {.name = "rules", .type = DECODE_LIST, .at = DECODE_AT(conf_http_route, rules),
-     .at_count = DECODE_AT(conf_http_route, rules_count), .max = 16,
-     .item_size = sizeof(struct conf_http_rule), .table = &rule_table},
-    {.name = "useDefaultGateways", .type = DECODE_UNSERVED},
+    SCHEMA_ROUTE_FIELDS(0, rule_table),
 };
 static const struct decode_table spec_table =
     DECODE_TABLE(spec_fields, .check = schema_route_check, .check_always = true);

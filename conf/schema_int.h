@@ -29,6 +29,67 @@ extern const struct decode_table schema_gateway_class, schema_gateway, schema_ht
         .table = &(fields_table)                                                                   \
     }
 
+/* Of every route; its struct has parents and parents_count. */
+#define SCHEMA_PARENTS(route)                                                                      \
+    {                                                                                              \
+        .name = "parentRefs", .type = DECODE_LIST, .at = DECODE_AT(route, parents),                \
+        .at_count = DECODE_AT(route, parents_count), .max = 32,                                    \
+        .item_size = sizeof(struct conf_ref), .table = &schema_parent_ref                          \
+    }
+
+/* What HTTPRoute and GRPCRoute share: spec, a rule, a match. */
+#define SCHEMA_ROUTE_FIELDS(rules_min, rule)                                                       \
+    SCHEMA_PARENTS(conf_http_route),                                                               \
+        {.name = "hostnames", .type = DECODE_FN, .fn = schema_hostnames},                          \
+        {.name = "rules",                                                                          \
+         .type = DECODE_LIST,                                                                      \
+         .at = DECODE_AT(conf_http_route, rules),                                                  \
+         .at_count = DECODE_AT(conf_http_route, rules_count),                                      \
+         .min = (rules_min),                                                                       \
+         .max = 16,                                                                                \
+         .item_size = sizeof(struct conf_http_rule),                                               \
+         .table = &(rule)},                                                                        \
+    {                                                                                              \
+        .name = "useDefaultGateways", .type = DECODE_UNSERVED                                      \
+    }
+#define SCHEMA_RULE_FIELDS(match, filter, backend)                                                 \
+    {.name = "name",                                                                               \
+     .type = DECODE_STR,                                                                           \
+     .at = DECODE_AT(conf_http_rule, name),                                                        \
+     .min = 1,                                                                                     \
+     .max = SCHEMA_NAME_MAX,                                                                       \
+     .check = schema_is_subdomain},                                                                \
+        {.name = "matches",                                                                        \
+         .type = DECODE_LIST,                                                                      \
+         .at = DECODE_AT(conf_http_rule, matches),                                                 \
+         .at_count = DECODE_AT(conf_http_rule, matches_count),                                     \
+         .max = 64,                                                                                \
+         .item_size = sizeof(struct conf_http_match),                                              \
+         .table = &(match)},                                                                       \
+        {.name = "filters",                                                                        \
+         .type = DECODE_LIST,                                                                      \
+         .at = DECODE_AT(conf_http_rule, filters),                                                 \
+         .at_count = DECODE_AT(conf_http_rule, filters_count),                                     \
+         .max = 16,                                                                                \
+         .item_size = sizeof(struct conf_filter),                                                  \
+         .table = &(filter)},                                                                      \
+        {.name = "backendRefs",                                                                    \
+         .type = DECODE_LIST,                                                                      \
+         .at = DECODE_AT(conf_http_rule, backends),                                                \
+         .at_count = DECODE_AT(conf_http_rule, backends_count),                                    \
+         .max = 16,                                                                                \
+         .item_size = sizeof(struct conf_backend_ref),                                             \
+         .table = &(backend)},                                                                     \
+    {                                                                                              \
+        .name = "sessionPersistence", .type = DECODE_FN, .fn = schema_rule_unsupported             \
+    }
+#define SCHEMA_HEADER_MATCHES                                                                      \
+    {                                                                                              \
+        .name = "headers", .type = DECODE_LIST, .at = DECODE_AT(conf_http_match, headers),         \
+        .at_count = DECODE_AT(conf_http_match, headers_count), .max = 16,                          \
+        .item_size = sizeof(struct conf_kv_match), .table = &schema_header_match                   \
+    }
+
 /* struct conf_ref; those of backends are the first member of a struct conf_backend_ref. */
 extern const struct decode_table schema_parent_ref; /* Gateway by default */
 extern const struct decode_table schema_secret_ref; /* Secret by default */

@@ -108,13 +108,7 @@ static const char *const methods[] = {"GET",     "HEAD",    "POST",  "PUT",   "D
 
 static const struct decode_field match_fields[] = {
     {.name = "path", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &path_table},
-    {.name = "headers",
-     .type = DECODE_LIST,
-     .at = DECODE_AT(conf_http_match, headers),
-     .at_count = DECODE_AT(conf_http_match, headers_count),
-     .max = 16,
-     .item_size = sizeof(struct conf_kv_match),
-     .table = &schema_header_match},
+    SCHEMA_HEADER_MATCHES,
     {.name = "queryParams",
      .type = DECODE_LIST,
      .at = DECODE_AT(conf_http_match, queries),
@@ -189,40 +183,13 @@ void schema_rule_unsupported(struct decode *decode, const struct doc_node *node,
 }
 
 static const struct decode_field rule_fields[] = {
-    {.name = "name",
-     .type = DECODE_STR,
-     .at = DECODE_AT(conf_http_rule, name),
-     .min = 1,
-     .max = SCHEMA_NAME_MAX,
-     .check = schema_is_subdomain},
-    {.name = "matches",
-     .type = DECODE_LIST,
-     .at = DECODE_AT(conf_http_rule, matches),
-     .at_count = DECODE_AT(conf_http_rule, matches_count),
-     .max = 64,
-     .item_size = sizeof(struct conf_http_match),
-     .table = &match_table},
-    {.name = "filters",
-     .type = DECODE_LIST,
-     .at = DECODE_AT(conf_http_rule, filters),
-     .at_count = DECODE_AT(conf_http_rule, filters_count),
-     .max = 16,
-     .item_size = sizeof(struct conf_filter),
-     .table = &schema_filter},
-    {.name = "backendRefs",
-     .type = DECODE_LIST,
-     .at = DECODE_AT(conf_http_rule, backends),
-     .at_count = DECODE_AT(conf_http_rule, backends_count),
-     .max = 16,
-     .item_size = sizeof(struct conf_backend_ref),
-     .table = &schema_http_backend},
+    SCHEMA_RULE_FIELDS(match_table, schema_filter, schema_http_backend),
     {.name = "timeouts", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &timeouts_table},
     {.name = "retry",
      .type = DECODE_OBJECT,
      .at = DECODE_AT(conf_http_rule, retry),
      .at_has = DECODE_AT(conf_http_rule, has_retry),
      .table = &schema_retry},
-    {.name = "sessionPersistence", .type = DECODE_FN, .fn = schema_rule_unsupported},
 };
 
 /* ReplacePrefixMatch needs to know the one prefix that matched. member: where the filters are. */
@@ -322,23 +289,7 @@ static void http_check(struct decode *decode, const struct doc_node *node, void 
 }
 
 static const struct decode_field http_spec_fields[] = {
-    {.name = "parentRefs",
-     .type = DECODE_LIST,
-     .at = DECODE_AT(conf_http_route, parents),
-     .at_count = DECODE_AT(conf_http_route, parents_count),
-     .max = 32,
-     .item_size = sizeof(struct conf_ref),
-     .table = &schema_parent_ref},
-    {.name = "hostnames", .type = DECODE_FN, .fn = schema_hostnames},
-    {.name = "rules",
-     .type = DECODE_LIST,
-     .at = DECODE_AT(conf_http_route, rules),
-     .at_count = DECODE_AT(conf_http_route, rules_count),
-     .min = 1,
-     .max = 16,
-     .item_size = sizeof(struct conf_http_rule),
-     .table = &rule_table},
-    {.name = "useDefaultGateways", .type = DECODE_UNSERVED},
+    SCHEMA_ROUTE_FIELDS(1, rule_table),
 };
 static const struct decode_table http_spec =
     DECODE_TABLE(http_spec_fields, .check = http_check, .check_always = true);
@@ -389,13 +340,7 @@ static void tcp_check(struct decode *decode, const struct doc_node *node, void *
 }
 
 static const struct decode_field tcp_spec_fields[] = {
-    {.name = "parentRefs",
-     .type = DECODE_LIST,
-     .at = DECODE_AT(conf_tcp_route, parents),
-     .at_count = DECODE_AT(conf_tcp_route, parents_count),
-     .max = 32,
-     .item_size = sizeof(struct conf_ref),
-     .table = &schema_parent_ref},
+    SCHEMA_PARENTS(conf_tcp_route),
     {.name = "rules", .type = DECODE_FN, .required = true, .fn = tcp_rules_decode},
     {.name = "useDefaultGateways", .type = DECODE_UNSERVED},
 };
