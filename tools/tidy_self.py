@@ -38,6 +38,10 @@ CASES = [
      "{\n}\n"),
     ("parameters", "io/a.c", BASE + "static void f(int a, int b, int c,\n    int d, int e, int g)\n"
      "{\n}\n"),
+    (None, "io/a.c", BASE + "static int f(nghttp2_session *ng, int a, int b,\n    int c, int d,"
+     " void *user)\n{\n}\n"),
+    ("parameters", "io/a.c", BASE + "static int f(nghttp2_session *ng, int a, int b,\n    int c,"
+     " int d, int e)\n{\n}\n"),
     ("layers", "io/a.c", BASE + '#include "http/h.h"\n'),
     ("layers", "http/a.c", BASE + '#include "tls/h.h"\n'),
     ("layers", "routing/a.c", BASE + '#include "conf/objects.h"\n'),
