@@ -3,10 +3,11 @@
 
 #include "gateway/downstream.h"
 
+#include <errno.h>
+
 #include "gateway/access_log.h"
 #include "gateway/exchange.h"
 #include "gateway/outcome.h"
-#include "io/proxy_protocol.h"
 
 void downstream_ref(struct downstream *d)
 {
@@ -181,28 +182,22 @@ static void downstream_on_open(struct conn_owner *owner, struct conn *conn)
 static void downstream_on_data(struct conn_owner *owner, struct conn *conn)
 {
     struct downstream *d = container_of(owner, struct downstream, conn_owner);
-    struct proxy_header header;
+    struct addr client;
 
     if (!d->proxy_pending)
         return;
-    ssize_t n = proxy_protocol_parse(conn_input(conn), &header);
-    if (n == 0 && !conn_input_is_full(conn))
+    addr_expand(&d->client, &client);
+    int rc = worker_take_proxy_header(d->worker, conn, &d->hold, &client);
+    if (rc == 0)
         return;
-    if (n <= 0) {
+    if (rc == -EPROTO) {
         conn_abort(conn);
         downstream_refuse(d, OUTCOME_PROXY_HEADER, "not a PROXY protocol header");
         return;
     }
-    conn_consume(conn, (size_t)n);
     d->proxy_pending = false;
-    struct addr client;
-    if (header.local)
-        addr_expand(&d->client, &client);
-    else
-        client = header.source;
-    addr_unmap(&client);
     addr_shorten(&client, &d->client);
-    if (!worker_admit_address(d->worker, &d->hold, &client)) {
+    if (rc < 0) {
         conn_abort(conn);
         downstream_unref(d);
         return;

@@ -8,7 +8,6 @@
 #include "gateway/access_log.h"
 #include "gateway/outcome.h"
 #include "gateway/upstream.h"
-#include "io/proxy_protocol.h"
 #include "io/relay.h"
 
 /* PROXY header (when the listener wants one), dial, relay. Until the relay
@@ -246,24 +245,19 @@ static void l4_route(struct l4 *l4)
 static void client_on_data(struct conn_owner *owner, struct conn *conn)
 {
     struct l4 *l4 = container_of(owner, struct l4, client_owner);
-    struct proxy_header header;
 
     if (!l4->proxy_pending)
         return;
-    ssize_t n = proxy_protocol_parse(conn_input(conn), &header);
-    if (n == 0 && !conn_input_is_full(conn))
+    int rc = worker_take_proxy_header(l4->worker, conn, &l4->hold, &l4->client_addr);
+    if (rc == 0)
         return;
-    if (n <= 0) {
+    if (rc == -EPROTO) {
         l4_refuse(l4, OUTCOME_PROXY_HEADER, NULL);
         return;
     }
-    conn_consume(conn, (size_t)n);
     conn_set_deadline(conn, 0);
     l4->proxy_pending = false;
-    if (!header.local)
-        l4->client_addr = header.source;
-    addr_unmap(&l4->client_addr);
-    if (!worker_admit_address(l4->worker, &l4->hold, &l4->client_addr)) {
+    if (rc < 0) {
         conn_abort(conn);
         l4_free(l4);
         return;

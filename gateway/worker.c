@@ -18,6 +18,7 @@
 #include "gateway/l4.h"
 #include "gateway/outcome.h"
 #include "gateway/upstream.h"
+#include "io/proxy_protocol.h"
 
 #define WORKER_MAILBOX 1024u
 #define WORKER_TRIM_BYTES (1u << 20)
@@ -38,7 +39,7 @@ static bool worker_refuse(enum outcome outcome, const struct addr *addr)
     return false;
 }
 
-bool worker_admit_address(struct worker *worker, struct client_hold *hold, const struct addr *addr)
+static bool admit_address(struct worker *worker, struct client_hold *hold, const struct addr *addr)
 {
     /* A proxy that we trust has many clients behind it. */
     return forwarded_is_proxy(worker, addr) ||
@@ -50,10 +51,24 @@ bool worker_admit(struct worker *worker, struct client_hold *hold, const struct 
 {
     if (!client_count_enter(worker->client_count, hold))
         return worker_refuse(OUTCOME_OVERLOAD, addr);
-    if (addr == NULL || worker_admit_address(worker, hold, addr))
+    if (addr == NULL || admit_address(worker, hold, addr))
         return true;
     client_count_leave(worker->client_count, hold);
     return false;
+}
+
+int worker_take_proxy_header(struct worker *worker, struct conn *conn, struct client_hold *hold,
+                             struct addr *addr)
+{
+    struct proxy_header header;
+    ssize_t n = proxy_protocol_parse(conn_input(conn), &header);
+    if (n <= 0)
+        return n == 0 && !conn_input_is_full(conn) ? 0 : -EPROTO;
+    conn_consume(conn, (size_t)n);
+    if (!header.local)
+        *addr = header.source;
+    addr_unmap(addr);
+    return admit_address(worker, hold, addr) ? 1 : -EACCES;
 }
 
 static void worker_on_accept(struct acceptor *acceptor UNUSED, struct conn *conn, void *user)

@@ -97,12 +97,15 @@ void worker_join(struct worker *worker);
 
 /* For the data path. */
 /* A client's connection was accepted. hold is for client_count_leave at its end. addr: the
- * client's, or NULL while only a PROXY header will tell it: then worker_admit_address follows.
+ * client's, or NULL while only a PROXY header will tell it: then worker_take_proxy_header follows.
  * false: the refusal is counted and logged; close it. */
 MUST_CHECK bool worker_admit(struct worker *worker, struct client_hold *hold,
                              const struct addr *addr);
-MUST_CHECK bool worker_admit_address(struct worker *worker, struct client_hold *hold,
-                                     const struct addr *addr);
+/* Takes a PROXY header from what has come. addr: the peer's, and then the client's that it tells.
+ * 1: the client is admitted; 0: more has to come; -EPROTO: this is no such header; -EACCES:
+ * refused, counted and logged. After an error: close the connection. */
+MUST_CHECK int worker_take_proxy_header(struct worker *worker, struct conn *conn,
+                                        struct client_hold *hold, struct addr *addr);
 void worker_listener_unref(struct worker_listener *listener);
 /* The port a connection's listener has in the newest view; NULL: it is gone. */
 const struct snapshot_port *worker_listener_port(const struct worker_listener *listener);
