@@ -103,9 +103,7 @@ def module_gateways(folder, engine):
     stop_all(made)
 
 
-@pytest.fixture
-def origins():
-    """make(handler, context): a backend for this test."""
+def make_origins():
     made = []
 
     def make(handler=None, context=None, name="origin"):
@@ -115,19 +113,18 @@ def origins():
     yield make
     for origin in made:
         origin.close()
+
+
+@pytest.fixture
+def origins():
+    """make(handler, context): a backend for this test."""
+    yield from make_origins()
 
 
 @pytest.fixture(scope="module")
 def module_origins():
-    made = []
-
-    def make(handler=None, context=None, name="origin"):
-        made.append(Origin(handler, context, name))
-        return made[-1]
-
-    yield make
-    for origin in made:
-        origin.close()
+    """The same for backends that the tests of a module share."""
+    yield from make_origins()
 
 
 class Redis:

@@ -2,22 +2,7 @@
 """A gateway with an HTTP and an HTTPS listener, and clients of either version."""
 import http2
 import manifests as m
-from origin import server_context
 from wire import client_context, free_port
-
-H2C = "kubernetes.io/h2c"
-
-
-def h2_service(name, port):
-    objects = m.service(name, port)
-    objects[0]["spec"]["ports"][0]["appProtocol"] = H2C
-    return objects
-
-
-def h2_context(pair):
-    context = server_context(pair)
-    context.set_alpn_protocols(["h2"])
-    return context
 
 
 def serve(gateways, certs, objects, settings=()):

@@ -58,6 +58,22 @@ def rule(path="/", backends=(), **more):
     return result
 
 
+def field(name, value):
+    return {"name": name, "value": value}
+
+
+def redirect(**what):
+    return {"type": "RequestRedirect", "requestRedirect": what}
+
+
+def rewrite(**what):
+    return {"type": "URLRewrite", "urlRewrite": what}
+
+
+def replace_prefix(path):
+    return {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": path}}
+
+
 def http_route(name, rules, hostnames=(), section=None, parent="gw"):
     ref = {"name": parent}
     if section:

@@ -4,10 +4,9 @@ import hashlib
 import json
 import socket
 import ssl
-import struct
 import threading
 
-from wire import TIMEOUT_S, Stream
+from wire import TIMEOUT_S, Stream, reset
 
 
 class Recorded:
@@ -25,9 +24,7 @@ class Recorded:
         return getattr(self.sock, name)
 
     def reset(self):
-        """Closes with a reset."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
+        reset(self.sock)
 
 
 class Origin:
@@ -141,6 +138,13 @@ def mirror_handler(sock, _origin):
         http_answer(sock, read_request(stream)[3])
 
 
+def silent(sock, _origin):
+    """Takes a request and says nothing until the other end has gone."""
+    read_request(Stream(sock))
+    while sock.recv(65536):
+        pass
+
+
 def scripted(answer):
     """A handler that reads one request and then sends bytes, or calls answer(sock)."""
 
@@ -154,8 +158,10 @@ def scripted(answer):
     return handler
 
 
-def server_context(pair, client_ca=None):
+def server_context(pair, client_ca=None, alpn=()):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
     context.load_cert_chain(pair.cert, pair.key)
     if client_ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED

@@ -110,6 +110,9 @@ class Gateway:
                 total += float(line.rsplit(" ", 1)[1])
         return total
 
+    def outcomes(self, name):
+        return self.metric('ringgate_outcomes_total{outcome="%s"}' % name)
+
     @property
     def generation(self):
         return int(self.metric("ringgate_config_generation"))

@@ -2,15 +2,14 @@
 """Backends and clients that break, stall and trickle: each ends in a named
 outcome, nothing leaks, others are unaffected."""
 import socket
-import struct
 import threading
 import time
 
 import pytest
 
 import manifests as m
-from origin import http_handler, read_request, scripted
-from wire import Stream, connect, free_port, read_all, request, wait_until
+from origin import http_handler, read_request, scripted, silent
+from wire import Stream, connect, free_port, read_all, request, reset, wait_until
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -22,11 +21,6 @@ def reset_at_once(sock, _origin):
 def reset_after_request(sock, _origin):
     read_request(Stream(sock))
     sock.reset()
-
-
-def silent(sock, origin):
-    read_request(Stream(sock))
-    origin.stop.wait(20)
 
 
 def trickle(sock, origin):
@@ -216,8 +210,7 @@ def test_client_resets(gw, cut):
     for _ in range(5):
         s = connect(gw.port)
         s.sendall(cut)
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        s.close()
+        reset(s)
     assert request(gw.port, "/good").status == 200
 
 

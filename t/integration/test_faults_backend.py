@@ -139,10 +139,6 @@ def gw(module_gateways, module_origins):
         s.close()
 
 
-def outcomes(gw, name):
-    return gw.metric('ringgate_outcomes_total{outcome="%s"}' % name)
-
-
 def still_serves(gw, target):
     """Answers of later requests are their own, also on a connection that was used before."""
     with connect(gw.port) as s:
@@ -173,11 +169,11 @@ def test_what_follows_an_answer_is_nobodys(gw, name, status, body):
     ("endless-head", 502, "upstream_protocol_error")])
 def test_no_answer(gw, name, status, outcome):
     target = f"/{name}"
-    before = outcomes(gw, outcome)
+    before = gw.outcomes(outcome)
     assert request(gw.port, target).status == status
     entry = gw.log(path=target)
     assert entry["outcome"] == outcome and entry["response_code"] == status
-    assert outcomes(gw, outcome) == before + 1
+    assert gw.outcomes(outcome) == before + 1
     still_serves(gw, target)
 
 
@@ -220,12 +216,12 @@ def test_dead_pooled_connection(gw, method, body, times, status):
 
 
 def test_refused_endpoints_are_ejected(gw):
-    before = outcomes(gw, "upstream_connect_failed")
+    before = gw.outcomes("upstream_connect_failed")
     for i in range(5):
         response = request(gw.port, f"/refused/{i}")
         assert response.status == 503 and b"upstream_connect_failed" in response.body
         assert gw.log(path=f"/refused/{i}")["response_flags"] == "UF"
-    assert outcomes(gw, "upstream_connect_failed") == before + 5
+    assert gw.outcomes("upstream_connect_failed") == before + 5
     wait_until(lambda: gw.errors().count("endpoint ejected") >= 2, "two ejections")
 
 

@@ -13,7 +13,8 @@ import pytest
 
 import manifests as m
 from process import AdminConnection
-from wire import (Stream, connect, connect_tls, free_port, read_all, request, talk, wait_until)
+from wire import (Stream, connect, connect_tls, free_port, read_all, request, reset, talk,
+                  wait_until)
 
 CONNECTIONS = int(os.environ.get("RINGGATE_TEST_CONNECTIONS", "10000"))
 GET = b"GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n"
@@ -40,10 +41,6 @@ def gw(module_gateways, module_origins, certs):
     return gateway.start()
 
 
-def outcomes(gw, name):
-    return gw.metric('ringgate_outcomes_total{outcome="%s"}' % name)
-
-
 def client_of(sock):
     return "%s:%d" % sock.getsockname()
 
@@ -65,12 +62,12 @@ def tell(port, data):
     ("random", random.Random(7).randbytes(20000))],
     ids=lambda p: p if isinstance(p, str) else "")
 def test_other_protocols_on_a_plain_port(gw, name, data):
-    before = outcomes(gw, "downstream_protocol_error")
+    before = gw.outcomes("downstream_protocol_error")
     client, answer = tell(gw.port, data)
     assert answer == b"" or answer.split(b" ")[1] in (b"400", b"405", b"431", b"505"), answer
     entry = gw.log(downstream_remote_address=client)
     assert entry["outcome"] == "downstream_protocol_error"
-    assert outcomes(gw, "downstream_protocol_error") == before + 1
+    assert gw.outcomes("downstream_protocol_error") == before + 1
     assert request(gw.port, "/after").status == 200
 
 
@@ -84,11 +81,11 @@ def test_one_line_and_silence(gw):
                                   b"\x16\x03\x01\x40\x00" + b"\1" * 0x4000],
                          ids=["HTTP", "zeros", "broken-hello", "junk-record"])
 def test_other_protocols_on_a_tls_port(gw, certs, data):
-    before = outcomes(gw, "downstream_tls_failed")
+    before = gw.outcomes("downstream_tls_failed")
     client, answer = tell(gw.https, data)
     assert b"200 OK" not in answer
     assert gw.log(downstream_remote_address=client)["outcome"] == "downstream_tls_failed"
-    assert outcomes(gw, "downstream_tls_failed") == before + 1
+    assert gw.outcomes("downstream_tls_failed") == before + 1
     with connect_tls(gw.https, "a.test", certs.ca) as s:
         assert request(gw.https, "/tls", sock=s).status == 200
 
@@ -120,12 +117,12 @@ def test_proxy_header(gw, name, header, address, pace):
     V2[:12] + b"\x31" + V2[13:] + GET, b"PROXY TCP4 "],
     ids=["none", "short", "bad-address", "long", "v2-short", "v2-version", "partial"])
 def test_bad_proxy_header(gw, data):
-    before = outcomes(gw, "proxy_header_invalid")
+    before = gw.outcomes("proxy_header_invalid")
     seen = len(gw.origin.data)
     client, answer = tell(gw.proxied, data)
     assert answer == b"" and len(gw.origin.data) == seen
     assert gw.log(downstream_remote_address=client)["outcome"] == "proxy_header_invalid"
-    assert outcomes(gw, "proxy_header_invalid") == before + 1
+    assert gw.outcomes("proxy_header_invalid") == before + 1
 
 
 def test_pipelining_a_hundred(gw):
@@ -186,8 +183,7 @@ def test_ten_thousand_connections(gateways, origins, many):
         held[1].sendall(GET[-5:])
         assert Stream(held[1]).response().status == 200
         for s in held:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            s.close()
+            reset(s)
         wait_until(lambda: gateway.metric("ringgate_downstream_connections_open") == 0)
         # What is of fixed size was touched by the first storm.
         wait_until(lambda: not sizes or gateway.memory_kib() <= sizes[0] * 1.05,
@@ -232,7 +228,7 @@ def test_few_descriptors(gateways, origins):
     for s in inside:
         assert request(gateway.port, "/before", sock=s).status == 200
     held = storm(gateway.port, 300)
-    wait_until(lambda: outcomes(gateway, "overload") >= 300 + 20 - 115, "refusals")
+    wait_until(lambda: gateway.outcomes("overload") >= 300 + 20 - 115, "refusals")
     assert gateway.metric("ringgate_downstream_connections_open") == 256 * 45 // 100
     assert gateway.metric("ringgate_accept_errors_total") == 0
     for s in inside:

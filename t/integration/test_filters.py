@@ -5,20 +5,9 @@ import json
 import pytest
 
 import manifests as m
+from manifests import field, redirect, replace_prefix, rewrite
 from origin import http_answer, read_request
 from wire import Stream, connect, request
-
-
-def redirect(**what):
-    return {"type": "RequestRedirect", "requestRedirect": what}
-
-
-def rewrite(**what):
-    return {"type": "URLRewrite", "urlRewrite": what}
-
-
-def replace_prefix(path):
-    return {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": path}}
 
 
 def replace_full(path):
@@ -31,10 +20,6 @@ def response_headers(**changes):
 
 def cors(*origins, **what):
     return {"type": "CORS", "cors": {"allowOrigins": list(origins), **what}}
-
-
-def field(name, value):
-    return {"name": name, "value": value}
 
 
 def seen(response):

@@ -5,7 +5,7 @@ import time
 import pytest
 
 import manifests as m
-from origin import http_handler, read_request
+from origin import http_handler, read_request, silent
 from wire import Stream, connect, free_port, request
 
 GRPC = ("Content-Type", "application/grpc")
@@ -43,12 +43,6 @@ def late(sock, _origin):
                 pass
         time.sleep(0.5)
         sock.sendall(b"0\r\ngrpc-status: 5\r\ngrpc-message: none%20such\r\n\r\n")
-
-
-def silent(sock, _origin):
-    read_request(Stream(sock))
-    while sock.recv(65536):
-        pass
 
 
 @pytest.fixture(scope="module")

@@ -75,15 +75,10 @@ def stream(call):
     call.close()
 
 
-def alpn(context, *protocols):
-    context.set_alpn_protocols(list(protocols))
-    return context
-
-
 @pytest.fixture(scope="module")
 def gw(module_gateways, module_origins, certs):
-    tls = alpn(server_context(certs.echo), "h2")
-    old = alpn(server_context(certs.echo), "http/1.1")
+    tls = server_context(certs.echo, alpn=["h2"])
+    old = server_context(certs.echo, alpn=["http/1.1"])
     origins = {"say": module_origins(server(say)), "other": module_origins(server(echo)),
                "secure": module_origins(server(echo), context=tls),
                "wrong": module_origins(server(echo), context=tls),
@@ -128,7 +123,7 @@ def caller(request, gw):
     if request.param == "h2c":
         sock, host, scheme = connect(gw.port), "grpc.test", "http"
     else:
-        context = alpn(client_context(gw.certs.ca), "h2", "http/1.1")
+        context = client_context(gw.certs.ca, alpn=["h2", "http/1.1"])
         sock = context.wrap_socket(connect(gw.tls_port), server_hostname="a.test")
         assert sock.selected_alpn_protocol() == "h2"
         host, scheme = "a.test", "https"

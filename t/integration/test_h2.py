@@ -14,7 +14,7 @@ import pytest
 
 import http2
 import manifests as m
-from h2site import h2_context, h2_dial, h2_service, serve
+from h2site import h2_dial, serve
 from origin import http_handler, server_context
 from wire import Stream, client_context, connect, connect_tls, free_port, request, wait_until
 
@@ -34,9 +34,10 @@ def gw(module_gateways, module_origins, certs):
                    m.listener("https", gateway.tls_port, "HTTPS", certs=["a"])]),
         m.http_route("r", [m.rule(f"/{name}", [name]) for name in BACKENDS]),
         *m.service("h1", module_origins(http_handler).port),
-        *h2_service("h2", gateway.h2.port),
+        *m.h2_service("h2", gateway.h2.port),
         *m.service("h1s", module_origins(http_handler, server_context(certs.echo)).port),
-        *h2_service("h2s", module_origins(http2.handler(), h2_context(certs.echo)).port),
+        *m.h2_service("h2s", module_origins(http2.handler(),
+                                            server_context(certs.echo, alpn=["h2"])).port),
         m.backend_tls("h1s", "h1s", "echo.test", "ca"),
         m.backend_tls("h2s", "h2s", "echo.test", "ca"),
         m.config_map("ca", certs.ca), m.secret("a", certs.a)])
@@ -114,10 +115,8 @@ def test_nghttp(gw, certs):
 
 
 def test_no_protocol_in_common(gw, certs):
-    context = client_context(certs.ca)
-    context.set_alpn_protocols(["h3", "spdy/3"])
     with pytest.raises(OSError, match="(?i)no application protocol"):
-        context.wrap_socket(connect(gw.tls_port), server_hostname="a.test")
+        connect_tls(gw.tls_port, "a.test", certs.ca, alpn=["h3", "spdy/3"])
 
 
 def test_upgrade_to_h2c_is_not_taken(gw):
@@ -221,7 +220,7 @@ def trailers_h2(peer, number):
 @pytest.mark.parametrize("backend", ["h1", "h2"])
 def test_trailers_both_ways(gateways, origins, certs, client, backend):
     objects = (m.service("b", origins(trailers_h1).port) if backend == "h1" else
-               h2_service("b", origins(http2.handler(trailers_h2)).port))
+               m.h2_service("b", origins(http2.handler(trailers_h2)).port))
     gateway = serve(gateways, certs, objects)
     if client == "h1":
         with connect(gateway.port) as s:
@@ -266,7 +265,7 @@ def interim_h2(peer, number):
 @pytest.mark.parametrize("backend", ["h1", "h2"])
 def test_interim_answers(gateways, origins, certs, client, backend):
     objects = (m.service("b", origins(interim_h1).port) if backend == "h1" else
-               h2_service("b", origins(http2.handler(at_head=interim_h2)).port))
+               m.h2_service("b", origins(http2.handler(at_head=interim_h2)).port))
     gateway = serve(gateways, certs, objects)
     if client == "h1":
         with connect(gateway.port) as s:
@@ -305,7 +304,7 @@ def large_h2(peer, number):
 @pytest.mark.parametrize("backend", ["h1", "h2"])
 def test_a_slow_stream_does_not_stop_others(gateways, origins, certs, backend):
     objects = (m.service("b", origins(large_h1).port) if backend == "h1" else
-               h2_service("b", origins(http2.handler(large_h2)).port))
+               m.h2_service("b", origins(http2.handler(large_h2)).port))
     gateway = serve(gateways, certs, objects)
     before = gateway.memory_kib()
     peer = h2_dial(gateway)
@@ -350,7 +349,7 @@ def test_a_backend_that_does_not_read_stops_the_client(gateways, origins, certs,
         peer.send_body(number, hashlib.sha256(peer.stream(number).body).hexdigest().encode())
 
     objects = (m.service("b", origins(slow_h1).port) if backend == "h1" else
-               h2_service("b", origins(http2.handler(answer, slow_h2)).port))
+               m.h2_service("b", origins(http2.handler(answer, slow_h2)).port))
     gateway = serve(gateways, certs, objects, {"body_rate_min": "0"})
     body, sent, result = os.urandom(SIZE), [0], []
 
@@ -400,7 +399,7 @@ def test_the_client_gives_up_one_stream(gateways, origins, certs):
             return True
         return False
 
-    gateway = serve(gateways, certs, h2_service("b", origins(http2.handler(at_head=never)).port))
+    gateway = serve(gateways, certs, m.h2_service("b", origins(http2.handler(at_head=never)).port))
     peer = h2_dial(gateway)
     with peer.sock:
         number = peer.open("/never")
@@ -517,7 +516,7 @@ def test_an_answer_before_the_request_has_ended(gateways, origins, certs):
         return True
 
     for objects in (m.service("b", origins(early_h1).port),
-                    h2_service("b", origins(http2.handler(at_head=early_h2)).port)):
+                    m.h2_service("b", origins(http2.handler(at_head=early_h2)).port)):
         gateway = serve(gateways, certs, objects)
         peer = h2_dial(gateway)
         with peer.sock:
@@ -541,8 +540,7 @@ def test_behind_a_proxy_header(gateways, origins, certs):
         m.secret("a", certs.a)])
     gateway.start()
     header = b"PROXY TCP4 192.0.2.7 127.0.0.1 1234 80\r\n"
-    context = client_context(certs.ca)
-    context.set_alpn_protocols(["h2"])
+    context = client_context(certs.ca, alpn=["h2"])
     for tls in (False, True):
         sock = connect(gateway.tls_port if tls else gateway.port)
         sock.sendall(header)

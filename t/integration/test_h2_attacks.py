@@ -10,7 +10,7 @@ import pytest
 import h2wire as h
 import manifests as m
 from origin import http_answer, read_request
-from wire import Stream, connect, free_port, request, wait_until
+from wire import Stream, connect, connect_tls, free_port, request, wait_until
 
 BIG = 1 << 20
 
@@ -121,7 +121,7 @@ def test_resets(gw, piece):
 
 def test_rapid_reset_over_tls(gw):
     watched = Watched(gw, "downstream_flood")
-    context_sock = connect_tls_h2(gw)
+    context_sock = connect_tls(gw.tls_port, "a.test", gw.certs.ca, alpn=["h2"])
     with h.Client(0, sock=context_sock) as client:
         def piece(i):
             return (h.headers(2 * i + 1, h.request_fields("/reset", scheme="https")) +
@@ -129,13 +129,6 @@ def test_rapid_reset_over_tls(gw):
         client.flood(piece, 5000, batch=50)
         assert client.end() in (h.ENHANCE_YOUR_CALM, None)
     watched.over(requests_max=230)
-
-
-def connect_tls_h2(gateway):
-    import ssl
-    context = ssl.create_default_context(cafile=str(gateway.certs.ca.cert))
-    context.set_alpn_protocols(["h2"])
-    return context.wrap_socket(connect(gateway.tls_port), server_hostname="a.test")
 
 
 def test_resets_within_the_limit(gw):

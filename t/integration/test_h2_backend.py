@@ -7,7 +7,7 @@ import time
 import http2
 import manifests as m
 from h2.settings import SettingCodes
-from h2site import h2_dial, h2_service, serve
+from h2site import h2_dial, serve
 from origin import server_context
 from wire import connect, request, wait_until
 
@@ -29,7 +29,8 @@ def test_goaway_and_refused_streams_are_tried_again(gateways, origins, certs):
         peer.flush()
         return True
 
-    gateway = serve(gateways, certs, h2_service("b", origins(http2.handler(at_head=at_head)).port))
+    origin = origins(http2.handler(at_head=at_head))
+    gateway = serve(gateways, certs, m.h2_service("b", origin.port))
     for method, path in [("POST", "/refused"), ("GET", "/goaway"), ("POST", "/goaway2")]:
         peer = h2_dial(gateway)
         with peer.sock:
@@ -48,7 +49,8 @@ def test_a_reset_with_another_code_is_not_tried_again(gateways, origins, certs):
         peer.flush()
         return True
 
-    gateway = serve(gateways, certs, h2_service("b", origins(http2.handler(at_head=at_head)).port))
+    origin = origins(http2.handler(at_head=at_head))
+    gateway = serve(gateways, certs, m.h2_service("b", origin.port))
     with connect(gateway.port) as s:
         response = request(gateway.port, "/", sock=s)
     assert response.status == 502 and len(seen) == 1
@@ -57,7 +59,7 @@ def test_a_reset_with_another_code_is_not_tried_again(gateways, origins, certs):
 def test_streams_beyond_the_limit_of_a_backend(gateways, origins, certs):
     """A backend that takes two streams at a time gets more connections, and all are served."""
     origin = origins(http2.handler(settings={SettingCodes.MAX_CONCURRENT_STREAMS: 2}))
-    gateway = serve(gateways, certs, h2_service("b", origin.port))
+    gateway = serve(gateways, certs, m.h2_service("b", origin.port))
     peer = h2_dial(gateway)
     with peer.sock:
         assert peer.request("/first").status == 200
@@ -68,7 +70,7 @@ def test_streams_beyond_the_limit_of_a_backend(gateways, origins, certs):
 def test_a_burst_makes_one_connection(gateways, origins, certs):
     """Cold: nothing is known of the backend, and everybody wants it at once."""
     origin = origins(http2.handler())
-    gateway = serve(gateways, certs, h2_service("b", origin.port))
+    gateway = serve(gateways, certs, m.h2_service("b", origin.port))
     peer = h2_dial(gateway)
     with peer.sock:
         numbers = [peer.open(f"/{i}") for i in range(60)]
@@ -78,7 +80,7 @@ def test_a_burst_makes_one_connection(gateways, origins, certs):
 
 def test_a_dial_that_fails_fails_for_all(gateways, origins, certs):
     origin = origins(http2.handler())
-    gateway = serve(gateways, certs, h2_service("b", origin.port))
+    gateway = serve(gateways, certs, m.h2_service("b", origin.port))
     origin.close()
     peer = h2_dial(gateway)
     with peer.sock:
@@ -100,7 +102,7 @@ def test_a_goaway_lets_streams_end(gateways, origins, certs):
         return True
 
     origin = origins(http2.handler(at_head=at_head))
-    gateway = serve(gateways, certs, h2_service("b", origin.port))
+    gateway = serve(gateways, certs, m.h2_service("b", origin.port))
     peer = h2_dial(gateway)
     with peer.sock:
         assert peer.request("/first").status == 200
@@ -123,7 +125,7 @@ def test_a_reload_that_drops_a_backend_drains_it(gateways, origins, certs):
         ended.set()
 
     old, new = origins(watched), origins()
-    gateway = serve(gateways, certs, h2_service("b", old.port))
+    gateway = serve(gateways, certs, m.h2_service("b", old.port))
     peer = h2_dial(gateway)
     with peer.sock:
         number = peer.open("/old")
@@ -139,7 +141,7 @@ def test_a_reload_that_drops_a_backend_drains_it(gateways, origins, certs):
 def test_a_tls_backend_without_h2(gateways, origins, certs):
     origin = origins(context=server_context(certs.echo))
     gateway = serve(gateways, certs, [
-        *h2_service("b", origin.port), m.backend_tls("b", "b", "echo.test", "ca"),
+        *m.h2_service("b", origin.port), m.backend_tls("b", "b", "echo.test", "ca"),
         m.config_map("ca", certs.ca)])
     with connect(gateway.port) as s:
         assert request(gateway.port, "/", sock=s).status == 503
@@ -151,7 +153,7 @@ def test_a_tls_backend_without_h2(gateways, origins, certs):
 def test_a_backend_that_says_nothing(gateways, origins, certs):
     """No SETTINGS come: those who wait for them end in time."""
     origin = origins(lambda sock, o: o.stop.wait(30))
-    gateway = serve(gateways, certs, h2_service("b", origin.port),
+    gateway = serve(gateways, certs, m.h2_service("b", origin.port),
                     {"upstream_connect_timeout": "500ms", "route_timeout": "1s"})
     peer = h2_dial(gateway)
     with peer.sock:
@@ -169,7 +171,7 @@ def test_a_silent_session_is_not_used_again(gateways, origins, certs):
         return False
 
     origin = origins(http2.handler(at_head=at_head))
-    gateway = serve(gateways, certs, h2_service("b", origin.port), {"route_timeout": "500ms"})
+    gateway = serve(gateways, certs, m.h2_service("b", origin.port), {"route_timeout": "500ms"})
     peer = h2_dial(gateway)
     with peer.sock:
         assert peer.request("/first").status == 200
@@ -181,7 +183,7 @@ def test_a_silent_session_is_not_used_again(gateways, origins, certs):
 
 def test_the_drain_deadline_cuts_streams(gateways, origins, certs):
     origin = origins(http2.handler(at_head=lambda peer, number: True))
-    gateway = serve(gateways, certs, h2_service("b", origin.port), {"drain_timeout": "300ms"})
+    gateway = serve(gateways, certs, m.h2_service("b", origin.port), {"drain_timeout": "300ms"})
     peer = h2_dial(gateway)
     with peer.sock:
         peer.open("/")

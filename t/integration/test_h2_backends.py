@@ -121,12 +121,6 @@ FLOODS = {
 }
 
 
-def service(name, *ports):
-    objects = m.service(name, *ports)
-    objects[0]["spec"]["ports"][0]["appProtocol"] = "kubernetes.io/h2c"
-    return objects
-
-
 @pytest.fixture(scope="module")
 def gw(module_gateways, module_origins):
     backends = {"good": h.good_handler}
@@ -152,10 +146,10 @@ def gw(module_gateways, module_origins):
     for at in range(0, len(names), 16):
         objects.append(m.http_route(f"r{at}", [m.rule(f"/{n}", [n]) for n in names[at:at + 16]]))
     for name in names:
-        objects += service(name, gateway.origins[name].port)
+        objects += m.h2_service(name, gateway.origins[name].port)
     for name in ("refuses", "leaves"):
         ports = [gateway.origins[name].port, gateway.origins["good"].port]
-        objects += service(f"{name}-or-good", *ports)
+        objects += m.h2_service(f"{name}-or-good", *ports)
     objects.append(m.http_route("pairs", [m.rule(f"/{n}-or-good", [f"{n}-or-good"])
                                           for n in ("refuses", "leaves")]))
     gateway.write(objects)
@@ -279,7 +273,7 @@ def test_goaway_lets_the_response_end(gateways, origins):
     origin = origins(leaving)
     gateway = gateways()
     gateway.write([m.gateway([m.listener("http", gateway.port)]),
-                   m.http_route("r", [m.rule("/", ["one"])]), *service("one", origin.port)])
+                   m.http_route("r", [m.rule("/", ["one"])]), *m.h2_service("one", origin.port)])
     gateway.start()
     for _ in range(5):
         with h.Client(gateway.port) as client:
@@ -312,7 +306,7 @@ def test_one_bad_stream_of_many(gateways, origins):
     gateway = gateways()
     gateway.workers = 1
     gateway.write([m.gateway([m.listener("http", gateway.port)]),
-                   m.http_route("r", [m.rule("/", ["one"])]), *service("one", origin.port)])
+                   m.http_route("r", [m.rule("/", ["one"])]), *m.h2_service("one", origin.port)])
     gateway.start()
     with h.Client(gateway.port) as client:
         for _ in range(5):

@@ -34,12 +34,6 @@ def free_ports(count):
     raise AssertionError("no ports")
 
 
-def h2c_service(port):
-    objects = m.service(f"p{port}", port)
-    objects[0]["spec"]["ports"][0]["appProtocol"] = "kubernetes.io/h2c"
-    return objects
-
-
 def test_strict(gateways, tmp_path):
     first = free_ports(CASES)
     ports = range(first, first + CASES)
@@ -49,7 +43,7 @@ def test_strict(gateways, tmp_path):
         objects.append(m.http_route(f"r{at}", [m.rule(f"/{p}", [f"p{p}"])
                                                for p in ports[at:at + 16]]))
     for port in ports:
-        objects += h2c_service(port)
+        objects += m.h2_service(f"p{port}", port)
     gateway.write(objects)
     gateway.start()
     script = tmp_path / "ask"

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 import manifests as m
+from manifests import field, redirect, rewrite
 import websocket
 from origin import http_answer, read_request, scripted
 from wire import Stream, connect, free_port, read_all, request, wait_until
@@ -17,18 +18,6 @@ from wire import Stream, connect, free_port, read_all, request, wait_until
 def modifier(kind, **changes):
     key = {"Request": "requestHeaderModifier", "Response": "responseHeaderModifier"}[kind]
     return {"type": f"{kind}HeaderModifier", key: changes}
-
-
-def field(name, value):
-    return {"name": name, "value": value}
-
-
-def redirect(**what):
-    return {"type": "RequestRedirect", "requestRedirect": what}
-
-
-def rewrite(**what):
-    return {"type": "URLRewrite", "urlRewrite": what}
 
 
 def interim(sock, _origin):

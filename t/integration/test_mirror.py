@@ -8,6 +8,7 @@ import pytest
 
 import http2
 import manifests as m
+from manifests import redirect, replace_prefix, rewrite
 from origin import http_answer, read_request
 from wire import Stream, connect, refusing_port, request, wait_until
 
@@ -22,11 +23,6 @@ def mirror(name, **share):
 def headers(**changes):
     return {"type": "RequestHeaderModifier", "requestHeaderModifier": {
         "set": [{"name": n.replace("_", "-"), "value": v} for n, v in changes.items()]}}
-
-
-def rewrite(host, path):
-    return {"type": "URLRewrite", "urlRewrite": {"hostname": host, "path": {
-        "type": "ReplacePrefixMatch", "replacePrefixMatch": path}}}
 
 
 class Recorder:
@@ -79,7 +75,8 @@ def gw(module_gateways, module_origins):
         m.rule("/plain", ["one"], filters=[mirror("two")]),
         m.rule("/before", ["one"], filters=[headers(x_set="s"), mirror("two")]),
         m.rule("/after", ["one"], filters=[mirror("two"), headers(x_set="s")]),
-        m.rule("/rewritten", ["one"], filters=[rewrite("inner.test", "/new"), mirror("two")]),
+        m.rule("/rewritten", ["one"],
+               filters=[rewrite(hostname="inner.test", **replace_prefix("/new")), mirror("two")]),
         m.rule("/several", ["one"], filters=[mirror("two"), headers(x_set="s"), mirror("three"),
                                              mirror("two")]),
         m.rule("/none", ["one"], filters=[mirror("two", percent=0)]),
@@ -92,8 +89,7 @@ def gw(module_gateways, module_origins):
         m.rule("/empty", ["one"], filters=[mirror("empty")]),
         m.rule("/missing", ["one"], filters=[mirror("missing"), mirror("two")]),
         m.rule("/backend", [m.backend("one", filters=[mirror("two")]), m.backend("three", 0)]),
-        m.rule("/redirected", filters=[mirror("two"), {
-            "type": "RequestRedirect", "requestRedirect": {"hostname": "other.test"}}]),
+        m.rule("/redirected", filters=[mirror("two"), redirect(hostname="other.test")]),
     ]
     objects = [m.gateway([m.listener("http", gateway.port)]),
                m.http_route("mirrors", rules, ["a.test"]),

@@ -10,18 +10,13 @@ import pytest
 
 import manifests as m
 import websocket
-from origin import http_answer, read_request
+from origin import http_answer, read_request, silent
 from wire import Stream, connect, request, talk, wait_until
 
 
 def objects(gateway, origin):
     return [m.gateway([m.listener("http", gateway.port)]), m.http_route("r", [m.rule("/", ["b"])]),
             *m.service("b", origin.port)]
-
-
-def silent(sock, origin):
-    read_request(Stream(sock))
-    origin.stop.wait(30)
 
 
 def end_promptly(gateway):

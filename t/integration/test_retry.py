@@ -2,8 +2,6 @@
 """Retries of HTTPRoute rules and their budget."""
 import hashlib
 import itertools
-import socket
-import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +12,7 @@ import pytest
 import http2
 import manifests as m
 from origin import http_answer, read_request
-from wire import Stream, connect, refusing_port, request, wait_until
+from wire import Stream, connect, refusing_port, request, reset, wait_until
 
 number = itertools.count()
 
@@ -314,8 +312,7 @@ def test_client_that_leaves_during_backoff(gw):
     sock = connect(gw.port)
     sock.sendall(f"GET {target} HTTP/1.1\r\nHost: a.test\r\n\r\n".encode())
     wait_until(lambda: gw.flaky.seen.get(f"leaves-{gw.engine}"), "the first attempt")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
+    reset(sock)
     gw.log(path=target, outcome="downstream_closed")
     wait_until(lambda: gw.metric("ringgate_http_requests_active") == 0, "the end of the exchange")
     assert len(gw.flaky.seen[f"leaves-{gw.engine}"]) < 4

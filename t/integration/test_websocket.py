@@ -11,9 +11,9 @@ import http2
 import manifests as m
 import websocket as ws
 from h2.settings import SettingCodes
-from h2site import h2_dial, h2_service
+from h2site import h2_dial
 from origin import read_request
-from wire import SharedTls, Stream, client_context, connect, free_port, read_all
+from wire import SharedTls, Stream, client_context, connect, free_port, read_all, reset
 
 LARGE = 16 << 20
 MIXES = [("h1", "h1"), ("h1s", "h2"), ("h2s", "h1"), ("h2s", "h2")]  # with large messages
@@ -133,7 +133,7 @@ def test_half_close_and_reset(gateways, origins, certs):
     with connect(gateway.port) as s:
         s.sendall(ws.handshake("/reset"))
         Stream(s).head()
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        reset(s)
     assert gateway.log(path="/reset")["outcome"] == "downstream_closed"
 
 
@@ -184,9 +184,9 @@ def mixed(module_gateways, module_origins, certs):
         m.http_route("r", [m.rule(f"/{name}", [name], filters=[FILTER])
                            for name in ("h1", "h2", "without")]),
         *m.service("h1", module_origins(ws.echo_handler).port),
-        *h2_service("h2", module_origins(http2.handler(at_head=echo_tunnel,
+        *m.h2_service("h2", module_origins(http2.handler(at_head=echo_tunnel,
                                                        settings=tunnels)).port),
-        *h2_service("without", module_origins(either_version).port), m.secret("a", certs.a)])
+        *m.h2_service("without", module_origins(either_version).port), m.secret("a", certs.a)])
     return gateway.start()
 
 

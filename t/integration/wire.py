@@ -3,6 +3,7 @@
 reader of responses that is strict about where they end."""
 import socket
 import ssl
+import struct
 import threading
 import time
 
@@ -44,12 +45,18 @@ def connect(port, timeout=TIMEOUT_S):
     return s
 
 
-def connect_tls(port, name, ca, pair=None, **options):
+def connect_tls(port, name, ca, pair=None, alpn=(), **options):
     """A verified TLS connection; pair: client certificate."""
-    context = client_context(ca, pair)
+    context = client_context(ca, pair, alpn)
     for key, value in options.items():
         setattr(context, key, value)
     return context.wrap_socket(connect(port), server_hostname=name)
+
+
+def reset(sock):
+    """Closes with a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
 
 
 class SharedTls:
@@ -109,8 +116,10 @@ class SharedTls:
         self.close()
 
 
-def client_context(ca, pair=None):
+def client_context(ca, pair=None, alpn=()):
     context = ssl.create_default_context(cafile=str(ca.cert))
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
     if pair is not None:
         context.load_cert_chain(pair.cert, pair.key)
     return context
