@@ -24,8 +24,7 @@ static void relay_finish(struct relay *relay, enum relay_end end, int error)
     loop_cancel(&relay->task);
     relay->task.run = relay_grave_run;
     loop_bury(relay->loop, &relay->task);
-    if (relay->owner)
-        relay->owner->on_end(relay->owner, end, error, relay->ab.bytes, relay->ba.bytes);
+    relay->owner->on_end(relay->owner, end, error, relay->ab.bytes, relay->ba.bytes);
 }
 
 static void relay_drop_conns(struct relay *relay, const struct conn *gone)
@@ -196,11 +195,4 @@ void relay_stop_at(struct relay *relay, uint64_t deadline_ns)
 {
     relay->stop_at_ns = deadline_ns;
     timer_arm(relay);
-}
-
-void relay_abort(struct relay *relay)
-{
-    relay_drop_conns(relay, NULL);
-    relay->owner = NULL;
-    relay_finish(relay, RELAY_END_DEADLINE, -ECANCELED);
 }

@@ -31,7 +31,5 @@ struct relay *relay_start(struct conn *a, struct conn *b, uint64_t idle_timeout_
                           struct relay_owner *owner);
 /* Ends it by then at the latest (drain). */
 void relay_stop_at(struct relay *relay, uint64_t deadline_ns);
-/* Ends it now: both conns are reset; on_end is not called. */
-void relay_abort(struct relay *relay);
 
 #endif

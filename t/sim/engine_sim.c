@@ -615,3 +615,14 @@ unsigned sim_open(const struct sim *sim)
         count += sim->ends[i].used && sim->ends[i].sock;
     return count;
 }
+
+void sim_each_seed(uint64_t count, void (*run)(uint64_t seed))
+{
+    const char *only = getenv("SIM_SEED");
+    if (only) {
+        run(strtoull(only, NULL, 10));
+        return;
+    }
+    for (uint64_t seed = 1; seed <= count; seed++)
+        run(seed);
+}

@@ -41,4 +41,7 @@ void sim_peer_close(struct sim *sim, int fd, bool reset);
 /* Operations and sockets that the loop still has. */
 unsigned sim_open(const struct sim *sim);
 
+/* Runs the worlds of seeds 1 to count, or the one that SIM_SEED names. */
+void sim_each_seed(uint64_t count, void (*run)(uint64_t seed));
+
 #endif

@@ -493,14 +493,7 @@ static void run_world(uint64_t seed)
 static void test_worlds(void **state)
 {
     (void)state;
-    /* One seed to look at: SIM_SEED=n. */
-    const char *only = getenv("SIM_SEED");
-    if (only) {
-        run_world(strtoull(only, NULL, 10));
-        return;
-    }
-    for (uint64_t seed = 1; seed <= SEEDS; seed++)
-        run_world(seed);
+    sim_each_seed(SEEDS, run_world);
 }
 
 /* A loop is freed while everything is under way. */

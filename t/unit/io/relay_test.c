@@ -58,6 +58,13 @@ static void rig_start(struct rig *rig, uint64_t idle_ns)
     rig->a.conn = rig->b.conn = NULL;
 }
 
+/* The owner has it end now. */
+static void rig_stop(struct rig *rig)
+{
+    relay_stop_at(rig->relay, rig->loop->clock.mono_ns);
+    FIXTURE_UNTIL(rig->loop, rig->ends == 1);
+}
+
 static void rig_fini(struct rig *rig)
 {
     FIXTURE_UNTIL(rig->loop, rig->loop->conns == 0);
@@ -164,7 +171,7 @@ static void test_without_pipes(void **state)
         stream(&rig, true, (struct transfer){8u << 20, 262144, 7});
         assert_int_equal(pools->pipe_held, 0);
         assert_int_equal(pools->pipe_count, 1);
-        relay_abort(rig.relay);
+        rig_stop(&rig);
         rig_fini(&rig);
     }
 }
@@ -293,8 +300,8 @@ static void test_reset_while_blocked(void **state)
                 /* Nobody reads a, so its reset is not noticed: the owner ends it. */
                 for (int i = 0; i < 20; i++)
                     loop_turn(rig.loop, 0);
-                if (rig.relay)
-                    relay_abort(rig.relay);
+                if (rig.ends == 0)
+                    rig_stop(&rig);
             }
             rig_fini(&rig);
         }
@@ -322,9 +329,9 @@ static void test_idle_and_deadline(void **state)
 
         rig_init(&rig, engine);
         rig_start(&rig, NS_PER_S);
-        relay_abort(rig.relay);
+        rig_stop(&rig); /* at once */
+        assert_int_equal(rig.end, RELAY_END_DEADLINE);
         rig_fini(&rig);
-        assert_int_equal(rig.ends, 0);
     }
 }
 
