@@ -94,38 +94,87 @@ def test_global_limit_is_shared(gateways, origins, redis):
     assert keys.startswith(b"*") and keys != b"*0\r\n" and b"127.0.0.1" not in keys
 
 
-def offer(pair, rate, seconds):
-    """(offered, passed, seconds) of requests that both gateways get in turn."""
-    passed, offered = 0, 0
-    socks = [connect(g.port) for g in pair]
-    begin = time.monotonic()
-    while time.monotonic() - begin < seconds:
-        i = offered % 2
-        passed += request(pair[i].port, "/", sock=socks[i]).status == 200
-        offered += 1
-        time.sleep(max(0, begin + offered / rate - time.monotonic()))
-    elapsed = time.monotonic() - begin
-    for s in socks:
-        s.close()
-    return offered, passed, elapsed
+RATE, BURST = 100, 100  # a second; of the limit that an Offer meets
+
+
+def decisions(result):
+    return f'ringgate_ratelimit_decisions_total{{policy="test/l",rule="limit",result="{result}"}}'
+
+
+class Offer:
+    """Requests that both gateways get in turn, and what these count meanwhile. A busy machine
+    stretches everything: what passed is held against the time at which it did, and against what
+    the gateways say of who decided."""
+
+    METRICS = {"owed": "ringgate_ratelimit_store_owed_total", "by the store": decisions("ok"),
+               "without it": decisions("fallback_ok")}
+
+    def __init__(self, pair):
+        self.pair, self.results = pair, []  # of (sent, answered, passed)
+        self.before = self.counts()
+        self.socks = [connect(g.port) for g in pair]
+        self.begin = time.monotonic()
+
+    def counts(self):
+        return {what: sum(g.metric(name) for g in self.pair)
+                for what, name in self.METRICS.items()}
+
+    def one(self, rate):
+        """The next one, at its time; true: it passed."""
+        count = len(self.results)
+        time.sleep(max(0, self.begin + count / rate - time.monotonic()))
+        sent, i = time.monotonic(), count % len(self.pair)
+        status = request(self.pair[i].port, "/", sock=self.socks[i]).status
+        assert status in (200, 429)
+        self.results.append((sent, time.monotonic(), status == 200))
+        return status == 200
+
+    def run(self, rate, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.one(rate)
+
+    def end(self):
+        """(passed, as many as the limit allows at most, counts)."""
+        elapsed = time.monotonic() - self.begin
+        for sock in self.socks:
+            sock.close()
+        counts = {what: count - self.before[what] for what, count in self.counts().items()}
+        offered, passed = len(self.results), sum(r[2] for r in self.results)
+        allowed = BURST + RATE * elapsed
+        print(f"{elapsed:.2f} s: {offered} offered, {passed} of {allowed:.0f} passed "
+              f"({100 * passed / allowed:.2f} %), {counts}, {self.room_at_refusals():.1f} left")
+        if offered < 1.2 * allowed:
+            pytest.skip("this machine is too busy to offer more than the limit")
+        assert passed == counts["by the store"] + counts["without it"]
+        return passed, allowed, counts
+
+    def room_at_refusals(self):
+        """The most that the bucket, full at first, held for certain when it refused a request."""
+        room, at, most = BURST, self.begin, 0
+        for sent, answered, passed in self.results:
+            if passed:
+                # Late is worst: a bucket that is full meanwhile gains nothing.
+                room, at = min(BURST, room + RATE * (answered - at)) - 1, answered
+            else:
+                most = max(most, min(BURST, room + RATE * (sent - at)))
+        return most
 
 
 def test_rate_over_time(gateways, origins, redis):
-    """100/s with a burst of 100, offered 300/s by both together: 97 to 100 percent pass, also when
-    answers of the store come too late for some (ringgate_ratelimit_store_owed_total)."""
-    pair = shared(gateways, origins, redis, 100, period="1s")
+    """100/s with a burst of 100, offered 300/s by both together: the store lets no more pass, and
+    none is refused for which there was room, but for those that passed when the store was late and
+    that were told to it twice (ringgate_ratelimit_store_owed_total)."""
+    pair = shared(gateways, origins, redis, BURST, period="1s")
     for gateway in pair:
         statuses(gateway.port, 3)
         connected(gateway)
     time.sleep(1.2)  # the bucket is full again
-    offered, passed, elapsed = offer(pair, 300, RATE_SECONDS)
-    allowed = 100 + 100 * elapsed
-    if offered < 1.2 * allowed:
-        pytest.skip(f"this machine offered only {offered} requests in {elapsed:.1f} s")
-    owed = sum(g.metric("ringgate_ratelimit_store_owed_total") for g in pair)
-    print(f"{elapsed:.2f} s: {offered} offered, {passed} of {allowed:.0f} passed "
-          f"({100 * passed / allowed:.2f} %), {owed:.0f} without the store")
-    assert 0.97 * allowed - 1 <= passed <= allowed + 1, (passed, allowed, offered, owed)
+    offer = Offer(pair)
+    offer.run(300, RATE_SECONDS)
+    _, allowed, counts = offer.end()
+    assert counts["by the store"] <= allowed + 1
+    assert offer.room_at_refusals() <= 3 + counts["owed"]
 
 
 def stall(redis, stop):
@@ -137,25 +186,33 @@ def stall(redis, stop):
 
 
 def test_rate_over_a_store_that_stalls(gateways, origins, redis):
-    """What passed meanwhile is told to the store: no more passes in all, and not much less."""
-    pair = shared(gateways, origins, redis, 100, period="1s")
+    """What passed meanwhile is told to the store: no more passes in all."""
+    pair = shared(gateways, origins, redis, BURST, period="1s")
     for gateway in pair:
         statuses(gateway.port, 3)
         connected(gateway)
+    time.sleep(1.2)
     stop = threading.Event()
     thread = threading.Thread(target=stall, args=(redis, stop))
+    offer = Offer(pair)
     thread.start()
-    time.sleep(1.2)
     try:
-        offered, passed, elapsed = offer(pair, 300, 4)
+        offer.run(300, 4)
     finally:
         stop.set()
         thread.join()
-    allowed = 100 + 100 * elapsed
-    owed = sum(g.metric("ringgate_ratelimit_store_owed_total") for g in pair)
-    print(f"{elapsed:.2f} s: {offered} offered, {passed} of {allowed:.0f} passed "
-          f"({100 * passed / allowed:.2f} %), {owed:.0f} without the store")
-    assert owed > 0 and passed <= 1.03 * allowed, (passed, allowed, offered, owed)
+    # Until nothing is owed: a question tells what its gateway owes, a second one what an answer that
+    # was late meanwhile added, and who passes found no debt.
+    wait_until(lambda: all([passed_by_store(offer) for _ in 2 * pair]), "the debts to be paid")
+    passed, allowed, counts = offer.end()
+    forgiven = max(0, counts["owed"] - BURST)  # debts of more than a burst are cut
+    assert counts["owed"] > 0 and passed <= allowed + 3 + forgiven
+
+
+def passed_by_store(offer):
+    """The next request passes, and by the store."""
+    before = offer.counts()
+    return offer.one(300) and offer.counts()["without it"] == before["without it"]
 
 
 def test_fields_of_answers(gateways, origins):
