@@ -7,8 +7,6 @@
 
 #include "tls/cert.h"
 
-static struct fixture fix;
-
 static void test_pairs(void **state)
 {
     struct fixture_pair weak = fixture_make(
@@ -76,9 +74,9 @@ static void test_times(void **state)
 static void test_cas(void **state)
 {
     struct span both = fixture_concat(fix.a_ec.cert_pem, fix.ca.cert_pem);
-    struct span broken = fixture_concat(
-        fix.ca.cert_pem,
-        SPAN_LIT("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"));
+    struct span broken =
+        fixture_concat(fix.ca.cert_pem,
+                       SPAN_LIT("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"));
     const struct {
         struct span pem;
         const char *error;
@@ -102,20 +100,6 @@ static void test_cas(void **state)
     free((char *)(uintptr_t)broken.ptr);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    fixture_init(&fix);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&fix);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,5 +107,5 @@ int main(void)
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_cas),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

@@ -7,8 +7,6 @@
 
 /* Both layers over real sockets, on every engine. */
 
-static struct fixture fix;
-
 struct world {
     struct loop *loop;
     struct tls_worker *worker;
@@ -221,8 +219,7 @@ struct failure {
 static void test_failures_are_told(void **state)
 {
     static const struct failure cases[] = {
-        {"", false, true,
-         "TLS: certificate verify failed: unable to get local issuer certificate",
+        {"", false, true, "TLS: certificate verify failed: unable to get local issuer certificate",
          "TLS: peer alert: unknown ca"},
         {"b.example", false, false, "TLS: peer alert: unrecognized name",
          "TLS: unrecognized server name"},
@@ -279,20 +276,6 @@ static void test_plain_client_and_silence(void **state)
     }
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    fixture_init(&fix);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_fini(&fix);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,5 +285,5 @@ int main(void)
         cmocka_unit_test(test_failures_are_told),
         cmocka_unit_test(test_plain_client_and_silence),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

@@ -74,7 +74,6 @@ struct layer *conn_find_layer(const struct conn *conn, const struct layer_ops *o
     return conn->layer && conn->layer->ops == ops ? conn->layer : NULL;
 }
 
-static struct fixture fix;
 static struct loop loops[2] = {{.conns_max = 2000}, {.conns_max = 2000}};
 static struct tls_worker *worker, *worker2;
 
@@ -195,7 +194,8 @@ struct pair {
 };
 
 static inline void pair_begin(struct pair *pair, struct tls_worker *server_worker,
-                       const struct tls_server_spec *server, const struct tls_client_spec *client)
+                              const struct tls_server_spec *server,
+                              const struct tls_client_spec *client)
 {
     conn_begin(&pair->server, tls_server_layer_new(server_worker, server, FIXTURE_ALPN));
     conn_begin(&pair->client, tls_client_layer_new(worker, client, SPAN_LIT("http/1.1")));
@@ -299,7 +299,7 @@ static inline void raw_pump(struct raw *raw, struct conn *conn)
 
 /* One handshake of a raw client with a new server conn. */
 static inline void raw_dial(struct raw *raw, struct conn *conn, struct tls_worker *on,
-                     const struct tls_server_spec *spec, const char *server_name)
+                            const struct tls_server_spec *spec, const char *server_name)
 {
     conn_begin(conn, tls_server_layer_new(on, spec, FIXTURE_ALPN));
     raw_connect(raw, server_name);
@@ -312,7 +312,7 @@ static inline int double_setup(void **state)
 {
     (void)state;
     metric_thread_init();
-    fixture_init(&fix);
+    (void)fixture_setup(state);
     for (int i = 0; i < 2; i++)
         loops[i].blocks = block_pool_new(64);
     worker = tls_worker_new(&loops[0], NULL);
@@ -327,7 +327,7 @@ static inline int double_teardown(void **state)
     tls_worker_free(worker2);
     for (int i = 0; i < 2; i++)
         block_pool_free(loops[i].blocks); /* all are back */
-    fixture_fini(&fix);
+    (void)fixture_teardown(state);
     return 0;
 }
 

@@ -127,20 +127,21 @@ static inline struct model_cert fixture_model_cert(const struct fixture_pair *pa
                                .key_pem = pair->key_pem};
 }
 
-/* All the certificates that tests use. */
-struct fixture {
+/* All the certificates that tests use: there from fixture_setup to fixture_teardown. */
+static struct fixture {
     struct fixture_pair ca, other_ca;
     struct fixture_pair a_ec, a_rsa, b_ec, wild, expired, spiffe, client_only;
     struct fixture_pair client, client_other, client_expired;
-};
+} fix;
 
-static inline void fixture_init(struct fixture *f)
+static inline int fixture_setup(void **state)
 {
+    (void)state;
     tls_init();
-    f->ca = fixture_make(NULL, (struct fixture_wish){.name = "test ca", .ca = true});
-    f->other_ca = fixture_make(NULL, (struct fixture_wish){.name = "other ca", .ca = true});
+    fix.ca = fixture_make(NULL, (struct fixture_wish){.name = "test ca", .ca = true});
+    fix.other_ca = fixture_make(NULL, (struct fixture_wish){.name = "other ca", .ca = true});
 #define MAKE(member, issuer, ...)                                                                  \
-    f->member = fixture_make(&f->issuer, (struct fixture_wish){.name = #member, __VA_ARGS__})
+    fix.member = fixture_make(&fix.issuer, (struct fixture_wish){.name = #member, __VA_ARGS__})
     MAKE(a_ec, ca, .san = "DNS:a.example", .eku = "serverAuth");
     MAKE(a_rsa, ca, .san = "DNS:a.example", .key = "RSA");
     MAKE(b_ec, ca, .san = "DNS:b.example");
@@ -153,13 +154,16 @@ static inline void fixture_init(struct fixture *f)
     MAKE(client_other, other_ca, .san = "URI:spiffe://cluster.local/ns/c/sa/c");
     MAKE(client_expired, ca, .san = "DNS:c.example", .from_days = -3, .to_days = -1);
 #undef MAKE
+    return 0;
 }
 
-static inline void fixture_fini(struct fixture *f)
+static inline int fixture_teardown(void **state)
 {
-    struct fixture_pair *pairs = (struct fixture_pair *)f;
-    for (size_t i = 0; i < sizeof(*f) / sizeof(*pairs); i++)
+    (void)state;
+    struct fixture_pair *pairs = (struct fixture_pair *)&fix;
+    for (size_t i = 0; i < sizeof(fix) / sizeof(*pairs); i++)
         fixture_free(&pairs[i]);
+    return 0;
 }
 
 #endif
