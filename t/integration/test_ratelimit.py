@@ -201,8 +201,8 @@ def test_rate_over_a_store_that_stalls(gateways, origins, redis):
     finally:
         stop.set()
         thread.join()
-    # Until nothing is owed: a question tells what its gateway owes, a second one what an answer that
-    # was late meanwhile added, and who passes found no debt.
+    # Until nothing is owed: a question tells what its gateway owes, a second one what an answer
+    # that was late meanwhile added, and who passes found no debt.
     wait_until(lambda: all([passed_by_store(offer) for _ in 2 * pair]), "the debts to be paid")
     passed, allowed, counts = offer.end()
     forgiven = max(0, counts["owed"] - BURST)  # debts of more than a burst are cut
