@@ -280,6 +280,8 @@ struct conf_http_route { /* or GRPCRoute: no redirects, rewrites and timeouts */
     unsigned hostnames_count;
     struct conf_http_rule *rules;
     unsigned rules_count;
+    bool has_idle_timeout; /* annotation ringgate.dev/idle-timeout */
+    uint64_t idle_timeout_ns; /* 0: disabled */
 };
 
 struct conf_tcp_route {

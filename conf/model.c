@@ -172,6 +172,9 @@ static void dump_rule(const struct model *model, const struct model_rule *rule, 
     if (rule->backend_timeout_ns > 0)
         buf_printf(out, " backend-timeout %llu ms",
                    (unsigned long long)(rule->backend_timeout_ns / NS_PER_MS));
+    if (rule->has_idle_timeout)
+        buf_printf(out, " idle-timeout %llu ms",
+                   (unsigned long long)(rule->idle_timeout_ns / NS_PER_MS));
     buf_add_char(out, '\n');
     for (unsigned i = 0; i < rule->matches_count; i++) {
         const struct conf_http_match *match = &rule->matches[i];

@@ -84,6 +84,8 @@ struct model_rule {
     unsigned backends_count; /* 0 and no redirect: 500 */
     uint64_t request_timeout_ns, backend_timeout_ns; /* 0: none; defaults applied by settings */
     bool has_request_timeout;
+    bool has_idle_timeout; /* else the setting stream_idle_timeout counts */
+    uint64_t idle_timeout_ns; /* 0: none */
     const struct conf_retry *retry; /* NULL: none but what is safe */
     unsigned *limits; /* indexes into model.limits, instance limits first */
     unsigned limits_count;

@@ -123,4 +123,5 @@ static const struct decode_table spec_table =
     DECODE_TABLE(spec_fields, .check = schema_route_check, .check_always = true);
 
 static const struct decode_field route_fields[] = {SCHEMA_HEAD, SCHEMA_SPEC(spec_table)};
-const struct decode_table schema_grpc_route = DECODE_TABLE(route_fields);
+const struct decode_table schema_grpc_route =
+    DECODE_TABLE(route_fields, .check = schema_idle_timeout);

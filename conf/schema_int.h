@@ -109,6 +109,8 @@ void schema_filters_check(struct decode *decode, const struct doc_node *node,
 extern const struct decode_table schema_header_match;
 enum conf_match_type schema_match_type(struct decode *decode, const struct doc_node *node);
 decode_fn schema_match_check, schema_rule_unsupported, schema_hostnames, schema_route_check;
+/* Of the whole document: annotation ringgate.dev/idle-timeout. */
+decode_fn schema_idle_timeout;
 extern const struct decode_table schema_retry; /* struct conf_retry */
 /* targetRefs of a policy. */
 void schema_targets_unique(struct decode *decode, const struct doc_node *node,

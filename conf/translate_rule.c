@@ -189,6 +189,8 @@ static void build_rule(struct translation *tr, const struct tr_site *site,
     ret->has_request_timeout = rule->has_request_timeout;
     ret->request_timeout_ns = rule->has_request_timeout ? rule->request_timeout_ns : 0;
     ret->backend_timeout_ns = rule->has_backend_timeout ? rule->backend_timeout_ns : 0;
+    ret->has_idle_timeout = site->object->http_route->has_idle_timeout;
+    ret->idle_timeout_ns = site->object->http_route->idle_timeout_ns;
 }
 
 void translate_rules(struct translation *tr, struct tr_site *site, struct tr_limit_policy *outer,

@@ -204,10 +204,12 @@ static uint64_t exchange_body_deadline(const struct exchange *ex)
  */
 static uint64_t exchange_idle_deadline(const struct exchange *ex)
 {
-    uint64_t timeout_ns = ex->worker->settings->stream_idle_timeout;
-    bool counts =
-        ex->step == EXCHANGE_STEP_RELAY || (ex->grpc && ex->step == EXCHANGE_STEP_HEAD_BACK);
-    return counts && timeout_ns != 0 ? ex->activity_ns + timeout_ns : UINT64_MAX;
+    if (ex->step != EXCHANGE_STEP_RELAY && !(ex->grpc && ex->step == EXCHANGE_STEP_HEAD_BACK))
+        return UINT64_MAX;
+    const struct model_rule *conf = ex->rule->route_rule->conf;
+    uint64_t timeout_ns =
+        conf->has_idle_timeout ? conf->idle_timeout_ns : ex->worker->settings->stream_idle_timeout;
+    return timeout_ns != 0 ? ex->activity_ns + timeout_ns : UINT64_MAX;
 }
 
 /* One timer; what it means is what is due. It is armed lazily: activity only moves a number. */

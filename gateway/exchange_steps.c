@@ -303,6 +303,10 @@ enum exchange_verdict exchange_step_send(struct exchange *ex)
     ex->up = upstream_request(ex->upstream, ex->request, &ex->arena, &ex->up_user, end);
     ex->session = ex->upstream;
     ex->upstream = NULL;
+    if (ex->up == NULL && upstream_is_sound(ex->session)) {
+        ex->upstream_text = "head larger than the backend takes";
+        return refuse(ex, 431); /* a session more would not take it either */
+    }
     if (ex->up == NULL) { /* the session broke just now */
         ex->upstream_text = "connection closed before the request";
         ex->wants_fresh = true;

@@ -24,6 +24,7 @@ struct upstream_host {
     struct dlist sessions; /* struct upstream.link: open ones */
     struct dlist ready[2]; /* struct upstream.ready_link: with room, last used first; [h2] */
     struct upstream *joinable; /* new, of HTTP/2: more may wait for it; or NULL */
+    struct dlist spare; /* struct upstream.ready_link: dials of HTTP/1 that nobody waits for */
     unsigned idle_count, refs;
     unsigned streams_max; /* of its last new session of HTTP/2; 0: not known */
     enum upstream_tunnels tunnels; /* over HTTP/2, as its last new session said */
@@ -87,6 +88,7 @@ void *upstream_on_new(void *worker, const struct model_cluster *cluster UNUSED,
     dlist_init(&host->sessions);
     dlist_init(&host->ready[0]);
     dlist_init(&host->ready[1]);
+    dlist_init(&host->spare);
     return host;
 }
 
@@ -177,6 +179,7 @@ static void upstream_fail(struct upstream *u, int error, const char *text)
     metric_inc(METRIC_UPSTREAM_CONNECT_ERRORS);
     if (u->host->joinable == u)
         u->host->joinable = NULL;
+    dlist_remove(&u->ready_link);
     for (struct upstream_waiter *waiter; (waiter = upstream_first_waiter(u)) != NULL;) {
         upstream_remove_waiter(u, waiter);
         waiter->on_failed(waiter, error, text);
@@ -278,11 +281,13 @@ static void upstream_on_open(struct conn_owner *owner, struct conn *conn)
         return;
     }
     dlist_remove(&u->link);
-    dlist_push_back(&host->sessions, &u->link);
+    dlist_remove(&u->ready_link); /* was it spare */
     u->settled = !u->h2;
     upstream_serve(u);
+    /* Not before: who ends here may be the last that kept the host from being dropped. */
+    dlist_push_back(&host->sessions, &u->link);
     upstream_settle(u);
-    if (u->idle && u->waiters_count == 0)
+    if (host->dropped || (u->idle && u->waiters_count == 0))
         upstream_trim(u); /* nobody waits any more */
 }
 
@@ -420,6 +425,15 @@ static struct upstream *upstream_new(struct upstream_host *host, bool h2)
     return u;
 }
 
+/* Takes over the dial of one who gave up: clients that cancel in a row make one connection. */
+static bool upstream_wait_spare(struct upstream_host *host, struct upstream_waiter *waiter)
+{
+    struct dlist *link = waiter->h2 ? NULL : dlist_pop_front(&host->spare);
+    if (link != NULL)
+        upstream_push_waiter(dlist_entry(link, struct upstream, ready_link), waiter);
+    return link != NULL;
+}
+
 int upstream_wait(struct upstream_host *host, struct upstream_waiter *waiter)
 {
     waiter->joined = waiter->h2 && host->joinable != NULL;
@@ -427,6 +441,8 @@ int upstream_wait(struct upstream_host *host, struct upstream_waiter *waiter)
         upstream_push_waiter(host->joinable, waiter);
         return 0;
     }
+    if (upstream_wait_spare(host, waiter))
+        return 0;
     struct upstream *u = upstream_new(host, waiter->h2);
     if (u == NULL)
         return -ENOMEM;
@@ -461,6 +477,8 @@ void upstream_cancel(struct upstream_waiter *waiter)
         u->waiters_count == 0) { /* a name is looked up for nobody */
         upstream_target_cancel(&u->target);
         upstream_free(u);
+    } else if (u->client == NULL && !u->h2) {
+        dlist_push_back(&u->host->spare, &u->ready_link);
     }
 }
 
@@ -470,6 +488,11 @@ struct http_stream *upstream_request(struct upstream *upstream, struct http_head
     struct http_stream *stream = http_client_request(upstream->client, head, arena, user, end);
     upstream_settle(upstream);
     return stream;
+}
+
+bool upstream_is_sound(const struct upstream *upstream)
+{
+    return upstream->h2 && http_client_room(upstream->client) > 0;
 }
 
 void upstream_retire(struct upstream *upstream)

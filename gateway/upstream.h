@@ -46,11 +46,15 @@ struct upstream *upstream_take(struct upstream_host *host, struct upstream_waite
 /* Waits for a session that is being dialled, or dials one. 0: exactly one callback follows from the
  * loop, unless cancelled; -errno: nothing was started. */
 MUST_CHECK int upstream_wait(struct upstream_host *host, struct upstream_waiter *waiter);
-/* A dial goes on: the next request may use what comes of it. Not waiting: does nothing. */
+/* A dial goes on: the next to wait takes it over, or the next request uses what came of it. Not
+ * waiting: does nothing. */
 void upstream_cancel(struct upstream_waiter *waiter);
 /* As http_client_request. When the request is over the session waits for others by itself. */
 struct http_stream *upstream_request(struct upstream *upstream, struct http_head *head,
                                      struct arena *arena, struct http_stream_user *user, bool end);
+/* After upstream_request gave NULL: the session would take others, so that it was the head: larger
+ * than the backend takes (RFC 9113 6.5.2). */
+bool upstream_is_sound(const struct upstream *upstream);
 /* A request on it got no answer in time, and no byte came for others either: no more go there, and
  * it closes when those in progress are over. The session is there as long as a stream of it is. */
 void upstream_retire(struct upstream *upstream);

@@ -7,10 +7,12 @@ import random
 import resource
 import socket
 import struct
+import threading
 import time
 
 import pytest
 
+import h2wire as h
 import manifests as m
 from process import AdminConnection
 from wire import (Stream, connect, connect_tls, free_port, read_all, request, reset, talk,
@@ -291,3 +293,30 @@ def test_answers_are_kept_apart(gw):
     for i, s in reversed(list(enumerate(socks))):
         assert b'"/a/%d"' % i in Stream(s).response().body
         s.close()
+
+
+def test_clients_that_give_up_make_one_dial(gateways, origins, certs):
+    """Each leaves while the backend shakes hands: the next waits for the same connection."""
+    begun = threading.Event()
+
+    def silent(sock, _origin):
+        begun.set()
+        while sock.recv(65536):
+            pass
+
+    origin = origins(silent)
+    gateway = gateways()
+    gateway.workers = 1
+    gateway.write([m.gateway([m.listener("http", gateway.port)]),
+                   m.http_route("r", [m.rule("/", ["slow"])]),
+                   *m.service("slow", origin.port),
+                   m.backend_tls("slow", "slow", "echo.test", "ca"),
+                   m.config_map("ca", certs.ca)])
+    gateway.start()
+    with h.Client(gateway.port) as client:
+        for _ in range(20):
+            stream = client.request("/")
+            assert begun.wait(20)
+            client.send(h.number(h.RST_STREAM, stream, h.CANCEL))
+            assert client.sync()
+    assert len(origin.connections) == 1

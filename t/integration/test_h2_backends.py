@@ -224,8 +224,11 @@ def test_floods(gw, name):
 def test_resets_of_what_is_over(gw):
     """They cost the connection, not the answers that were given."""
     for _ in range(3):
+        before = gw.metric("ringgate_upstream_connections_open")
         with h.Client(gw.port) as client:
             assert client.get("/late-flood").body == b"ok"
+        # Who came before its end would be asked on the connection that is about to break.
+        wait_until(lambda n=before: gw.metric("ringgate_upstream_connections_open") <= n)
     still_serves(gw)
 
 
@@ -280,6 +283,29 @@ def test_goaway_lets_the_response_end(gateways, origins):
             assert client.get("/").body == b"one two"
     assert len(origin.connections) == 5
     wait_until(lambda: gateway.metric("ringgate_upstream_connections_open") == 0, "their end")
+
+
+def test_heads_that_a_backend_does_not_take(gateways, origins):
+    """Refused here; they do not make connections that would not take them either."""
+
+    def small(sock, _origin):
+        server = h.Server(sock, (h.MAX_HEADER_LIST_SIZE, 2000))
+        while (got := server.request()) is not None:
+            server.respond(got[0])
+
+    origin = origins(small)
+    gateway = gateways()
+    gateway.workers = 1
+    gateway.write([m.gateway([m.listener("http", gateway.port)]),
+                   m.http_route("r", [m.rule("/", ["one"])]), *m.h2_service("one", origin.port)])
+    gateway.start()
+    with h.Client(gateway.port) as client:
+        assert client.get("/").body == b"ok"
+        for _ in range(5):
+            assert client.get("/large", ("x-large", "a" * 4000)).status == 431
+        assert client.get("/").body == b"ok"
+    assert gateway.log(path="/large")["response_code"] == 431
+    assert len(origin.connections) == 1
 
 
 def test_silence(gw):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """WebSocket through the gateway: the handshake, and whatever follows it untouched."""
 import os
+import select
 import signal
 import socket
 import threading
@@ -147,6 +148,29 @@ def test_idle_tunnels_end(gateways, origins, certs):
         assert socket_.receive()[1] == b"hello"
         assert read_all(sock) == b""
     assert gateway.log(path="/ws")["outcome"] == "stream_idle_timeout"
+
+
+def test_idle_timeout_of_a_route(gateways, origins, certs):
+    """Its own, longer or shorter than the setting; 0s is none."""
+    gateway = gateways({"stream_idle_timeout": "300ms"})
+    written = objects(gateway, origins(ws.echo_handler), certs)
+    route = next(o for o in written if o["kind"] == "HTTPRoute")
+    for timeout, ends in (("1h", False), ("0s", False), ("200ms", True)):
+        route["metadata"]["annotations"] = {"ringgate.dev/idle-timeout": timeout}
+        if gateway.process is None:
+            gateway.write(written)
+            gateway.start()
+        else:
+            gateway.apply(written)
+        sock, socket_ = dial(gateway, certs)
+        with sock:
+            socket_.send(ws.TEXT, b"hello")
+            assert socket_.receive()[1] == b"hello"
+            if ends:
+                assert read_all(sock) == b""
+            else:
+                assert not select.select([sock], [], [], 0.8)[0]
+    assert gateway.log(path="/ws", outcome="stream_idle_timeout")
 
 
 # Every mix of versions.

@@ -73,6 +73,9 @@ static void expect(const char *text, const char *findings, bool is_good)
 
 #define LISTENER(fields)                                                                           \
     GW "kind: Gateway\n" META "spec:\n  gatewayClassName: c\n  listeners: [{" fields "}]\n"
+#define IDLE(kind, timeout)                                                                        \
+    GW "kind: " kind "\nmetadata: {name: x, annotations: {ringgate.dev/idle-timeout: " timeout     \
+       "}}\nspec: {}"
 #define ROUTE(rule) GW "kind: HTTPRoute\n" META "spec:\n  rules: [{" rule "}]\n"
 #define GRPC(rule) GW "kind: GRPCRoute\n" META "spec:\n  rules: [{" rule "}]\n"
 #define CALL(method) GRPC("matches: [{method: {" method "}}]")
@@ -191,6 +194,8 @@ static const struct {
     {ROUTE("timeouts: {request: 1s, backendRequest: 2s}, " UP),
      "RG017 spec.rules[0].timeouts.backendRequest\n"},
     {ROUTE("timeouts: {request: 1 s}, " UP), "RG013 spec.rules[0].timeouts.request\n"},
+    {IDLE("HTTPRoute", "1d"), "RG013 metadata.annotations[ringgate.dev/idle-timeout]\n"},
+    {IDLE("GRPCRoute", "''"), "RG013 metadata.annotations[ringgate.dev/idle-timeout]\n"},
     {ROUTE("backendRefs: [{name: up}]"), "RG017 spec.rules[0].backendRefs[0].port\n"},
     {ROUTE("filters: [{type: URLRewrite, urlRewrite: {hostname: a}}, {type: URLRewrite, "
            "urlRewrite: {hostname: b}}], " UP),
@@ -348,6 +353,8 @@ static const struct {
     {LISTENER("name: a, port: 1, protocol: TCP, hostname: null"), ""},
     {ROUTE("matches: [{path: {type: RegularExpression, value: 'a//b'}}], " UP), ""},
     {ROUTE("timeouts: {request: 0s, backendRequest: 2s}, " UP), ""},
+    {IDLE("HTTPRoute", "0s"), ""},
+    {IDLE("GRPCRoute", "1h30m"), ""},
     {ROUTE("filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a, port: 1}}}, "
            "{type: RequestMirror, requestMirror: {backendRef: {name: b, port: 1}}}], " UP),
      ""},
