@@ -34,7 +34,8 @@ def free_ports(count):
     raise AssertionError("no ports")
 
 
-def test_strict(gateways, tmp_path):
+@pytest.mark.parametrize("tls", [False, True], ids=["h2c", "tls"])
+def test_strict(gateways, certs, tmp_path, tls):
     first = free_ports(CASES)
     ports = range(first, first + CASES)
     gateway = gateways({"route_timeout": "1s"})
@@ -44,14 +45,18 @@ def test_strict(gateways, tmp_path):
                                                for p in ports[at:at + 16]]))
     for port in ports:
         objects += m.h2_service(f"p{port}", port)
-    gateway.write(objects)
+        if tls:
+            objects.append(m.backend_tls(f"p{port}", f"p{port}", "echo.test", "ca"))
+    gateway.write([*objects, m.config_map("ca", certs.ca)])
     gateway.start()
     script = tmp_path / "ask"
     script.write_text("#!/bin/sh\nport=${1##*:}\n"
                       f"exec curl -s -m 2 -o /dev/null http://127.0.0.1:{gateway.port}/${{port%/}}"
                       " -H 'Host: a.test'\n")
     script.chmod(0o755)
-    result = subprocess.run([H2SPECD, "--strict", "-o", "1", "-f", str(first), "-e", str(script)],
+    secure = ["-t", "-c", certs.echo.cert, "-k", certs.echo.key] if tls else []
+    result = subprocess.run([H2SPECD, "--strict", "-o", "1", "-f", str(first), "-e", str(script),
+                             *secure],
                             capture_output=True, text=True, check=False, timeout=300)
     totals = re.search(r"(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed", result.stdout)
     assert totals, result.stdout + result.stderr
