@@ -312,7 +312,8 @@ def test_messages(gw, name, fields, status):
         stream = client.new_stream()
         client.send(h.headers(stream, fields))
         answer = client.answer(stream)
-        if status is None:
+        resets = name == "authority-userinfo" and answer.status is None  # newer nghttp2 does
+        if status is None or resets:
             assert answer.reset == h.PROTOCOL_ERROR, name
         else:
             assert answer.status == status, name
