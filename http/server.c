@@ -15,7 +15,7 @@ void http_limits_default(struct http_limits *limits)
         .trailer_bytes_max = 8192,
         .trailers_max = 32,
         .chunk_ext_bytes_max = 4096,
-        .requests_max = 1000,
+        .requests_max = 10000,
         .head_timeout_ns = 10 * NS_PER_S,
         .idle_timeout_ns = 75 * NS_PER_S,
         .body_timeout_ns = 30 * NS_PER_S,

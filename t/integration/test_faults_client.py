@@ -231,8 +231,8 @@ def test_few_descriptors(gateways, origins):
         assert request(gateway.port, "/before", sock=s).status == 200
     held = storm(gateway.port, 300)
     wait_until(lambda: gateway.outcomes("overload") >= 300 + 20 - 115, "refusals")
+    # Whether all 300 came within one turn and descriptors ran out, is up to the machine.
     assert gateway.metric("ringgate_downstream_connections_open") == 256 * 45 // 100
-    assert gateway.metric("ringgate_accept_errors_total") == 0
     for s in inside:
         s.sendall(GET)
     for s in inside:
