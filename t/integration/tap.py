@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Runs pytest in this folder and prints a TAP line a test, as it ends."""
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ except ImportError:
 class Tap:
     """A pytest plugin: set-up, call and teardown make one result."""
 
-    def __init__(self):
+    def __init__(self, out):
+        self.out = out
         self.count = 0
         self.failed = False
         self.open = {}
@@ -27,12 +29,12 @@ class Tap:
         self.failed = self.failed or not ok
         # '#' would begin a directive.
         name = name.replace("#", "%").encode("ascii", "backslashreplace").decode()
-        print(f"{'ok' if ok else 'not ok'} {self.count} - {name[:160]}{directive}", flush=True)
+        print(f"{'ok' if ok else 'not ok'} {self.count} - {name[:160]}{directive}", file=self.out,
+              flush=True)
 
-    @staticmethod
-    def explain(text):
+    def explain(self, text):
         for line in text.splitlines()[-60:]:
-            print(f"# {line.encode('ascii', 'backslashreplace').decode()[:300]}")
+            print(f"# {line.encode('ascii', 'backslashreplace').decode()[:300]}", file=self.out)
 
     def pytest_runtest_logreport(self, report):
         reports = self.open.setdefault(report.nodeid, [])
@@ -57,9 +59,11 @@ class Tap:
 def main():
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     os.environ.setdefault("abs_top_srcdir", str(HERE.parents[1]))
-    tap = Tap()
-    code = pytest.main(["-p", "no:cacheprovider", "-p", "no:terminal", "--rootdir", str(HERE),
-                        "-c", os.devnull, *(sys.argv[1:] or [str(HERE)])], plugins=[tap])
+    tap = Tap(sys.stdout)
+    # Comparisons of failed asserts are made with the terminal plugin, so it talks to nobody.
+    with open(os.devnull, "w", encoding="utf-8") as nobody, contextlib.redirect_stdout(nobody):
+        code = pytest.main(["-p", "no:cacheprovider", "--rootdir", str(HERE), "-c", os.devnull,
+                            *(sys.argv[1:] or [str(HERE)])], plugins=[tap])
     print(f"1..{tap.count}")
     return 1 if tap.failed or code not in (0, 5) else 0
 

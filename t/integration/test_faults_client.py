@@ -15,8 +15,8 @@ import pytest
 import h2wire as h
 import manifests as m
 from process import AdminConnection
-from wire import (Stream, connect, connect_tls, free_port, read_all, request, reset, talk,
-                  wait_until)
+from wire import (Stream, connect, connect_tls, free_port, fresh_address, read_all, request, reset,
+                  talk, wait_until)
 
 CONNECTIONS = int(os.environ.get("RINGGATE_TEST_CONNECTIONS", "10000"))
 GET = b"GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n"
@@ -49,7 +49,7 @@ def client_of(sock):
 
 def tell(port, data):
     """(who we were, what came back)."""
-    with connect(port) as s:
+    with connect(port, source=fresh_address()) as s:
         client = client_of(s)
         try:
             s.sendall(data)

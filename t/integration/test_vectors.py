@@ -12,7 +12,7 @@ import pytest
 
 import manifests as m
 from origin import http_answer, read_request
-from wire import Stream, connect, read_all, request, wait_until
+from wire import Stream, connect, fresh_address, read_all, request, wait_until
 
 TOP = Path(os.environ.get("abs_top_srcdir", Path(__file__).resolve().parents[2]))
 VECTORS = [{**v, "data": bytes.fromhex(v["hex"])}
@@ -90,7 +90,7 @@ def test_request(gw, vector, pace):
     settle(gw)
     origin = gw.recorder
     seen, sizes = len(origin.requests), sum(map(len, origin.connections))
-    with connect(gw.port) as s:
+    with connect(gw.port, source=fresh_address()) as s:
         client = "%s:%d" % s.getsockname()
         try:
             send(s, vector["data"], pace)

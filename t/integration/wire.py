@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bytes on sockets: a client that says exactly what it is told to say, and a
 reader of responses that is strict about where they end."""
+import itertools
 import socket
 import ssl
 import struct
@@ -39,8 +40,17 @@ def refusing_port():
     return s.getsockname()[1]
 
 
-def connect(port, timeout=TIMEOUT_S):
-    s = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+LOCAL = itertools.count(256)
+
+
+def fresh_address():
+    """A loopback address for one client, to be found in logs by it: ports come again."""
+    number = next(LOCAL)
+    return f"127.1.{number >> 8}.{number & 255}"
+
+
+def connect(port, timeout=TIMEOUT_S, source=None):
+    s = socket.create_connection(("127.0.0.1", port), timeout, source and (source, 0))
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return s
 
