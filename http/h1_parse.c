@@ -14,8 +14,8 @@
  * are copied one by one.
  *
  * llhttp splits the fields; the start line, of which its versions differ in what they let
- * through, is read here. Both views must agree: llhttp has to find as many fields as h1_scan
- * found lines, and each name must be followed by its colon. */
+ * through, is read here, and that of a request it never sees. Both views must agree: llhttp has to
+ * find as many fields as h1_scan found lines, and each name must be followed by its colon. */
 
 #define PARSE_PIECE_MAX 8192u /* bytes copied in one piece */
 #define PARSE_SPARE_FIELDS 12u /* room for what filters add */
@@ -64,14 +64,20 @@ static const llhttp_settings_t parse_settings = {
     .on_headers_complete = parse_on_complete,
 };
 
-/* Fields of the whole head at bytes. NONE, or METHOD when llhttp does not know it. */
-static enum http_error parse_fields(struct http_head *head, struct span bytes, unsigned fields)
+/* Fields of the whole head at bytes, of which the start line is the first line_len. A request has
+ * another one for llhttp: which methods and targets there are must not depend on its version. */
+static enum http_error parse_fields(struct http_head *head, struct span bytes, size_t line_len,
+                                    unsigned fields)
 {
+    static const struct span request = {"GET / HTTP/1.1\r\n", 16};
     struct parse_state state = {.head = head};
     llhttp_init(&state.parser, head->is_response ? HTTP_RESPONSE : HTTP_REQUEST, &parse_settings);
+    if (!head->is_response) {
+        if (llhttp_execute(&state.parser, request.ptr, request.len) != HPE_OK)
+            return HTTP_ERROR_BAD_REQUEST;
+        bytes = span_skip(bytes, line_len + 2); /* h1_scan vouches for CR LF */
+    }
     llhttp_errno_t error = llhttp_execute(&state.parser, bytes.ptr, bytes.len);
-    if (error == HPE_INVALID_METHOD)
-        return HTTP_ERROR_METHOD;
     if (error != HPE_PAUSED || !state.complete || state.bad)
         return HTTP_ERROR_BAD_REQUEST;
     if (head->fields_count != fields)
@@ -119,7 +125,9 @@ static enum http_error parse_request_line(struct http_head *head, struct span li
         return error;
     head->method = http_method_from_span(head->method_text);
     /* CONNECT would open a tunnel to a place that no configuration names. */
-    return head->method == HTTP_METHOD_CONNECT ? HTTP_ERROR_METHOD : HTTP_ERROR_NONE;
+    if (head->method == HTTP_METHOD_CONNECT || !http_method_is_known(head->method_text))
+        return HTTP_ERROR_METHOD;
+    return HTTP_ERROR_NONE;
 }
 
 /* HTTP-version SP 3DIGIT [ SP reason ] (RFC 9112 4); the reason is thrown away. */
@@ -177,24 +185,11 @@ static enum http_error parse_head(const struct h1_parse *parse, struct span byte
     enum http_error error =
         response ? parse_status_line(head, line) : parse_request_line(head, line);
     if (error == HTTP_ERROR_NONE)
-        error = parse_fields(head, bytes, fields);
+        error = parse_fields(head, bytes, line.len, fields);
     if (!whole && !parse_keep(head))
         return HTTP_ERROR_HEAD_TOO_LARGE;
     *ret = head;
     return error;
-}
-
-bool h1_parse_knows_method(struct span text)
-{
-    static const struct span names[] = {
-#define XX(number, name, string) {#string, sizeof(#string) - 1},
-        HTTP_METHOD_MAP(XX)
-#undef XX
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
-        if (span_equal(text, names[i]))
-            return true;
-    return false;
 }
 
 enum http_error h1_parse_request(const struct h1_parse *parse, struct span head,

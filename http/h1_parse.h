@@ -14,9 +14,6 @@ struct h1_parse {
     bool secure; /* requests: they came over TLS */
 };
 
-/* A method that HTTP/1 requests may have here: what llhttp knows. */
-bool h1_parse_knows_method(struct span text);
-
 /* head: what h1_scan_run found, borrowed for the call. NONE and *ret; else the reason, and *ret is
  * NULL or what is known, for logs. A full arena is HEAD_TOO_LARGE. */
 MUST_CHECK enum http_error h1_parse_request(const struct h1_parse *parse, struct span head,

@@ -8,7 +8,6 @@
 #include "base/panic.h"
 #include "http/chars.h"
 #include "http/field.h"
-#include "http/h1_parse.h"
 #include "http/target.h"
 #include "http/uri.h"
 
@@ -257,7 +256,7 @@ static enum http_error head_set_method(struct h2_head *block)
     if (!full || !chars_is_token(head->method_text) || (extended && !connect))
         return HTTP_ERROR_BAD_REQUEST;
     if (!extended)
-        return h1_parse_knows_method(head->method_text) ? HTTP_ERROR_NONE : HTTP_ERROR_METHOD;
+        return http_method_is_known(head->method_text) ? HTTP_ERROR_NONE : HTTP_ERROR_METHOD;
     if (!span_equal_fold(pseudo[H2_HEAD_PROTOCOL], SPAN_LIT("websocket")))
         return HTTP_ERROR_METHOD;
     head->upgrade = pseudo[H2_HEAD_PROTOCOL];

@@ -217,6 +217,21 @@ enum http_method http_method_from_span(struct span text)
     return HTTP_METHOD_OTHER;
 }
 
+bool http_method_is_known(struct span text)
+{
+    static const struct span others[] = {
+#define METHOD(text) {text, sizeof(text) - 1},
+#include "http/methods.tbl"
+#undef METHOD
+    };
+    if (http_method_from_span(text) != HTTP_METHOD_OTHER)
+        return true;
+    for (size_t i = 0; i < ARRAY_COUNT(others); i++)
+        if (span_equal(text, others[i]))
+            return true;
+    return false;
+}
+
 bool http_method_is_idempotent(enum http_method method)
 {
     switch (method) {

@@ -91,6 +91,9 @@ struct http_field *http_head_find_id(const struct http_head *head, enum http_hea
 void http_head_remove_hop_by_hop(struct http_head *head);
 
 enum http_method http_method_from_span(struct span text);
+/* Requests with other methods are refused (405), whatever the version of HTTP: those above, QUERY,
+ * and what is registered for WebDAV, versioning and links or in wide use (http/methods.tbl). */
+bool http_method_is_known(struct span text);
 /* RFC 9110 9.2.2. */
 bool http_method_is_idempotent(enum http_method method);
 /* A request with this method says so when it has no body: "content-length: 0" (RFC 9110 8.6). */

@@ -210,6 +210,11 @@ static void test_methods_and_statuses(void **state)
     assert_int_equal(http_method_from_span(SPAN_LIT("PATCH")), HTTP_METHOD_PATCH);
     assert_int_equal(http_method_from_span(SPAN_LIT("get")), HTTP_METHOD_OTHER);
     assert_int_equal(http_method_from_span(SPAN_NONE), HTTP_METHOD_OTHER);
+    assert_true(http_method_is_known(SPAN_LIT("TRACE")));
+    assert_true(http_method_is_known(SPAN_LIT("QUERY")));
+    assert_false(http_method_is_known(SPAN_LIT("query")));
+    assert_false(http_method_is_known(SPAN_LIT("QUER")));
+    assert_false(http_method_is_known(SPAN_NONE));
     assert_true(http_method_is_idempotent(HTTP_METHOD_DELETE));
     assert_false(http_method_is_idempotent(HTTP_METHOD_POST));
     assert_false(http_method_is_idempotent(HTTP_METHOD_OTHER));
