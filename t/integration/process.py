@@ -81,8 +81,11 @@ class Gateway:
             stderr=open(self.error_path, "ab"), preexec_fn=self.preexec,
             env={**os.environ, **sanitizer_options(self.engine), **self.environment})
         if ready:
-            wait_until(lambda: self.process.poll() is not None or self.is_ready(),
-                       "readiness of the gateway")
+            try:
+                wait_until(lambda: self.process.poll() is not None or self.is_ready(),
+                           "readiness of the gateway")
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{self.errors()}") from None
             assert self.process.poll() is None, self.errors()
         return self
 

@@ -171,7 +171,7 @@ def many():
 
 def test_ten_thousand_connections(gateways, origins, many):
     """They are held, others are served, and memory comes back."""
-    gateway = gateways()
+    gateway = gateways({"header_timeout": "600s", "idle_timeout": "600s"})
     gateway.write([m.gateway([m.listener("http", gateway.port)]),
                    m.http_route("r", [m.rule("/", ["origin"])]),
                    *m.service("origin", origins().port)])

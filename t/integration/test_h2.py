@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP/2 with clients and backends, mixed with HTTP/1.1."""
+import contextlib
 import hashlib
 import json
 import os
@@ -182,13 +183,14 @@ def test_a_flood_is_named(gw):
     with peer.sock:
         peer.until(lambda: peer.h2.remote_settings)
         try:
-            for _ in range(1200):
+            for _ in range(100000):  # of which 100 a second are free
                 peer.h2.ping(b"12345678")
                 peer.flush()
-            while peer.pump():
-                pass
         except OSError:
             pass
+        with contextlib.suppress(OSError):
+            while peer.pump():
+                pass
         assert (11, 0) in peer.goaways or peer.goaways == []
     record = gw.log(outcome="downstream_flood")
     assert record["kind"] == "connection" and record["response_flags"] == "DFL"

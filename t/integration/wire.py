@@ -2,6 +2,7 @@
 """Bytes on sockets: a client that says exactly what it is told to say, and a
 reader of responses that is strict about where they end."""
 import itertools
+import random
 import socket
 import ssl
 import struct
@@ -23,10 +24,25 @@ def wait_until(condition, what="the condition", timeout=TIMEOUT_S):
         time.sleep(0.01)
 
 
+def ports_of_nobody():
+    """Below those that Linux hands out by itself: a backend or a client could get the one that a
+    gateway is about to bind. From anywhere on, for those who test at the same time."""
+    first, count = 10000, 10000
+    start = random.SystemRandom().randrange(count)
+    return itertools.cycle(first + (start + i) % count for i in range(count))
+
+
+PORTS = ports_of_nobody()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    for port in PORTS:
+        with socket.socket() as s:
+            try:
+                s.bind(("", port))
+                return port
+            except OSError:
+                pass  # somebody has it
 
 
 HELD = []
