@@ -26,6 +26,8 @@
 #define NORETURN __attribute__((noreturn))
 #define UNUSED __attribute__((unused))
 #define COLD __attribute__((cold, noinline))
+/* A large array on the stack of which only what was written is read: not filled with zeros. */
+#define UNFILLED __attribute__((uninitialized))
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)

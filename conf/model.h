@@ -150,6 +150,9 @@ struct model_limit {
     struct span policy; /* "namespace/name" */
     const struct conf_limit_rule *rule;
     struct span scope_id; /* what the bucket belongs to (policy + rule), stable */
+    /* The rule as a value of RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), which
+     * begins with its quoted name. */
+    struct span item;
     int store; /* index into model.stores, or MODEL_STORE_ */
 };
 

@@ -3,6 +3,7 @@
 
 #include "conf/translate_int.h"
 
+#include "base/clock.h"
 #include "base/panic.h"
 
 /* --- stores --- */
@@ -159,6 +160,13 @@ static int use_store(struct translation *tr, struct tr_limit_policy *policy)
 
 /* --- policies --- */
 
+static struct span limit_item(struct translation *tr, const struct conf_limit_rule *rule)
+{
+    uint64_t period_s = (rule->period_ns + NS_PER_S - 1) / NS_PER_S;
+    return arena_printf(tr->arena, "\"%.*s\";q=%llu;w=%llu", SPAN_ARG(rule->name),
+                        (unsigned long long)rule->requests, (unsigned long long)period_s);
+}
+
 static void add_limit(struct translation *tr, struct tr_limit_policy *policy, unsigned index,
                       int store)
 {
@@ -169,6 +177,7 @@ static void add_limit(struct translation *tr, struct tr_limit_policy *policy, un
         .policy =
             arena_printf(tr->arena, "%.*s/%.*s", SPAN_ARG(object->ns), SPAN_ARG(object->name)),
         .rule = rule,
+        .item = limit_item(tr, rule),
         .store = rule->is_global ? store : MODEL_STORE_NONE,
     };
     if (rule->name.len > 0)

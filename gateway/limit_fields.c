@@ -3,7 +3,7 @@
 
 #include "gateway/limit_fields.h"
 
-#define FIELDS_SIZE 512u
+#define FIELDS_SIZE 128u
 
 /* The least that the items of a RateLimit field leave (parameter r); 0 when one does not say. */
 static uint64_t fields_remaining(struct span value)
@@ -43,6 +43,8 @@ bool limit_fields_add(const struct limit_check *check, struct http_head *head)
     const struct http_field *theirs = http_head_find_id(head, HTTP_HEADER_RATELIMIT);
     if (theirs != NULL && fields_remaining(theirs->value) <= check->remaining)
         return true;
-    return http_head_set_id(head, HTTP_HEADER_RATELIMIT_POLICY, fields.policy) &&
-           http_head_set_id(head, HTTP_HEADER_RATELIMIT, fields.limit);
+    if (!http_head_set_id(head, HTTP_HEADER_RATELIMIT_POLICY, fields.policy))
+        return false;
+    return theirs == NULL ? http_head_add_id(head, HTTP_HEADER_RATELIMIT, fields.limit)
+                          : http_head_set_id(head, HTTP_HEADER_RATELIMIT, fields.limit);
 }

@@ -3,7 +3,7 @@
 
 #include "ratelimit/limit.h"
 
-#include <errno.h>
+#include <endian.h>
 #include <stdlib.h>
 
 #include "base/metric.h"
@@ -155,7 +155,7 @@ enum limit_match limit_match(const struct limit *limit, const struct limit_query
                              struct local_limit_id *ret)
 {
     const struct conf_limit_rule *rule = limit->model->rule;
-    struct image image;
+    struct image image UNFILLED;
     size_t name_at = 0;
 
     if (rule->unlimited)
@@ -178,12 +178,10 @@ enum limit_match limit_match(const struct limit *limit, const struct limit_query
         image_add(&image, 0, SPAN_NONE); /* Empty: one bucket for all without */
     }
     image_digest(&image);
-    /* Byte by byte: the words, and so the text in the store, are the same on every machine. */
-    for (unsigned w = 0; w < 2; w++) {
-        ret->words[w] = 0;
-        for (unsigned i = 0; i < 8; i++)
-            ret->words[w] = ret->words[w] << 8 | image.bytes[w * 8 + i];
-    }
+    /* Big endian: the words, and so the text in the store, are the same on every machine. */
+    memcpy(ret->words, image.bytes, sizeof(ret->words));
+    ret->words[0] = be64toh(ret->words[0]);
+    ret->words[1] = be64toh(ret->words[1]);
     ret->overflow = limit->overflow;
     return LIMIT_MATCH_APPLIES;
 }

@@ -3,27 +3,20 @@
 
 #include "ratelimit/limiter.h"
 
-#include <stdio.h>
-
 #include "base/clock.h"
 #include "base/hash.h"
 
-/* Appends `"name"` as a structured-field string (RFC 9651 3.3.3): printable ASCII
- * only, quote and backslash escaped. Cut at 64 characters. */
-static size_t name_add(struct span name, char *out)
+#define PARAMETERS_SIZE (2 * (3 + SPAN_U64_SIZE))
+
+static char *parameter_add(char *at, char key, uint64_t value)
 {
-    size_t n = 0;
-    out[n++] = '"';
-    for (size_t i = 0; i < MIN(name.len, (size_t)64); i++) {
-        char c = name.ptr[i];
-        if (c < 0x20 || c > 0x7e)
-            c = '?';
-        if (c == '"' || c == '\\')
-            out[n++] = '\\';
-        out[n++] = c;
-    }
-    out[n++] = '"';
-    return n;
+    char digits[SPAN_U64_SIZE];
+    struct span number = span_from_u64(value, digits);
+    *at++ = ';';
+    *at++ = key;
+    *at++ = '=';
+    memcpy(at, number.ptr, number.len);
+    return at + number.len;
 }
 
 static uint64_t seconds_up(uint64_t ns)
@@ -36,7 +29,6 @@ bool limit_format_headers(const struct limit_check *check, char *buffer, size_t 
 {
     bool is_denied = check->result == LIMIT_RESULT_LIMITED;
     uint64_t reset_s = MAX(seconds_up(check->reset_ns), UINT64_C(1));
-    char name[132];
 
     *ret = (struct limit_headers){0};
     if (is_denied || check->result == LIMIT_RESULT_STORE_CLOSED) {
@@ -48,19 +40,15 @@ bool limit_format_headers(const struct limit_check *check, char *buffer, size_t 
     }
     /* Nothing to tell of rules that do not count for this answer. */
     if (check->limit == NULL || !check->limit->rule->headers || check->limit->rule->shadow ||
-        check->result == LIMIT_RESULT_STORE_CLOSED || size < 256)
+        check->result == LIMIT_RESULT_STORE_CLOSED)
         return false;
-    const struct conf_limit_rule *rule = check->limit->rule;
-    size_t name_len = name_add(rule->name, name);
-    int policy_len = snprintf(buffer, size, "%.*s;q=%llu;w=%llu", (int)name_len, name,
-                              (unsigned long long)rule->requests,
-                              (unsigned long long)MAX(seconds_up(rule->period_ns), UINT64_C(1)));
-    int limit_len = snprintf(buffer + policy_len, size - (size_t)policy_len, "%.*s;r=%llu;t=%llu",
-                             (int)name_len, name, (unsigned long long)check->remaining,
-                             (unsigned long long)reset_s);
-    if ((size_t)(policy_len + limit_len) >= size)
+    size_t name_len = check->limit->rule->name.len + 2; /* in quotes */
+    if (name_len + PARAMETERS_SIZE > size)
         return false;
-    ret->policy = span_make(buffer, (size_t)policy_len);
-    ret->limit = span_make(buffer + policy_len, (size_t)limit_len);
+    memcpy(buffer, check->limit->item.ptr, name_len);
+    char *end = parameter_add(buffer + name_len, 'r', check->remaining);
+    end = parameter_add(end, 't', reset_s);
+    ret->policy = check->limit->item;
+    ret->limit = span_make(buffer, (size_t)(end - buffer));
     return true;
 }

@@ -78,14 +78,14 @@ void limit_check_cancel(struct limiter *limiter, struct limit_check *check);
 
 /* Values of fields that tell a client of its limit (draft-ietf-httpapi-ratelimit-headers-10). */
 struct limit_headers {
-    struct span policy,
-        limit; /* RateLimit-Policy and RateLimit, in the caller's buffer; or empty */
+    /* RateLimit-Policy, the model's, and RateLimit, in the caller's buffer; or empty. */
+    struct span policy, limit;
     uint32_t retry_after_s; /* 0 unless denied; up to a tenth longer than the wait */
 };
 
-/* buffer: at least 256 bytes; what does not fit is left out whole. false: both spans are empty (the
- * rule says headers Off or Shadow, none applied, or the store was closed); *ret is set in any case.
- */
+/* buffer: 128 bytes are enough; too small a one leaves the fields out. false: both spans are empty
+ * (the rule says headers Off or Shadow, none applied, or the store was closed); *ret is set in any
+ * case. */
 bool limit_format_headers(const struct limit_check *check, char *buffer, size_t size,
                           struct limit_headers *ret);
 

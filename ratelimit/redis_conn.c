@@ -406,14 +406,18 @@ void redis_conn_free(struct redis_conn *conn)
     free(conn);
 }
 
-int redis_conn_send(struct redis_conn *conn, struct redis_call *call, const struct iovec *iov,
-                    int count)
+int redis_conn_send(struct redis_conn *conn, struct redis_call *call, struct span head,
+                    struct span rest)
 {
+    const struct iovec iov[] = {{(void *)(uintptr_t)head.ptr, head.len},
+                                {(void *)(uintptr_t)rest.ptr, rest.len}};
+    int skipped = head.len == 0;
+
     if (conn->state != STATE_READY)
         return -EAGAIN;
     if (conn->calls_count >= REDIS_CONN_CALLS_MAX)
         return -ENOBUFS;
-    if (conn_write(conn->conn, iov, count) != 0)
+    if (conn_write(conn->conn, iov + skipped, 2 - skipped) != 0)
         return -EAGAIN;
     call_push(conn, call);
     return 0;

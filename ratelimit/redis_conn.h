@@ -54,10 +54,11 @@ struct redis_conn *redis_conn_new(const struct redis_conn_options *options);
 void redis_conn_free(struct redis_conn *conn);
 
 bool redis_conn_is_ready(const struct redis_conn *conn);
-/* Appends a command, in pieces that together are one RESP request, borrowed for the call. 0;
+/* Appends a command, in two pieces that together are one RESP request (the first may be empty),
+ * borrowed for the call. 0;
  * -EAGAIN: not ready; -ENOBUFS: too many calls wait. On failure the call stays the caller's. */
-MUST_CHECK int redis_conn_send(struct redis_conn *conn, struct redis_call *call,
-                               const struct iovec *iov, int count);
+MUST_CHECK int redis_conn_send(struct redis_conn *conn, struct redis_call *call, struct span head,
+                               struct span rest);
 /* The head of an EVAL request of eval_args arguments, up to and including the script: what
  * follows is the same as after the digest of EVALSHA. */
 struct span redis_conn_eval_head(const struct redis_conn *conn);

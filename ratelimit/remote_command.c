@@ -15,6 +15,9 @@
 #define COMMAND_BYTES_MAX 65536u
 
 #define SHA_LEN 40u
+#define TAKE_LEN 5u
+/* 128 bits as base32 (RFC 4648 6, lower case, no padding). */
+#define ID_LEN 26u
 #define HEAD "*7\r\n$7\r\nEVALSHA\r\n$40\r\n"
 #define SHA_AT (sizeof(HEAD) - 1)
 #define TAIL_AT (SHA_AT + SHA_LEN + 2) /* what EVAL has too */
@@ -26,7 +29,7 @@ void remote_command_init(struct remote_command *command, struct span prefix,
     uint64_t step = (gcra->step_ns - 1) / TICK_NS + 1;
     uint64_t span = step * MIN(gcra->span_ns / gcra->step_ns, SPAN_TICKS_MAX / step);
     char step_text[24], span_text[24], size_text[24];
-    char *key = xasprintf("%.*s:1:{%.*s}", SPAN_ARG(prefix), (int)REMOTE_COMMAND_ID_LEN, blank);
+    char *key = xasprintf("%.*s:1:{%.*s}", SPAN_ARG(prefix), (int)ID_LEN, blank);
     struct buf out;
 
     _Static_assert(sizeof(blank) == SHA_LEN + 1, "a digest");
@@ -41,9 +44,8 @@ void remote_command_init(struct remote_command *command, struct span prefix,
     ASSERT(out.len > TAIL_AT && memcmp(out.data, HEAD, SHA_AT) == 0);
     int size_len = snprintf(size_text, sizeof(size_text), "$%zu\r\n", strlen(key));
     command->len = out.len;
-    command->id_at = TAIL_AT + strlen("$1\r\n1\r\n") + (size_t)size_len + strlen(key) -
-                     REMOTE_COMMAND_ID_LEN - 1;
-    command->take_at = out.len - REMOTE_COMMAND_TAKE_LEN - strlen("\r\n");
+    command->id_at = TAIL_AT + strlen("$1\r\n1\r\n") + (size_t)size_len + strlen(key) - ID_LEN - 1;
+    command->take_at = out.len - TAKE_LEN - strlen("\r\n");
     command->text = xmalloc(out.len);
     memcpy(command->text, out.data, out.len);
     ASSERT(command->text[command->id_at - 1] == '{');
@@ -57,48 +59,40 @@ void remote_command_fini(struct remote_command *command)
     command->text = NULL;
 }
 
-static struct iovec piece(const char *ptr, size_t len)
-{
-    return (struct iovec){(void *)(uintptr_t)ptr, len};
-}
-
-int remote_command_fill(const struct remote_command *command,
-                        const struct remote_command_args *args,
-                        struct iovec iov[REMOTE_COMMAND_IOV_MAX])
-{
-    size_t after_id = command->id_at + REMOTE_COMMAND_ID_LEN;
-    int n = 0;
-
-    if (args->eval_head.len > 0) {
-        iov[n++] = piece(args->eval_head.ptr, args->eval_head.len);
-    } else {
-        iov[n++] = piece(command->text, SHA_AT);
-        iov[n++] = piece(args->sha, SHA_LEN);
-        iov[n++] = piece("\r\n", 2);
-    }
-    iov[n++] = piece(command->text + TAIL_AT, command->id_at - TAIL_AT);
-    iov[n++] = piece(args->id, REMOTE_COMMAND_ID_LEN);
-    iov[n++] = piece(command->text + after_id, command->take_at - after_id);
-    iov[n++] = piece(args->take, REMOTE_COMMAND_TAKE_LEN);
-    iov[n++] = piece("\r\n", 2);
-    return n;
-}
-
-void remote_command_format_id(const struct local_limit_id *id, char out[REMOTE_COMMAND_ID_LEN])
+/* Half of an id: 64 bits and the one after them are 13 groups of five, highest first. */
+static void half_write(uint64_t bits, unsigned next, char *out)
 {
     static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
-    uint64_t high = id->words[0], low = id->words[1];
-    /* 128 bits and two zero bits after them make 26 groups of five, highest first. */
-    for (unsigned i = 0; i < REMOTE_COMMAND_ID_LEN; i++) {
-        out[i] = alphabet[high >> 59];
-        high = high << 5 | low >> 59;
-        low <<= 5;
-    }
+    for (unsigned i = 0; i < 12; i++)
+        out[i] = alphabet[bits >> (59 - 5 * i) & 31];
+    out[12] = alphabet[(bits & 15) << 1 | next];
 }
 
-void remote_command_format_take(unsigned take, char out[REMOTE_COMMAND_TAKE_LEN])
+static void question_write(const struct remote_command *command,
+                           const struct remote_question *question)
 {
-    ASSERT(take <= REMOTE_COMMAND_TAKE_MAX);
-    for (unsigned i = REMOTE_COMMAND_TAKE_LEN; i-- > 0; take /= 10)
-        out[i] = (char)('0' + take % 10);
+    const uint64_t *words = question->id.words;
+    char *id = command->text + command->id_at, *take = command->text + command->take_at;
+    unsigned rest = question->take;
+
+    ASSERT(rest <= REMOTE_COMMAND_TAKE_MAX);
+    half_write(words[0], (unsigned)(words[1] >> 63), id);
+    half_write(words[1] << 1, 0, id + ID_LEN / 2);
+    for (unsigned i = TAKE_LEN; i-- > 0; rest /= 10)
+        take[i] = (char)('0' + rest % 10);
+}
+
+struct span remote_command_by_digest(const struct remote_command *command,
+                                     const struct remote_question *question, const char *sha)
+{
+    question_write(command, question);
+    memcpy(command->text + SHA_AT, sha, SHA_LEN);
+    return span_make(command->text, command->len);
+}
+
+struct span remote_command_after_script(const struct remote_command *command,
+                                        const struct remote_question *question)
+{
+    question_write(command, question);
+    return span_make(command->text + TAIL_AT, command->len - TAIL_AT);
 }

@@ -48,15 +48,18 @@ static uint64_t now_of(const struct remote_limit *remote)
 
 static int command_send(struct remote_limit *remote, struct remote_call *call, bool with_script)
 {
-    struct remote_command_args args = {
-        .eval_head = with_script ? redis_conn_eval_head(remote->conn) : SPAN_NONE,
-        .sha = redis_conn_sha(remote->conn),
+    const struct remote_question question = {
         .id = call->id,
-        .take = call->take,
+        .take = call->is_give ? 0 : call->debit + 1,
     };
-    struct iovec iov[REMOTE_COMMAND_IOV_MAX];
-    int count = remote_command_fill(call->command, &args, iov);
-    return redis_conn_send(remote->conn, &call->call, iov, count);
+    struct span head = SPAN_NONE, rest;
+    if (with_script) {
+        head = redis_conn_eval_head(remote->conn);
+        rest = remote_command_after_script(call->command, &question);
+    } else {
+        rest = remote_command_by_digest(call->command, &question, redis_conn_sha(remote->conn));
+    }
+    return redis_conn_send(remote->conn, &call->call, head, rest);
 }
 
 /* --- breaker ---------------------------------------------------------------- */
@@ -249,7 +252,6 @@ static int call_send(struct remote_limit *remote, struct remote_call *call)
     call->call.on_reply = call_reply;
     call->remote = remote;
     call->is_retried = false;
-    remote_command_format_take(call->is_give ? 0 : call->debit + 1, call->take);
     call->start_ns = clock_mono_ns(); /* the turn may be old */
     call->start_turn = remote->options.loop->turns;
     dlist_init(&call->call.link);
@@ -277,7 +279,7 @@ int remote_limit_ask(struct remote_limit *remote, struct remote_call *call,
 {
     if (!remote->is_closed)
         return -EAGAIN;
-    remote_command_format_id(id, call->id);
+    call->id = *id;
     call->command = command;
     call->is_give = false;
     int r = call_send(remote, call);
@@ -436,7 +438,6 @@ struct remote_limit *remote_limit_new(const struct remote_limit_options *options
         .on_release = probe_release,
         .command = &remote->probe_command,
     };
-    memset(remote->probe.id, 'a', sizeof(remote->probe.id));
     conn_start_up(remote);
     return remote;
 }

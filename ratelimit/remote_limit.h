@@ -37,7 +37,7 @@ struct remote_call {
     uint64_t start_ns, start_turn; /* clock; loop.turns */
     bool is_give, is_retried;
     unsigned debit; /* of what passed before without asking: told with this question */
-    char id[REMOTE_COMMAND_ID_LEN], take[REMOTE_COMMAND_TAKE_LEN];
+    struct local_limit_id id;
 };
 
 struct remote_limit_options {

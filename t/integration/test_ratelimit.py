@@ -321,9 +321,11 @@ def test_store_flushed(gateways, origins, redis):
     connected(gateway)
     wait_until(lambda: 429 in statuses(gateway.port, 8), "the limit")
     assert redis.ask("FLUSHALL") == b"+OK\r\n" and redis.ask("SCRIPT", "FLUSH") == b"+OK\r\n"
-    got = statuses(gateway.port, 8)
-    assert set(got) <= {200, 429} and 200 in got
-    wait_until(lambda: redis.ask("DBSIZE") == b":1\r\n" or not statuses(gateway.port, 1),
+    got = []
+    # A store that was late, on a busy machine, is asked again a moment later.
+    wait_until(lambda: got.extend(statuses(gateway.port, 8)) or 200 in got, "a full bucket")
+    assert set(got) <= {200, 429}
+    wait_until(lambda: statuses(gateway.port, 1) and redis.ask("DBSIZE") == b":1\r\n",
                "the bucket")
 
 

@@ -27,15 +27,13 @@ static void test_headers(void **state)
                                    .burst = 100,
                                    .period_ns = 10 * NS_PER_S,
                                    .headers = true};
-    struct model_limit model = {.rule = &rule};
+    struct model_limit model = {.rule = &rule, .item = SPAN_LIT("\"per-client\";q=100;w=10")};
     struct limit_check ok = {
         .result = LIMIT_RESULT_OK, .limit = &model, .remaining = 37, .reset_ns = 3500 * NS_PER_MS};
     (void)state;
     check(&ok, "\"per-client\";q=100;w=10", "\"per-client\";r=37;t=4");
-    rule.name = SPAN_LIT("a\"b\\c\xff");
-    rule.period_ns = NS_PER_S / 2;
     ok.reset_ns = 1;
-    check(&ok, "\"a\\\"b\\\\c?\";q=100;w=1", "\"a\\\"b\\\\c?\";r=37;t=1");
+    check(&ok, "\"per-client\";q=100;w=10", "\"per-client\";r=37;t=1");
     rule.headers = false;
     check(&ok, NULL, NULL);
     rule.headers = true;
@@ -75,19 +73,18 @@ static void test_retry_after(void **state)
 
 static void test_longest(void **state)
 {
-    char name[300], buffer[256];
-    struct conf_limit_rule rule = {
-        .requests = UINT64_MAX, .period_ns = UINT64_MAX, .headers = true};
-    struct model_limit model = {.rule = &rule};
+    char item[80], buffer[128];
+    struct conf_limit_rule rule = {.headers = true};
+    struct model_limit model = {.rule = &rule, .item = span_make(item, sizeof(item))};
     struct limit_check ok = {.limit = &model, .remaining = UINT64_MAX, .reset_ns = UINT64_MAX};
     struct limit_headers got;
     (void)state;
-    memset(name, 'n', sizeof(name));
-    rule.name = span_make(name, sizeof(name));
+    memset(item, 'n', sizeof(item));
+    rule.name = span_make(item + 1, 63);
     assert_true(limit_format_headers(&ok, buffer, sizeof(buffer), &got));
-    memset(name, '"', sizeof(name));
+    assert_true(got.limit.len <= sizeof(buffer));
     /* Too long for the buffer: left out whole, not cut. */
-    assert_false(limit_format_headers(&ok, buffer, sizeof(buffer), &got));
+    assert_false(limit_format_headers(&ok, buffer, got.limit.len - 1, &got));
     assert_int_equal(got.policy.len + got.limit.len, 0);
 }
 

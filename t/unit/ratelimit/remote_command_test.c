@@ -5,47 +5,39 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
-#include "base/buf.h"
+#include "base/clock.h"
 
 #define SHA "0123456789abcdef0123456789abcdef01234567"
-#define ID "abcdefghijklmnopqrstuvwxyz"
+#define ID "aerukz4jvpg677w4xkmhmvbsca"
 
-static const char *render(const struct remote_command *command, struct span head, unsigned take,
-                          struct buf *out)
-{
-    struct iovec iov[REMOTE_COMMAND_IOV_MAX];
-    char digits[REMOTE_COMMAND_TAKE_LEN];
-    struct remote_command_args args = {.eval_head = head, .sha = SHA, .id = ID, .take = digits};
-    remote_command_format_take(take, digits);
-    int count = remote_command_fill(command, &args, iov);
-    buf_reset(out);
-    for (int i = 0; i < count; i++)
-        buf_add(out, iov[i].iov_base, iov[i].iov_len);
-    return buf_str(out);
-}
+static const struct local_limit_id bucket = {
+    .words = {UINT64_C(0x0123456789abcdef), UINT64_C(0xfedcba9876543210)},
+};
 
 static void test_fill(void **state)
 {
     struct remote_command command;
     struct gcra gcra;
-    struct buf out;
     (void)state;
-    buf_init(&out, 4096);
     gcra_init(&gcra, 100, NS_PER_S, 50);
     remote_command_init(&command, SPAN_LIT("a{b"), &gcra);
-    assert_string_equal(render(&command, SPAN_NONE, 1, &out),
-                        "*7\r\n$7\r\nEVALSHA\r\n$40\r\n" SHA "\r\n$1\r\n1\r\n$34\r\na{b:1:{" ID
-                        "}\r\n$6\r\n100000\r\n$7\r\n5000000\r\n$5\r\n00001\r\n");
-    assert_string_equal(render(&command, SPAN_LIT("<head>"), 0, &out),
-                        "<head>$1\r\n1\r\n$34\r\na{b:1:{" ID
-                        "}\r\n$6\r\n100000\r\n$7\r\n5000000\r\n$5\r\n00000\r\n");
-    const char *most = render(&command, SPAN_NONE, REMOTE_COMMAND_TAKE_MAX, &out);
-    assert_string_equal(most + out.len - 11, "$5\r\n99999\r\n");
+    struct remote_question question = {.id = bucket, .take = 1};
+    struct span text = remote_command_by_digest(&command, &question, SHA);
+    assert_true(span_equal_str(text, "*7\r\n$7\r\nEVALSHA\r\n$40\r\n" SHA
+                                     "\r\n$1\r\n1\r\n$34\r\na{b:1:{" ID
+                                     "}\r\n$6\r\n100000\r\n$7\r\n5000000\r\n$5\r\n00001\r\n"));
+    question.take = 0;
+    text = remote_command_after_script(&command, &question);
+    assert_true(span_equal_str(text, "$1\r\n1\r\n$34\r\na{b:1:{" ID
+                                     "}\r\n$6\r\n100000\r\n$7\r\n5000000\r\n$5\r\n00000\r\n"));
+    question.take = REMOTE_COMMAND_TAKE_MAX;
+    text = remote_command_by_digest(&command, &question, SHA);
+    assert_true(span_ends_with(text, SPAN_LIT("$5\r\n99999\r\n")));
     remote_command_fini(&command);
-    buf_fini(&out);
 }
 
 /* Ticks are rounded up, the span is a whole number of steps and below 2^53. */
@@ -61,19 +53,17 @@ static void test_ticks(void **state)
         {0, NS_PER_S, 1, "$8\r\n10000000\r\n$1\r\n0\r\n$5\r\n00001\r\n"},
         {1000000000, NS_PER_S, UINT64_MAX, "$1\r\n1\r\n$15\r\n316224000000000\r\n$5\r\n00001\r\n"},
     };
-    struct buf out;
+    const struct remote_question question = {.id = bucket, .take = 1};
     (void)state;
-    buf_init(&out, 4096);
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct remote_command command;
         struct gcra gcra;
         gcra_init(&gcra, cases[i].requests, cases[i].period_ns, cases[i].burst);
         remote_command_init(&command, SPAN_LIT("p"), &gcra);
-        const char *text = render(&command, SPAN_NONE, 1, &out);
-        assert_string_equal(text + out.len - strlen(cases[i].tail), cases[i].tail);
+        struct span text = remote_command_by_digest(&command, &question, SHA);
+        assert_true(span_ends_with(text, span_str(cases[i].tail)));
         remote_command_fini(&command);
     }
-    buf_fini(&out);
 }
 
 static void test_id(void **state)
@@ -88,13 +78,21 @@ static void test_id(void **state)
          "aerukz4jvpg677w4xkmhmvbsca"},
         {{0, 1}, "aaaaaaaaaaaaaaaaaaaaaaaaae"},
     };
+    struct remote_command command;
+    struct gcra gcra;
     (void)state;
+    gcra_init(&gcra, 100, NS_PER_S, 50);
+    remote_command_init(&command, SPAN_LIT("p"), &gcra);
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-        struct local_limit_id id = {.words = {cases[i].words[0], cases[i].words[1]}};
-        char text[REMOTE_COMMAND_ID_LEN + 1] = {0};
-        remote_command_format_id(&id, text);
-        assert_string_equal(text, cases[i].text);
+        const struct remote_question question = {
+            .id = {.words = {cases[i].words[0], cases[i].words[1]}},
+        };
+        char key[64];
+        snprintf(key, sizeof(key), "$1\r\n1\r\n$32\r\np:1:{%s}\r\n", cases[i].text);
+        struct span text = remote_command_after_script(&command, &question);
+        assert_true(span_starts_with(text, span_str(key)));
     }
+    remote_command_fini(&command);
 }
 
 int main(void)
