@@ -67,6 +67,36 @@ void json_out_array_end(struct json_out *out)
     level_end(out, ']');
 }
 
+/* Not 0 when one of eight bytes is not printable ASCII, or is a quote or a backslash. */
+static inline uint64_t word_special(uint64_t x)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t quote = x ^ (ones * '"'), slash = x ^ (ones * '\\'), del = x ^ (ones * 0x7f);
+    return (x | ((x - ones * 0x20) & ~x) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash) |
+            ((del - ones) & ~del)) &
+           (ones * 0x80);
+}
+
+/* Bytes at the start of s that stand for themselves; there may be up to 7 more. */
+static size_t plain_length(struct span s)
+{
+    size_t len = 0;
+    uint64_t word;
+    for (; len + sizeof(word) <= s.len; len += sizeof(word)) {
+        memcpy(&word, s.ptr + len, sizeof(word));
+        if (word_special(word) != 0)
+            return len;
+    }
+    if (len < s.len) {
+        /* The rest, as if spaces followed. */
+        word = UINT64_C(0x2020202020202020);
+        memcpy(&word, s.ptr + len, s.len - len);
+        if (word_special(word) == 0)
+            len = s.len;
+    }
+    return len;
+}
+
 /* Bytes of the UTF-8 character at the start of s (RFC 3629 section 4), 0 when
  * it is not one: overlong forms, surrogates and values above U+10FFFF are not. */
 static size_t utf8_length(struct span s)
@@ -129,29 +159,44 @@ static size_t escape_char(struct span s, char out[6], size_t *taken)
     return 6;
 }
 
+/* Takes the next piece off s: what is plain as it is, or one character written to text. */
+static struct span piece_next(struct span *s, char text[6])
+{
+    size_t taken = plain_length(*s);
+    struct span piece = span_make(s->ptr, taken);
+    if (taken == 0)
+        piece = span_make(text, escape_char(*s, text, &taken));
+    *s = span_skip(*s, taken);
+    return piece;
+}
+
 size_t json_out_escape(struct span s, char *dst, size_t dst_size)
 {
-    size_t written = 0;
-    while (s.len > 0) {
-        char text[6];
-        size_t taken, len = escape_char(s, text, &taken);
-        if (len > dst_size - written)
+    char text[6];
+    if (s.len == 0)
+        return 0;
+    size_t written = MIN(plain_length(s), dst_size); /* most often all */
+    memcpy(dst, s.ptr, written);
+    s = span_skip(s, written);
+    while (s.len > 0 && written < dst_size) {
+        struct span piece = piece_next(&s, text);
+        size_t room = dst_size - written;
+        if (piece.len > room && piece.ptr == text)
             break;
-        memcpy(dst + written, text, len);
-        written += len;
-        s = span_skip(s, taken);
+        piece.len = MIN(piece.len, room);
+        memcpy(dst + written, piece.ptr, piece.len);
+        written += piece.len;
     }
     return written;
 }
 
 static void string_write(struct json_out *out, struct span s)
 {
+    char text[6];
     buf_add_char(out->buf, '"');
     while (s.len > 0) {
-        char text[6];
-        size_t taken, len = escape_char(s, text, &taken);
-        buf_add(out->buf, text, len);
-        s = span_skip(s, taken);
+        struct span piece = piece_next(&s, text);
+        buf_add(out->buf, piece.ptr, piece.len);
     }
     buf_add_char(out->buf, '"');
 }

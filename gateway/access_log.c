@@ -28,6 +28,7 @@ struct access_log {
     uint64_t head; /* written by the worker */
     uint64_t tail __attribute__((aligned(64))); /* written by the writer */
     char *ring;
+    char line[ACCESS_LINE_SIZE]; /* the worker's, of one call */
 };
 
 struct access_sink {
@@ -51,11 +52,10 @@ static void sink_wake(const struct access_sink *sink)
 void access_log_write(struct access_log *log, const struct loop *loop UNUSED,
                       const struct access_record *record)
 {
-    char line[ACCESS_LINE_SIZE];
-
     if (log == NULL)
         return;
-    size_t len = access_format_line(log->sink->format, record, line, sizeof(line));
+    char *line = log->line;
+    size_t len = access_format_line(log->sink->format, record, line, ACCESS_LINE_SIZE);
     uint64_t head = log->head;
     uint64_t tail = __atomic_load_n(&log->tail, __ATOMIC_ACQUIRE);
     if (RING_SIZE - (head - tail) < len) {

@@ -68,37 +68,124 @@ int addr_parse(struct span text, struct addr *ret)
     return addr_from_ip(ip, (uint16_t)number, ret);
 }
 
-static size_t printed(int n)
+static char *put_number(char *at, unsigned value)
 {
-    return n < 0 ? 0 : MIN((size_t)n, (size_t)ADDR_TEXT_SIZE - 1);
+    char digits[SPAN_U64_SIZE];
+    struct span text = span_from_u64(value, digits);
+    memcpy(at, text.ptr, text.len);
+    return at + text.len;
+}
+
+static char *put_v4(char *at, const uint8_t ip[4])
+{
+    for (unsigned i = 0; i < 4; i++) {
+        if (i > 0)
+            *at++ = '.';
+        if (ip[i] >= 100)
+            *at++ = (char)('0' + ip[i] / 100);
+        if (ip[i] >= 10)
+            *at++ = (char)('0' + ip[i] / 10 % 10);
+        *at++ = (char)('0' + ip[i] % 10);
+    }
+    return at;
+}
+
+static unsigned v6_group(const uint8_t ip[16], unsigned i)
+{
+    return (unsigned)ip[2 * i] << 8 | ip[2 * i + 1];
+}
+
+/* The longest run of two or more groups of zeros, the first of equals (RFC 5952 4.2). */
+static unsigned v6_zeros(const uint8_t ip[16], unsigned *begin)
+{
+    unsigned longest = 1, run = 0;
+    *begin = 8;
+    for (unsigned i = 0; i < 8; i++) {
+        run = v6_group(ip, i) == 0 ? run + 1 : 0;
+        if (run > longest) {
+            longest = run;
+            *begin = i + 1 - run;
+        }
+    }
+    return *begin == 8 ? 0 : longest;
+}
+
+static char *put_group(char *at, unsigned group)
+{
+    bool begun = false;
+    for (int shift = 12; shift >= 0; shift -= 4) {
+        unsigned digit = group >> shift & 15;
+        begun |= digit > 0 || shift == 0;
+        if (begun)
+            *at++ = "0123456789abcdef"[digit];
+    }
+    return at;
+}
+
+/* As inet_ntop does, without printf. Mapped addresses do not come here; those of the deprecated
+ * form ::a.b.c.d are written like others. */
+static char *put_v6(char *at, const uint8_t ip[16])
+{
+    unsigned begin, zeros = v6_zeros(ip, &begin);
+    for (unsigned i = 0; i < 8;) {
+        if (i == begin) {
+            *at++ = ':';
+            i += zeros;
+            if (i == 8)
+                *at++ = ':';
+            continue;
+        }
+        if (i > 0)
+            *at++ = ':';
+        at = put_group(at, v6_group(ip, i));
+        i++;
+    }
+    return at;
+}
+
+static char *put_path(char *at, const struct addr *addr)
+{
+    size_t len = strnlen(addr->un.sun_path, sizeof(addr->un.sun_path));
+    memcpy(at, "unix:", 5);
+    memcpy(at + 5, addr->un.sun_path, len);
+    return at + 5 + len;
+}
+
+_Static_assert(5 + sizeof(((struct sockaddr_un *)NULL)->sun_path) < ADDR_TEXT_SIZE, "a path fits");
+
+static size_t format(const struct addr *addr, bool with_port, char out[ADDR_TEXT_SIZE])
+{
+    struct addr copy = *addr;
+    char *at = out;
+    addr_unmap(&copy);
+    int family = copy.len > 0 ? copy.sa.sa_family : AF_UNSPEC;
+    bool bracket = with_port && family == AF_INET6;
+    if (bracket)
+        *at++ = '[';
+    if (family == AF_INET)
+        at = put_v4(at, (const uint8_t *)&copy.in.sin_addr);
+    else if (family == AF_INET6)
+        at = put_v6(at, copy.in6.sin6_addr.s6_addr);
+    else if (family == AF_UNIX)
+        at = put_path(at, &copy);
+    if (bracket)
+        *at++ = ']';
+    if (with_port && (family == AF_INET || family == AF_INET6)) {
+        *at++ = ':';
+        at = put_number(at, addr_port(&copy));
+    }
+    *at = '\0';
+    return (size_t)(at - out);
 }
 
 size_t addr_format_ip(const struct addr *addr, char out[ADDR_TEXT_SIZE])
 {
-    struct addr copy = *addr;
-    addr_unmap(&copy);
-    out[0] = '\0';
-    if (copy.len > 0 && copy.sa.sa_family == AF_INET)
-        (void)inet_ntop(AF_INET, &copy.in.sin_addr, out, ADDR_TEXT_SIZE); /* fits */
-    else if (copy.len > 0 && copy.sa.sa_family == AF_INET6)
-        (void)inet_ntop(AF_INET6, &copy.in6.sin6_addr, out, ADDR_TEXT_SIZE); /* fits */
-    else if (copy.len > 0 && copy.sa.sa_family == AF_UNIX)
-        return printed(snprintf(out, ADDR_TEXT_SIZE, "unix:%.*s", (int)sizeof(copy.un.sun_path),
-                                copy.un.sun_path));
-    return strlen(out);
+    return format(addr, false, out);
 }
 
 size_t addr_format(const struct addr *addr, char out[ADDR_TEXT_SIZE])
 {
-    char ip[ADDR_TEXT_SIZE];
-    size_t len = addr_format_ip(addr, ip);
-    if (len == 0 || addr->sa.sa_family == AF_UNIX) {
-        memcpy(out, ip, len + 1);
-        return len;
-    }
-    bool v6 = memchr(ip, ':', len) != NULL;
-    return printed(
-        snprintf(out, ADDR_TEXT_SIZE, v6 ? "[%.100s]:%u" : "%.100s:%u", ip, addr_port(addr)));
+    return format(addr, true, out);
 }
 
 uint16_t addr_port(const struct addr *addr)

@@ -27,15 +27,26 @@ from scenarios import SCENARIOS
 GROWTH_MAX = 0.03
 SECONDS = 1.5
 BASELINE = Path(__file__).with_suffix(".json")
-ONE = {"S1": {}, "S2": {}, "S3": {"load": ("-m", "1")}}
+# Each: the scenario, what is changed in it, options of ringgate (the last of an option counts).
+ONE = {
+    "S1": ("S1", {}, ()),
+    "S1 logged": ("S1", {}, ("--access-log", "/dev/null", "--access-log-format", "json")),
+    "S2": ("S2", {}, ()),
+    "S3": ("S3", {"load": ("-m", "1")}, ()),
+}
 
 
 class Traced(peers.Peer):
     """ringgate under callgrind."""
 
+    def __init__(self, scenario, site, options):
+        self.options = options
+        super().__init__("ringgate:epoll", scenario, site, free_ports(1)[0])
+
     def ringgate(self, hosts):
         return [shutil.which("valgrind"), "--tool=callgrind", "--quiet",
-                f"--callgrind-out-file={self.dir}/callgrind", *super().ringgate(hosts)]
+                f"--callgrind-out-file={self.dir}/callgrind", *super().ringgate(hosts),
+                *self.options]
 
     def control(self, option):
         pid = next(p for p in self.pids() if "callgrind" in bench.host.read(f"/proc/{p}/comm")
@@ -72,8 +83,9 @@ def free_ports(count):
 
 def measure(name, site):
     """(of the program, of libraries) for one request."""
-    scenario = dataclasses.replace(SCENARIOS[name], conns=1, **ONE[name])
-    peer = Traced("ringgate:epoll", scenario, site, free_ports(1)[0])
+    base, changes, options = ONE[name]
+    scenario = dataclasses.replace(SCENARIOS[base], conns=1, **changes)
+    peer = Traced(scenario, site, options)
     try:
         bench.load(site, peer, 0.5)
         with bench.Load(bench.load_command(site, peer, SECONDS)) as running:

@@ -75,6 +75,10 @@ static const struct {
     {SPAN_LIT("\xf4\x90\x80\x80"), "\\u00f4\\u0090\\u0080\\u0080"},
     {SPAN_LIT("\xc2\x9b"), "\\u009b"}, /* a terminal's control sequence introducer */
     {SPAN_LIT("\xc2\xa0"), "\xc2\xa0"},
+    {SPAN_LIT("1234567\n"), "1234567\\n"}, /* the ends of words of 8 bytes */
+    {SPAN_LIT("12345678\x7f"), "12345678\\u007f"},
+    {SPAN_LIT("\"234567812\\"), "\\\"234567812\\\\"},
+    {SPAN_LIT("1234567\xc3\xa9 !~"), "1234567\xc3\xa9 !~"},
 };
 
 static void test_escape(void **state)

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "io/addr.h"
@@ -22,6 +23,14 @@ static void test_parse_and_format(void **state)
         {"0.0.0.0:0", "0.0.0.0:0", "0.0.0.0"},
         {"[::1]:443", "[::1]:443", "::1"},
         {"[2001:DB8::1]:65535", "[2001:db8::1]:65535", "2001:db8::1"},
+        {"9.99.100.255:1", "9.99.100.255:1", "9.99.100.255"},
+        {"[::]:0", "[::]:0", "::"},
+        {"[1::]:0", "[1::]:0", "1::"},
+        {"[0:0:1::]:0", "[0:0:1::]:0", "0:0:1::"},
+        {"[1:0:2:3:4:5:6:7]:0", "[1:0:2:3:4:5:6:7]:0", "1:0:2:3:4:5:6:7"},
+        {"[1:0:0:2:0:0:3:4]:0", "[1::2:0:0:3:4]:0", "1::2:0:0:3:4"},
+        {"[fe80:a0b:0c00::10:100:f00f]:0", "[fe80:a0b:c00::10:100:f00f]:0",
+         "fe80:a0b:c00::10:100:f00f"},
         {"[::ffff:10.0.0.1]:1", "10.0.0.1:1", "10.0.0.1"},
         {"unix:/run/x.sock", "unix:/run/x.sock", "unix:/run/x.sock"},
         {"1.2.3.4", NULL, NULL},
@@ -62,6 +71,25 @@ static void test_parse_and_format(void **state)
     assert_int_equal(addr_format(&addr, text), 5 + 107);
     assert_int_equal(addr_parse(span_make(path, 5 + 108), &addr), -EINVAL);
     assert_int_equal(addr_format(&(struct addr){.len = 0}, text), 0);
+}
+
+/* The same text as inet_ntop, but for the deprecated ::a.b.c.d. */
+static void test_v6_as_libc(void **state UNUSED)
+{
+    struct addr addr = {.len = sizeof(addr.in6)};
+    uint8_t *ip = addr.in6.sin6_addr.s6_addr;
+    addr.in6.sin6_family = AF_INET6;
+    for (unsigned zeros = 0; zeros < 256; zeros++) { /* a bit a group */
+        for (unsigned i = 0; i < 8; i++) {
+            ip[2 * i] = (uint8_t)(zeros >> i & 1 ? 0 : i * zeros);
+            ip[2 * i + 1] = (uint8_t)(zeros >> i & 1 ? 0 : 1 + i);
+        }
+        if ((zeros & 0x3f) == 0x3f && zeros != 0xff)
+            continue;
+        char text[ADDR_TEXT_SIZE], libc[INET6_ADDRSTRLEN];
+        (void)addr_format_ip(&addr, text); /* as strlen says */
+        assert_string_equal(text, inet_ntop(AF_INET6, ip, libc, sizeof(libc)));
+    }
 }
 
 static void test_short(void **state)
@@ -153,9 +181,8 @@ static void test_ranges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse_and_format),
-        cmocka_unit_test(test_equal_and_unmap),
-        cmocka_unit_test(test_short),
+        cmocka_unit_test(test_parse_and_format), cmocka_unit_test(test_equal_and_unmap),
+        cmocka_unit_test(test_v6_as_libc),       cmocka_unit_test(test_short),
         cmocka_unit_test(test_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
