@@ -296,16 +296,16 @@ static int stream_broken(struct h2_stream *stream, int error)
     return error;
 }
 
-/* Nothing more goes out, and the holder has been or will be told, or need not be. */
-static bool stream_is_deaf(const struct h2_stream *stream)
+/* on_reset is to come. Until then the holder may go on with what it was doing. */
+static bool stream_has_failed(const struct h2_stream *stream)
 {
-    return stream->session->conn == NULL || !stream->open || stream->reset_due;
+    return stream->session->conn == NULL || stream->reset_due;
 }
 
 static bool stream_is_congested(const struct http_stream *base)
 {
     struct h2_stream *stream = h2_stream_of(base);
-    if (stream_is_deaf(stream))
+    if (stream_has_failed(stream) || !stream->open)
         return false;
     bool congested = stream->tx.len >= H2_STREAM_HIGH || conn_is_congested(stream->session->conn);
     if (congested)
@@ -334,13 +334,14 @@ static int stream_send_body(struct http_stream *base, const struct iovec *iov, i
     struct h2_session *s = stream->session;
     size_t total = 0;
 
-    ASSERT(stream->stream.user != NULL && stream->head_sent && !stream->tx_end);
+    ASSERT(stream->stream.user != NULL);
+    if (stream_has_failed(stream))
+        return -EPIPE;
+    ASSERT(stream->head_sent && !stream->tx_end);
     for (int i = 0; i < count; i++)
         total += iov[i].iov_len;
-    if (total == 0 || stream->tx_eof || (stream_is_deaf(stream) && stream->rx_end))
+    if (total == 0 || stream->tx_eof || !stream->open)
         return 0; /* HEAD, or the peer wants no more of it */
-    if (stream_is_deaf(stream))
-        return -EPIPE;
     if (stream->tx_left >= 0 && total > (uint64_t)stream->tx_left)
         return stream_broken(stream, -EMSGSIZE);
     if (stream->tx_left >= 0)
@@ -385,14 +386,14 @@ static int stream_copy_trailers(struct h2_stream *stream, struct http_head *trai
 static int stream_send_end(struct http_stream *base, struct http_head *trailers)
 {
     struct h2_stream *stream = h2_stream_of(base);
-    bool deaf = stream_is_deaf(stream);
 
-    ASSERT(stream->stream.user != NULL && stream->head_sent && !stream->tx_end);
-    if (deaf && !stream->rx_end)
+    ASSERT(stream->stream.user != NULL);
+    if (stream_has_failed(stream))
         return -EPIPE;
-    if (!deaf && stream->tx_left > 0)
+    ASSERT(stream->head_sent && !stream->tx_end);
+    if (stream->open && stream->tx_left > 0)
         return stream_broken(stream, -EMSGSIZE);
-    if (!deaf && trailers != NULL && !stream->tx_eof && !stream->tunnel) {
+    if (stream->open && trailers != NULL && !stream->tx_eof && !stream->tunnel) {
         int error = stream_copy_trailers(stream, trailers);
         if (error < 0)
             return stream_broken(stream, error);
@@ -409,7 +410,9 @@ static void stream_reset(struct http_stream *base, enum http_error error)
     struct h2_stream *stream = h2_stream_of(base);
     uint32_t code = NGHTTP2_CANCEL;
 
-    if (stream->stream.user == NULL || (stream->tx_end && stream->rx_end_given))
+    if (stream->stream.user == NULL)
+        return;
+    if (stream->tx_end && stream->rx_end_given && !stream->reset_due)
         return; /* from inside the on_end that made it whole */
     stream->reset_due = false;
     if (stream->tx_end && stream->head_sent && stream->session->role->server) {
@@ -515,9 +518,10 @@ static int stream_send_head(struct http_stream *base, struct http_head *head, bo
     bool bare = end || (!tunnel && (stream->to_head || http_status_has_no_body(head->status)));
     struct h2_head_block block;
 
-    ASSERT(s->role->server && stream->stream.user != NULL && !stream->head_sent);
-    if (stream_is_deaf(stream))
+    ASSERT(s->role->server && stream->stream.user != NULL);
+    if (stream_has_failed(stream))
         return -EPIPE;
+    ASSERT(!stream->head_sent);
     if (head->status < 200 && !tunnel)
         return stream_send_interim(stream, head);
     ASSERT(!tunnel || stream->upgrade.len > 0);

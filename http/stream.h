@@ -121,7 +121,8 @@ struct http_stream {
  * only. The session chooses framing from head->content_length and writes Connection,
  * Content-Length, Transfer-Encoding and Date itself; hop-by-hop fields must be gone. end: no body
  * follows (also HEAD, 204, 304; a content_length of 0 or more is still announced for HEAD and
- * 304). 0; -errno: the stream will be reset (on_reset follows). */
+ * 304). 0; -errno: the stream will be reset (on_reset follows). Until then calls do no harm; those
+ * that send fail. The same holds when sending a body or its end has failed. */
 static inline MUST_CHECK int http_stream_send_head(struct http_stream *s, struct http_head *head,
                                                    bool end)
 {
