@@ -287,6 +287,23 @@ enum exchange_verdict exchange_step_connect(struct exchange *ex)
     return EXCHANGE_WAIT;
 }
 
+/* The session took no request. */
+static enum exchange_verdict not_sent(struct exchange *ex, enum http_error refusal)
+{
+    if (refusal == HTTP_ERROR_HEAD_TOO_LARGE) {
+        ex->upstream_text = "head larger than the backend takes";
+        return refuse(ex, 431); /* a session more would not take it either */
+    }
+    if (refusal == HTTP_ERROR_NO_MEMORY)
+        return fail(ex, OUTCOME_OVERLOAD);
+    ex->upstream_text = "connection closed before the request"; /* it broke just now */
+    ex->wants_fresh = true;
+    exchange_release_endpoint(ex, CLUSTER_RESULT_RESET);
+    if (exchange_retry(ex, EXCHANGE_RETRY_UNSENT))
+        return EXCHANGE_NEXT;
+    return fail(ex, exchange_reset_outcome(ex));
+}
+
 enum exchange_verdict exchange_step_send(struct exchange *ex)
 {
     uint64_t now = ex->worker->loop->clock.mono_ns;
@@ -303,18 +320,8 @@ enum exchange_verdict exchange_step_send(struct exchange *ex)
     ex->up = upstream_request(ex->upstream, ex->request, &ex->arena, &ex->up_user, end);
     ex->session = ex->upstream;
     ex->upstream = NULL;
-    if (ex->up == NULL && upstream_is_sound(ex->session)) {
-        ex->upstream_text = "head larger than the backend takes";
-        return refuse(ex, 431); /* a session more would not take it either */
-    }
-    if (ex->up == NULL) { /* the session broke just now */
-        ex->upstream_text = "connection closed before the request";
-        ex->wants_fresh = true;
-        exchange_release_endpoint(ex, CLUSTER_RESULT_RESET);
-        if (exchange_retry(ex, EXCHANGE_RETRY_UNSENT))
-            return EXCHANGE_NEXT;
-        return fail(ex, exchange_reset_outcome(ex));
-    }
+    if (ex->up == NULL)
+        return not_sent(ex, upstream_refusal(ex->session));
     ex->session_bytes = conn_bytes_in(http_stream_conn(ex->up));
     ex->upstream_protocol = ex->up->ops->protocol;
     ex->step = EXCHANGE_STEP_HEAD_BACK;

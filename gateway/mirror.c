@@ -139,7 +139,9 @@ static void mirror_send(struct mirror *m, struct upstream *upstream)
 {
     m->ended = !m->head->has_body;
     m->up = upstream_request(upstream, m->head, &m->arena, &m->up_user, m->ended);
-    if (m->up == NULL)
+    if (m->up == NULL && upstream_refusal(upstream) == HTTP_ERROR_NO_MEMORY)
+        mirror_drop(m, "out of memory");
+    else if (m->up == NULL)
         mirror_fail(m, CLUSTER_RESULT_RESET, "connection closed before the request");
     else
         mirror_flush(m);

@@ -490,9 +490,9 @@ struct http_stream *upstream_request(struct upstream *upstream, struct http_head
     return stream;
 }
 
-bool upstream_is_sound(const struct upstream *upstream)
+enum http_error upstream_refusal(const struct upstream *upstream)
 {
-    return upstream->h2 && http_client_room(upstream->client) > 0;
+    return upstream->client->refusal;
 }
 
 void upstream_retire(struct upstream *upstream)

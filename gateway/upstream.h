@@ -52,9 +52,8 @@ void upstream_cancel(struct upstream_waiter *waiter);
 /* As http_client_request. When the request is over the session waits for others by itself. */
 struct http_stream *upstream_request(struct upstream *upstream, struct http_head *head,
                                      struct arena *arena, struct http_stream_user *user, bool end);
-/* After upstream_request gave NULL: the session would take others, so that it was the head: larger
- * than the backend takes (RFC 9113 6.5.2). */
-bool upstream_is_sound(const struct upstream *upstream);
+/* Why upstream_request gave NULL, as http_client.refusal. */
+enum http_error upstream_refusal(const struct upstream *upstream);
 /* A request on it got no answer in time, and no byte came for others either: no more go there, and
  * it closes when those in progress are over. The session is there as long as a stream of it is. */
 void upstream_retire(struct upstream *upstream);

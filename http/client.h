@@ -42,13 +42,15 @@ struct http_client_ops {
 
 struct http_client {
     const struct http_client_ops *ops;
+    /* Why the last request got no stream: HEAD_TOO_LARGE for this peer (h2); NO_MEMORY; CLOSED: no
+     * room, or the session just failed (on_closed follows). */
+    enum http_error refusal;
 };
 
-/* Sends a request head; returns its stream, or NULL when there is no room or the session just
- * failed (on_closed follows). The response head is put in arena (the exchange's). end: no body
- * follows. head->upgrade, when set, asks for a tunnel: h1 Upgrade, h2 extended CONNECT (RFC 8441);
- * the answer is a head of status 101 whatever the version, after which the bytes of both
- * directions are the bodies (http/stream.h). */
+/* Sends a request head; returns its stream, or NULL: client->refusal says why. The response head is
+ * put in arena (the exchange's). end: no body follows. head->upgrade, when set, asks for a tunnel:
+ * h1 Upgrade, h2 extended CONNECT (RFC 8441); the answer is a head of status 101 whatever the
+ * version, after which the bytes of both directions are the bodies (http/stream.h). */
 static inline struct http_stream *http_client_request(struct http_client *client,
                                                       struct http_head *head, struct arena *arena,
                                                       struct http_stream_user *user, bool end)

@@ -486,6 +486,7 @@ static struct http_stream *client_request(struct http_client *client, struct htt
 {
     struct h1_client *c = client_self(client);
     ASSERT(user != NULL && arena != NULL);
+    client->refusal = HTTP_ERROR_CLOSED;
     if (client_room(client) == 0)
         return NULL;
     if (c->peer_ended || conn_is_ended(c->rx.conn) || conn_input(c->rx.conn).len > 0) {
@@ -493,8 +494,11 @@ static struct http_stream *client_request(struct http_client *client, struct htt
         return NULL;
     }
     struct h1_plan plan = client_plan(head, end);
-    if (h1_write_request(c->rx.conn, head, &plan) < 0)
+    int error = h1_write_request(c->rx.conn, head, &plan);
+    if (error < 0) {
+        client->refusal = error == -ENOBUFS ? HTTP_ERROR_NO_MEMORY : HTTP_ERROR_CLOSED;
         return NULL;
+    }
     h1_tx_begin(&c->tx, &plan);
     c->tell_room = false;
     c->stream.user = user;

@@ -75,7 +75,10 @@ static struct http_stream *client_request(struct http_client *client, struct htt
                                           struct arena *arena, struct http_stream_user *user,
                                           bool end)
 {
-    return h2_stream_request(&client_of(client)->session, head, arena, user, end);
+    struct h2_session *s = &client_of(client)->session;
+    struct http_stream *stream = h2_stream_request(s, head, arena, user, end);
+    client->refusal = (enum http_error)s->refusal;
+    return stream;
 }
 
 static unsigned client_room(const struct http_client *client)

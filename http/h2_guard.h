@@ -11,7 +11,7 @@
  *   control frames  all that carry no message: PING, PRIORITY, WINDOW_UPDATE, GOAWAY, unknown
  *                   types, DATA and CONTINUATION without payload, interim responses; SETTINGS cost
  *                   ten: h2_control_burst, +_rate/s, +4 for each DATA frame that we sent
- *   empty DATA      without END_STREAM, 16 in a row
+ *   empty DATA      without END_STREAM, 16 in a row; padding is nothing
  *   header block    payload of HEADERS or PUSH_PROMISE and its CONTINUATIONs: twice
  *                   head_bytes_max
  *
@@ -37,8 +37,9 @@ struct h2_guard {
 
 /* limits: borrowed. Times are of the monotonic clock, in nanoseconds. */
 void h2_guard_init(struct h2_guard *guard, const struct http_limits *limits, uint64_t now_ns);
-/* A frame's header was received, whatever its type (http/h2_input.h). type, flags: as on the wire;
- * length: of the payload. All below: NULL, or the name of the limit that broke (static, for logs):
+/* A frame's header was received, whatever its type (http/h2_input.h), of a padded DATA frame also
+ * the length of the padding. type, flags: as on the wire; length: of the payload, for DATA without
+ * padding. All below: NULL, or the name of the limit that broke (static, for logs):
  * then the connection is to end. RST_STREAM is counted here as well. */
 MUST_CHECK const char *h2_guard_on_frame(struct h2_guard *guard, uint8_t type, uint8_t flags,
                                          uint32_t length, uint64_t now_ns);

@@ -73,13 +73,27 @@ static int check_stream(struct h2_session *s, const nghttp2_frame_hd *hd)
     return closed_stream(s);
 }
 
+/* The session ends when a limit broke; text: its name, or NULL. */
+static int check_guard(struct h2_session *s, const char *text)
+{
+    if (text == NULL)
+        return 0;
+    return h2_session_condemn(s, NGHTTP2_ENHANCE_YOUR_CALM, HTTP_ERROR_FLOOD, text);
+}
+
 /* A frame's header is complete. */
 static int on_frame(struct h2_session *s, const nghttp2_frame_hd *hd)
 {
     uint64_t now = h2_session_now(s);
-    const char *text = h2_guard_on_frame(&s->guard, hd->type, hd->flags, (uint32_t)hd->length, now);
-    if (text != NULL)
-        return h2_session_condemn(s, NGHTTP2_ENHANCE_YOUR_CALM, HTTP_ERROR_FLOOD, text);
+    uint32_t length = (uint32_t)hd->length;
+    int verdict = 0;
+    s->framing.flags = hd->flags;
+    s->framing.pad_due =
+        hd->type == NGHTTP2_DATA && (hd->flags & NGHTTP2_FLAG_PADDED) != 0 && length > 0;
+    if (!s->framing.pad_due)
+        verdict = check_guard(s, h2_guard_on_frame(&s->guard, hd->type, hd->flags, length, now));
+    if (verdict != 0)
+        return verdict;
     s->framing.ends_block = (hd->flags & NGHTTP2_FLAG_END_HEADERS) != 0 &&
                             (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_CONTINUATION);
     if (hd->type == NGHTTP2_HEADERS && s->limits->head_timeout_ns != 0) {
@@ -118,6 +132,16 @@ static size_t take_head(struct h2_session *s, struct span in, int *ret)
     return n;
 }
 
+/* The first byte of a padded DATA frame: the rest of it is known. */
+static int on_pad(struct h2_session *s, uint8_t pad)
+{
+    struct h2_framing *f = &s->framing;
+    uint32_t rest = f->left - 1;
+    f->pad_due = false;
+    return check_guard(s, h2_guard_on_frame(&s->guard, NGHTTP2_DATA, f->flags,
+                                            rest - MIN(rest, (uint32_t)pad), h2_session_now(s)));
+}
+
 ssize_t h2_input_feed(struct h2_session *s, struct span in)
 {
     struct h2_framing *f = &s->framing;
@@ -127,6 +151,8 @@ ssize_t h2_input_feed(struct h2_session *s, struct span in)
         f->preface_left = (uint8_t)(f->preface_left - n);
         if (f->preface_left == 0 && f->left == 0 && n < in.len)
             n += take_head(s, span_skip(in, n), &verdict);
+        if (verdict == 0 && f->pad_due && n < in.len)
+            verdict = on_pad(s, (uint8_t)in.ptr[n]);
         if (verdict != 0)
             return verdict;
         size_t payload = MIN(in.len - n, (size_t)f->left);

@@ -66,6 +66,8 @@ struct h2_framing {
     uint32_t left; /* bytes of the frame's payload to come */
     uint8_t head[H2_FRAME_HEAD], head_len;
     uint8_t preface_left;
+    uint8_t flags; /* of the frame */
+    bool pad_due; /* DATA whose first byte, to come, says how much of it is padding */
     bool ends_block; /* the frame has END_HEADERS */
 };
 
@@ -106,6 +108,7 @@ struct h2_session {
     const char *error_text;
     uint32_t goaway_code; /* with which a callback of nghttp2 ended the session */
     uint8_t error; /* enum http_error for on_closed */
+    uint8_t refusal; /* client: enum http_error of the last request that got no stream */
     uint8_t depth; /* callbacks of the loop that we are inside of */
     bool booting; /* nghttp2 is being set up and has not asked for its frame buffer yet */
     bool receiving, pumping; /* inside nghttp2 */

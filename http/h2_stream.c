@@ -560,10 +560,16 @@ struct http_stream *h2_stream_request(struct h2_session *s, struct http_head *he
     bool tunnel = head->upgrade.len > 0;
     bool bare = end && !tunnel;
 
+    s->refusal = HTTP_ERROR_CLOSED;
     if (s->conn == NULL || h2_session_room(s) == 0)
         return NULL;
-    if (h2_head_write_request(head, s->secure, &block) < 0 || !stream_head_fits(s, &block))
+    s->refusal = HTTP_ERROR_NO_MEMORY;
+    if (h2_head_write_request(head, s->secure, &block) < 0)
         return NULL;
+    if (!stream_head_fits(s, &block)) {
+        s->refusal = HTTP_ERROR_HEAD_TOO_LARGE;
+        return NULL;
+    }
     struct h2_stream *stream = stream_new(s, 0, arena);
     if (stream == NULL)
         return NULL;

@@ -75,8 +75,7 @@ static inline struct block_pool *h2_stream_blocks(const struct h2_stream *stream
 
 /* A stream that the peer began; NULL: no memory. */
 struct h2_stream *h2_stream_accept(struct h2_session *s, int32_t id, struct arena *arena);
-/* Client: sends a request head. NULL: refused (no room, no memory, too large for the peer). As
- * http_client_request. */
+/* Client: sends a request head. NULL: h2_session.refusal says why. As http_client_request. */
 struct http_stream *h2_stream_request(struct h2_session *s, struct http_head *head,
                                       struct arena *arena, struct http_stream_user *user, bool end);
 

@@ -177,8 +177,13 @@ def empty_data(i):
     return start + h.frame(h.DATA, 0, 1)
 
 
+def padding(i):
+    start = h.headers(1, h.request_fields("/x", method="POST"), end=False) if i == 0 else b""
+    return start + h.frame(h.DATA, h.PADDED, 1, b"\x03\0\0\0")
+
+
 FRAMES = [ping, settings_churn, window_flips, settings_ack, priority, window_update, unknown,
-          priority_update, empty_data]
+          priority_update, empty_data, padding]
 
 
 @pytest.mark.parametrize("piece", FRAMES, ids=lambda p: p.__name__)

@@ -201,6 +201,23 @@ static void run_closed_streams(void)
     }
 }
 
+/* Padding beside bytes of a body is nothing special. */
+static void run_padding(void)
+{
+    h2_app_start();
+    uint32_t id = h2_app_get(0, "GET");
+    h2_peer_send_head(&h2_app.peer, id, 0, ":status: 200\n");
+    for (unsigned i = 0; i < 64; i++) {
+        struct span payload = i % 16 == 15 ? SPAN_LIT("\1x\0") : SPAN_LIT("\2\0\0");
+        h2_peer_send(&h2_app.peer, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, id, payload);
+    }
+    h2_peer_send(&h2_app.peer, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED | END, id, SPAN_LIT("\0"));
+    h2_app_until_over(0);
+    assert_true(h2_app.calls[0].ended);
+    assert_string_equal(buf_str(&h2_app.calls[0].body), "xxxx");
+    h2_app_stop();
+}
+
 /* Frames that cost us work and carry nothing: the connection ends, and says why. */
 static void run_floods(void)
 {
@@ -220,6 +237,7 @@ static void run_floods(void)
         {"unknown", 0xee, 0, false, "x", 1},
         {"RST_STREAM of a stream that is gone", NGHTTP2_RST_STREAM, 0, true, "\0\0\0\x08", 4},
         {"empty DATA", NGHTTP2_DATA, 0, true, "", 0},
+        {"padding", NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, true, "\2\0\0", 3},
         {"interim", NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, true,
          "\0\7:status\3"
          "100",
@@ -381,6 +399,7 @@ static void run_ping(void)
     X(interims)                                                                                    \
     X(push)                                                                                        \
     X(closed_streams)                                                                              \
+    X(padding)                                                                                     \
     X(floods)                                                                                      \
     X(closes)                                                                                      \
     X(not_http2)                                                                                   \

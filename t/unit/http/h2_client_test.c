@@ -342,8 +342,25 @@ static void run_header_list_size(void)
     struct http_head *head = h2_app_request_head(0, "GET", "/");
     assert_true(http_head_add(head, SPAN_LIT("x"), span_str(value)));
     assert_false(h2_app_try_request(0, head, true));
+    assert_int_equal(h2_app.client->refusal, HTTP_ERROR_HEAD_TOO_LARGE);
     assert_int_equal(h2_peer_count(&h2_app.peer, NGHTTP2_HEADERS, 1), 0);
     h2_app_answer(0, h2_app_get(0, "GET"));
+    h2_app_stop();
+}
+
+/* No block is left for the head: not the head's fault, nor the session's. */
+static void run_no_memory(void)
+{
+    h2_app_start();
+    struct http_head *head = h2_app_request_head(0, "GET", "/");
+    while (arena_alloc(&h2_app.calls[0].arena, 16) != NULL)
+        continue;
+    assert_false(h2_app_try_request(0, head, true));
+    assert_int_equal(h2_app.client->refusal, HTTP_ERROR_NO_MEMORY);
+    h2_app_answer(1, h2_app_get(1, "GET"));
+    http_client_drain(h2_app.client);
+    assert_false(h2_app_try_request(2, h2_app_request_head(2, "GET", "/"), true));
+    assert_int_equal(h2_app.client->refusal, HTTP_ERROR_CLOSED);
     h2_app_stop();
 }
 
@@ -405,6 +422,7 @@ static void run_idle_timeout(void)
     X(tunnel)                                                                                      \
     X(tunnel_refused)                                                                              \
     X(header_list_size)                                                                            \
+    X(no_memory)                                                                                   \
     X(drain)                                                                                       \
     X(close_in_progress)                                                                           \
     X(idle_timeout)
