@@ -261,8 +261,14 @@ static void worker_on_housekeeping(struct timer *timer)
 {
     struct worker *worker = container_of(timer, struct worker, housekeeping);
     block_trim(worker->loop->blocks);
-    if (pool_trim_all() >= WORKER_TRIM_BYTES)
-        malloc_trim(0); /* after a storm: the system gets it back */
+    /* After a storm the system gets it back: much of it at once, the rest when all is quiet. */
+    size_t freed = pool_trim_all();
+    worker->untrimmed_bytes += freed;
+    if (worker->untrimmed_bytes >= WORKER_TRIM_BYTES ||
+        (freed == 0 && worker->untrimmed_bytes > 0)) {
+        malloc_trim(0);
+        worker->untrimmed_bytes = 0;
+    }
     loop_arm(worker->loop, timer, WORKER_HOUSEKEEPING_NS);
 }
 

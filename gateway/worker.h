@@ -69,6 +69,7 @@ struct worker {
     struct client_count *client_count; /* shared */
     pthread_t thread;
     struct timer housekeeping;
+    size_t untrimmed_bytes; /* that pools gave to malloc since it was last trimmed */
 };
 
 /* What control hands to a worker with a new snapshot: listening sockets of new addresses, already
