@@ -8,7 +8,7 @@
 #include "base/clock.h"
 
 #define GUARD_SETTINGS_COST 10u
-#define GUARD_DATA_CREDIT 4u
+#define GUARD_SENT_CREDIT 4u
 #define GUARD_EMPTIES_MAX 16u
 
 static const char guard_resets[] = "too many stream resets";
@@ -115,13 +115,13 @@ const char *h2_guard_on_frame(struct h2_guard *guard, uint8_t type, uint8_t flag
     }
 }
 
-void h2_guard_forgive_reset(struct h2_guard *guard)
+const char *h2_guard_on_late_reset(struct h2_guard *guard, uint64_t now_ns)
 {
-    guard->resets.tokens = MIN(guard->limits->h2_resets_burst, guard->resets.tokens + 1);
+    return guard_control_frame(guard, 1, now_ns);
 }
 
-void h2_guard_on_data_sent(struct h2_guard *guard)
+void h2_guard_on_sent(struct h2_guard *guard)
 {
     guard->control.tokens =
-        MIN(guard->limits->h2_control_burst, guard->control.tokens + GUARD_DATA_CREDIT);
+        MIN(guard->limits->h2_control_burst, guard->control.tokens + GUARD_SENT_CREDIT);
 }

@@ -6,11 +6,14 @@
  * connection, counted for every frame before it is worked on. Over a limit the connection ends
  * with GOAWAY ENHANCE_YOUR_CALM and HTTP_ERROR_FLOOD. Pure: time is passed in.
  *
- *   resets          RST_STREAM received, and those we send for the peer's faults (protocol and
- *                   flow-control errors, malformed or refused streams): h2_resets_burst, +_rate/s
+ *   resets          RST_STREAM received before the response was whole, and those we send for the
+ *                   peer's faults (protocol and flow-control errors, malformed or refused streams):
+ *                   h2_resets_burst, +_rate/s
  *   control frames  all that carry no message: PING, PRIORITY, WINDOW_UPDATE, GOAWAY, unknown
- *                   types, DATA and CONTINUATION without payload, interim responses; SETTINGS cost
- *                   ten: h2_control_burst, +_rate/s, +4 for each DATA frame that we sent
+ *                   types, DATA and CONTINUATION without payload, interim responses, RST_STREAM
+ *                   after the response (RFC 9113 8.1; curl 7.88 sends it for every one); SETTINGS
+ *                   cost ten: h2_control_burst, +_rate/s, +4 for each DATA frame and each end of a
+ *                   message that we sent
  *   empty DATA      without END_STREAM, 16 in a row; padding is nothing
  *   header block    payload of HEADERS or PUSH_PROMISE and its CONTINUATIONs: twice
  *                   head_bytes_max
@@ -40,17 +43,18 @@ void h2_guard_init(struct h2_guard *guard, const struct http_limits *limits, uin
 /* A frame's header was received, whatever its type (http/h2_input.h), of a padded DATA frame also
  * the length of the padding. type, flags: as on the wire; length: of the payload, for DATA without
  * padding. All below: NULL, or the name of the limit that broke (static, for logs):
- * then the connection is to end. RST_STREAM is counted here as well. */
+ * then the connection is to end. RST_STREAM is counted here as well, unless it is a
+ * late one. */
 MUST_CHECK const char *h2_guard_on_frame(struct h2_guard *guard, uint8_t type, uint8_t flags,
                                          uint32_t length, uint64_t now_ns);
 /* We reset a stream because of what the peer did. */
 MUST_CHECK const char *h2_guard_on_fault(struct h2_guard *guard, uint64_t now_ns);
 /* An interim response came. */
 MUST_CHECK const char *h2_guard_on_interim(struct h2_guard *guard, uint64_t now_ns);
-/* The RST_STREAM just received is none to count: its stream's response was whole (RFC 9113 8.1,
- * client sessions). */
-void h2_guard_forgive_reset(struct h2_guard *guard);
-/* A DATA frame was sent: the peer may answer it with WINDOW_UPDATE and PING. */
-void h2_guard_on_data_sent(struct h2_guard *guard);
+/* In the place of h2_guard_on_frame: RST_STREAM on a stream whose response is whole. */
+MUST_CHECK const char *h2_guard_on_late_reset(struct h2_guard *guard, uint64_t now_ns);
+/* A DATA frame, or one that ends a message, was sent: the peer may answer it with WINDOW_UPDATE,
+ * PING and RST_STREAM. */
+void h2_guard_on_sent(struct h2_guard *guard);
 
 #endif

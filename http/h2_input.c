@@ -81,17 +81,40 @@ static int check_guard(struct h2_session *s, const char *text)
     return h2_session_condemn(s, NGHTTP2_ENHANCE_YOUR_CALM, HTTP_ERROR_FLOOD, text);
 }
 
+/* The stream was begun, and nothing more of its response is to come: to reset it takes no work
+ * back. */
+static bool response_is_whole(struct h2_session *s, int32_t id)
+{
+    bool server = s->role->server;
+    if (id % 2 == 0 ||
+        (server ? id > s->last_id : (uint32_t)id >= nghttp2_session_get_next_stream_id(s->ng)))
+        return false;
+    nghttp2_stream *stream = nghttp2_session_find_stream(s->ng, id);
+    if (stream == NULL)
+        return true;
+    nghttp2_stream_proto_state state = nghttp2_stream_get_state(stream);
+    return state == NGHTTP2_STREAM_STATE_CLOSED ||
+           state == (server ? NGHTTP2_STREAM_STATE_HALF_CLOSED_LOCAL
+                            : NGHTTP2_STREAM_STATE_HALF_CLOSED_REMOTE);
+}
+
+static const char *count_frame(struct h2_session *s, const nghttp2_frame_hd *hd, uint64_t now_ns)
+{
+    if (hd->type == NGHTTP2_RST_STREAM && response_is_whole(s, hd->stream_id))
+        return h2_guard_on_late_reset(&s->guard, now_ns);
+    return h2_guard_on_frame(&s->guard, hd->type, hd->flags, (uint32_t)hd->length, now_ns);
+}
+
 /* A frame's header is complete. */
 static int on_frame(struct h2_session *s, const nghttp2_frame_hd *hd)
 {
     uint64_t now = h2_session_now(s);
-    uint32_t length = (uint32_t)hd->length;
     int verdict = 0;
     s->framing.flags = hd->flags;
     s->framing.pad_due =
-        hd->type == NGHTTP2_DATA && (hd->flags & NGHTTP2_FLAG_PADDED) != 0 && length > 0;
+        hd->type == NGHTTP2_DATA && (hd->flags & NGHTTP2_FLAG_PADDED) != 0 && hd->length > 0;
     if (!s->framing.pad_due)
-        verdict = check_guard(s, h2_guard_on_frame(&s->guard, hd->type, hd->flags, length, now));
+        verdict = check_guard(s, count_frame(s, hd, now));
     if (verdict != 0)
         return verdict;
     s->framing.ends_block = (hd->flags & NGHTTP2_FLAG_END_HEADERS) != 0 &&
@@ -271,8 +294,6 @@ static int on_frame_recv(nghttp2_session *ng UNUSED, const nghttp2_frame *frame,
     case NGHTTP2_RST_STREAM:
         if (stream != NULL)
             stream->peer_reset = true;
-        if (!s->role->server && stream != NULL && stream->rx_end)
-            h2_guard_forgive_reset(&s->guard);
         break;
     default:
         break;
@@ -345,7 +366,7 @@ static int on_frame_send(nghttp2_session *ng UNUSED, const nghttp2_frame *frame,
 
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
-        h2_guard_on_data_sent(&s->guard);
+        h2_guard_on_sent(&s->guard);
         break;
     case NGHTTP2_RST_STREAM:
         s->reset_ns = h2_session_now(s);
@@ -364,8 +385,12 @@ static int on_frame_send(nghttp2_session *ng UNUSED, const nghttp2_frame *frame,
     default:
         return 0;
     }
+    if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+        return 0;
+    if (frame->hd.type == NGHTTP2_HEADERS)
+        h2_guard_on_sent(&s->guard);
     stream = stream_find(s, frame->hd.stream_id);
-    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && stream != NULL)
+    if (stream != NULL)
         h2_stream_on_sent_end(stream);
     return 0;
 }

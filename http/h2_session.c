@@ -534,9 +534,8 @@ static int session_new_ng(struct h2_session *s)
     if (error != 0)
         return error;
     nghttp2_option_set_no_auto_window_update(option, 1);
-    /* Ours (h2_guard) come first and say so to the peer. */
-    nghttp2_option_set_stream_reset_rate_limit(option, 2ull * s->limits->h2_resets_burst + 1000,
-                                               2ull * s->limits->h2_resets_rate + 100);
+    /* Counted by h2_guard, which tells those that cost from those that do not, and says so. */
+    nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
     nghttp2_option_set_max_continuations(option, H2_GUARD_CONTINUATIONS_MAX);
     /* Priorities are not used; this keeps PRIORITY frames checked (RFC 9113 6.3). */
     nghttp2_option_set_server_fallback_rfc7540_priorities(option, 1);

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -105,14 +106,31 @@ def test_curl(gw, certs, tls):
     assert out.stdout == "2 200", out.stderr
 
 
-def test_nghttp(gw, certs):
+@pytest.mark.parametrize("backend", ["h1", "h2s"])
+def test_curl_fetches_200_objects(gw, certs, tmp_path, backend):
+    """A page with all its objects: one connection, each answer in its place."""
+    out = subprocess.run(
+        ["curl", "-sS", "--http2", "--cacert", certs.ca.cert, "--parallel", "--parallel-max", "100",
+         "-w", "%{http_version} %{http_code} %{num_connects}\\n", "-o", f"{tmp_path}/#1",
+         f"https://localhost:{gw.tls_port}/{backend}/[0-199]"],
+        capture_output=True, text=True, check=False, timeout=120)
+    results = out.stdout.splitlines()
+    assert sorted(results) == ["2 200 0"] * 199 + ["2 200 1"], out.stderr
+    for i in range(200):
+        assert json.loads((tmp_path / str(i)).read_text())["target"] == f"/{backend}/{i}"
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_nghttp(gw, tls):
     if shutil.which("nghttp") is None:
-        pytest.skip("nghttp is not installed")
-    out = subprocess.run(["nghttp", "-nv", f"http://127.0.0.1:{gw.port}/h1",
-                          f"http://127.0.0.1:{gw.port}/h2"], capture_output=True, text=True,
-                         check=False, timeout=60)
+        pytest.skip("nghttp is not installed (nghttp2-client)")
+    site = f"https://127.0.0.1:{gw.tls_port}" if tls else f"http://127.0.0.1:{gw.port}"
+    out = subprocess.run(["nghttp", "-nv", *(f"{site}/{backend}" for backend in BACKENDS)],
+                         capture_output=True, text=True, check=False, timeout=60)
     assert out.returncode == 0 and "rst_stream" not in out.stdout.lower(), out.stdout
-    assert out.stdout.count(":status: 200") == 2, out.stdout
+    assert out.stdout.count(":status: 200") == len(BACKENDS), out.stdout
+    goaways = re.findall(r"recv GOAWAY.*\n.*\n", out.stdout)
+    assert all("NO_ERROR" in goaway for goaway in goaways), out.stdout
 
 
 def test_no_protocol_in_common(gw, certs):

@@ -19,8 +19,8 @@ def page_handler(sock, _origin):
     """/big is a mebibyte, all else is small."""
     stream = Stream(sock)
     while True:
-        target = read_request(stream)[1]
-        http_answer(sock, b"x" * BIG if target == "/big" else b"ok")
+        method, target = read_request(stream)[:2]
+        http_answer(sock, b"x" * BIG if target == "/big" else b"ok", head=method == "HEAD")
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +138,30 @@ def test_resets_within_the_limit(gw):
             client.send(rapid_reset(i))
         client.next = 161
         assert client.get("/after").body == b"ok"
+
+
+def test_resets_after_answers(gw):
+    """As curl 7.88 sends them after every answer, whole as it is: they take no work back."""
+    with h.Client(gw.port) as client:
+        for i in range(1500):
+            stream = client.request("/", method="HEAD" if i % 2 else "GET")
+            assert client.answer(stream).status == 200
+            client.send(h.number(h.RST_STREAM, stream, 5))
+        assert client.get("/after").body == b"ok"
+
+
+def late_reset(_):
+    return h.number(h.RST_STREAM, 1, h.CANCEL)
+
+
+def test_resets_of_one_answer(gw):
+    watched = Watched(gw, "downstream_flood")
+    with h.Client(gw.port) as client:
+        assert client.get("/").body == b"ok"
+        sent = client.flood(late_reset, 50000)
+        assert client.end() in (h.ENHANCE_YOUR_CALM, None)
+    assert sent < 50000
+    watched.over(requests_max=1)
 
 
 def ping(_):

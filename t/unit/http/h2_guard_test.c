@@ -113,7 +113,9 @@ static void test_resets(void **state)
     now += 1; /* a tenth of a second is one token */
     assert_null(h2_guard_on_fault(&guard, now));
     assert_non_null(h2_guard_on_fault(&guard, now));
-    h2_guard_forgive_reset(&guard);
+    assert_null(h2_guard_on_late_reset(&guard, now)); /* is no reset */
+    assert_non_null(h2_guard_on_fault(&guard, now));
+    now += NS_PER_S / 10;
     assert_null(h2_guard_on_fault(&guard, now));
     for (unsigned i = 0; i < 1000; i++) { /* at its rate for ever */
         now += NS_PER_S / 10;
@@ -123,16 +125,16 @@ static void test_resets(void **state)
     for (unsigned i = 0; i < 100; i++)
         assert_null(h2_guard_on_fault(&guard, now));
     assert_non_null(h2_guard_on_fault(&guard, now));
-    for (unsigned i = 0; i < 200; i++)
-        h2_guard_forgive_reset(&guard);
-    assert_int_equal(guard.resets.tokens, 100);
+    for (unsigned i = 0; i < 1000; i++)
+        assert_null(h2_guard_on_late_reset(&guard, now));
+    assert_non_null(h2_guard_on_late_reset(&guard, now));
 }
 
-static void test_data_sent(void **state)
+static void test_sent(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 50000; i++) {
-        h2_guard_on_data_sent(&guard);
+        h2_guard_on_sent(&guard);
         assert_int_equal(count(NGHTTP2_WINDOW_UPDATE, 0, 4, 2), 2);
         assert_int_equal(count(NGHTTP2_PING, 0, 8, 2), 2);
     }
@@ -148,7 +150,7 @@ int main(void)
         cmocka_unit_test_setup(test_blocks, setup),
         cmocka_unit_test_setup(test_empties_in_a_row, setup),
         cmocka_unit_test_setup(test_resets, setup),
-        cmocka_unit_test_setup(test_data_sent, setup),
+        cmocka_unit_test_setup(test_sent, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
