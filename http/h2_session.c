@@ -4,7 +4,6 @@
 #include "http/h2_session.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdlib.h>
 
 #include "base/panic.h"
@@ -29,26 +28,19 @@ static const uint8_t ping_drain[8] = "drained", ping_alive[8] = "alive?";
 
 /* Memory of nghttp2. */
 
-static void *mem_realloc(void *ptr, size_t size, void *user)
+static void *mem_malloc(size_t size, void *user)
 {
     struct h2_session *s = user;
-    if (s->booting && ptr == NULL && size >= 16384 && size <= FRAME_BUF_SIZE) {
+    if (UNLIKELY(s->booting) && size >= 16384 && size <= FRAME_BUF_SIZE) {
         s->booting = false;
         return s->shared->frame_buf;
     }
-    ASSERT(ptr != s->shared->frame_buf);
-    size_t before = ptr != NULL ? malloc_usable_size(ptr) : 0;
-    if (s->heap - before + size > H2_SESSION_HEAP_MAX)
+    if (size > H2_SESSION_HEAP_MAX || s->heap + size > H2_SESSION_HEAP_MAX)
         return NULL;
-    void *result = realloc(ptr, size);
-    if (result != NULL)
-        s->heap += malloc_usable_size(result) - before;
-    return result;
-}
-
-static void *mem_malloc(size_t size, void *user)
-{
-    return mem_realloc(NULL, size, user);
+    void *piece = h2_mem_get(&s->shared->mem, size);
+    if (piece != NULL)
+        s->heap += h2_mem_size(piece);
+    return piece;
 }
 
 static void *mem_calloc(size_t count, size_t size, void *user)
@@ -56,10 +48,10 @@ static void *mem_calloc(size_t count, size_t size, void *user)
     size_t total;
     if (__builtin_mul_overflow(count, size, &total))
         return NULL;
-    void *result = mem_realloc(NULL, total, user);
-    if (result != NULL)
-        memset(result, 0, total);
-    return result;
+    void *piece = mem_malloc(total, user);
+    if (piece != NULL)
+        memset(piece, 0, total);
+    return piece;
 }
 
 static void mem_free(void *ptr, void *user)
@@ -67,14 +59,32 @@ static void mem_free(void *ptr, void *user)
     struct h2_session *s = user;
     if (ptr == NULL || ptr == s->shared->frame_buf)
         return;
-    s->heap -= malloc_usable_size(ptr);
-    free(ptr);
+    s->heap -= h2_mem_size(ptr);
+    h2_mem_put(&s->shared->mem, ptr);
+}
+
+static void *mem_realloc(void *ptr, size_t size, void *user)
+{
+    struct h2_session *s = user;
+    if (ptr == NULL)
+        return mem_malloc(size, user);
+    ASSERT(ptr != s->shared->frame_buf);
+    size_t before = h2_mem_size(ptr);
+    if (size <= before)
+        return ptr;
+    void *piece = mem_malloc(size, user);
+    if (piece == NULL)
+        return NULL;
+    memcpy(piece, ptr, before);
+    mem_free(ptr, user);
+    return piece;
 }
 
 void h2_shared_init(struct h2_shared *shared, struct loop *loop, unsigned streams_max)
 {
     *shared = (struct h2_shared){.loop = loop};
     pool_init(&shared->streams, "h2_stream", sizeof(struct h2_stream), streams_max);
+    h2_mem_init(&shared->mem);
     shared->callbacks = h2_input_callbacks();
     shared->frame_buf = xmalloc(FRAME_BUF_SIZE);
     shared->out = xmalloc(H2_SHARED_OUT_SIZE);
@@ -83,6 +93,7 @@ void h2_shared_init(struct h2_shared *shared, struct loop *loop, unsigned stream
 void h2_shared_fini(struct h2_shared *shared)
 {
     pool_fini(&shared->streams);
+    h2_mem_fini(&shared->mem);
     nghttp2_session_callbacks_del(shared->callbacks);
     free(shared->frame_buf);
     free(shared->out);

@@ -16,10 +16,10 @@
 
 #include <nghttp2/nghttp2.h>
 
-#include "base/pool.h"
 #include "http/date.h"
 #include "http/h2_guard.h"
 #include "http/h2_head.h"
+#include "http/h2_mem.h"
 
 #define H2_FRAME_HEAD 9u /* bytes */
 #define H2_SHARED_OUT_SIZE 32768u
@@ -32,6 +32,7 @@ struct h2_stream;
 struct h2_shared {
     struct loop *loop;
     struct pool streams; /* struct h2_stream */
+    struct h2_mem mem; /* nghttp2's */
     struct date_cache date;
     nghttp2_session_callbacks *callbacks;
     uint8_t *frame_buf; /* nghttp2's, of whichever session is pumped */
