@@ -80,7 +80,7 @@ static bool is_ows(char c)
     return c == ' ' || c == '\t';
 }
 
-struct span span_trim(struct span s)
+struct span span_trim_slow(struct span s)
 {
     while (s.len > 0 && is_ows(s.ptr[s.len - 1]))
         s.len--;

@@ -48,7 +48,12 @@ int span_compare(struct span a, struct span b);
 /* Index of the first c, or -1. */
 ssize_t span_find_char(struct span s, char c);
 /* Without leading and trailing spaces and tabs (OWS, RFC 9110 5.6.3). */
-struct span span_trim(struct span s);
+struct span span_trim_slow(struct span s);
+static inline struct span span_trim(struct span s)
+{
+    /* No byte at either end is below '!': nothing to do, and most often so. */
+    return s.len > 0 && s.ptr[0] > ' ' && s.ptr[s.len - 1] > ' ' ? s : span_trim_slow(s);
+}
 /* The part from offset on; offset <= len. */
 struct span span_skip(struct span s, size_t offset);
 

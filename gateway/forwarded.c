@@ -20,6 +20,8 @@ bool forwarded_is_proxy(const struct worker *worker, const struct addr *peer)
 static struct span forwarded_chain(struct exchange *ex)
 {
     struct span chain = SPAN_NONE;
+    if (!http_head_may_have(ex->request, http_header_bit(HTTP_HEADER_X_FORWARDED_FOR, true)))
+        return chain;
     for (unsigned i = 0; i < ex->request->fields_count; i++) {
         const struct http_field *field = &ex->request->fields[i];
         if (field->removed || field->id != HTTP_HEADER_X_FORWARDED_FOR || field->value.len == 0)
@@ -120,7 +122,8 @@ bool forwarded_write(struct exchange *ex)
     addr_expand(&ex->downstream->client, &socket_peer);
     bool trusted = forwarded_is_proxy(ex->worker, &socket_peer);
 
-    for (unsigned i = 0; i < head->fields_count; i++) {
+    bool any = http_head_may_have(head, http_header_ids(HTTP_HEADER_BY_PROXY));
+    for (unsigned i = 0; any && i < head->fields_count; i++) {
         struct http_field *field = &head->fields[i];
         if (!http_header_has(field->id, HTTP_HEADER_BY_PROXY))
             continue;

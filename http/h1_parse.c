@@ -244,6 +244,7 @@ enum http_error h1_parse_trailers(const struct h1_parse *parse, struct span sect
             field_is_dropped(field.name, parse->limits->underscores))
             continue;
         head->fields[head->fields_count++] = field;
+        head->ids |= http_header_bit(field.id, true);
     }
     if (head->fields_count > 0)
         *ret = head;

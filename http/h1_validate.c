@@ -62,6 +62,7 @@ static bool validate_fields(struct http_head *head, bool underscores, struct val
     for (unsigned i = 0; i < head->fields_count; i++) {
         struct http_field *field = &head->fields[i];
         field->id = http_header_find(field->name);
+        head->ids |= http_header_bit(field->id, true);
         /* A known name is a token. */
         if (field->id == HTTP_HEADER_OTHER && !chars_is_token(field->name))
             return false;

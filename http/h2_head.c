@@ -44,12 +44,14 @@ static const struct {
 /* No CR, LF, NUL or other control, no space at an edge (RFC 9113 8.2.1). */
 static bool head_is_value(struct span value)
 {
-    return chars_is_value(value) && span_trim(value).len == value.len;
+    return span_trim(value).len == value.len && chars_is_value(value);
 }
 
 /* A token without upper case. */
-static bool head_is_name(struct span name)
+static bool head_is_name(struct span name, enum http_header_id id)
 {
+    if (id != HTTP_HEADER_OTHER)
+        return span_equal(name, http_header_name(id));
     for (size_t i = 0; i < name.len; i++)
         if (!chars_is(name.ptr[i], CHARS_TOKEN) || (name.ptr[i] >= 'A' && name.ptr[i] <= 'Z'))
             return false;
@@ -85,7 +87,7 @@ static enum http_error head_store(struct h2_head *block, enum http_header_id id,
 {
     name = id == HTTP_HEADER_OTHER ? arena_copy(block->arena, name) : http_header_name(id);
     value = arena_copy(block->arena, value);
-    if (name.ptr == NULL || value.ptr == NULL || !http_head_add(block->head, name, value))
+    if (name.ptr == NULL || value.ptr == NULL || !http_head_add_found(block->head, id, name, value))
         return HTTP_ERROR_HEAD_TOO_LARGE;
     return HTTP_ERROR_NONE;
 }
@@ -140,9 +142,9 @@ static bool head_is_connection_specific(enum http_header_id id, struct span valu
 static enum http_error head_add_regular(struct h2_head *block, struct span name, struct span value)
 {
     block->regular = true;
-    if (!head_is_name(name) || !head_is_value(value))
-        return HTTP_ERROR_BAD_REQUEST;
     enum http_header_id id = http_header_find(name);
+    if (!head_is_name(name, id) || !head_is_value(value))
+        return HTTP_ERROR_BAD_REQUEST;
     if (head_is_connection_specific(id, value))
         return HTTP_ERROR_BAD_REQUEST;
     if (id == HTTP_HEADER_OTHER && field_is_dropped(name, block->rules.limits->underscores))

@@ -44,11 +44,11 @@ static bool write_field(struct arena *arena, const struct http_field *field,
                         struct h2_head_block *block)
 {
     struct span name = field->name;
-    ASSERT(chars_is_token(name));
     if (field->id != HTTP_HEADER_OTHER) {
         name = http_header_name(field->id);
     } else {
         size_t i = 0;
+        ASSERT(chars_is_token(name));
         while (i < name.len && !(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z'))
             i++;
         if (i < name.len) {
@@ -90,6 +90,8 @@ static bool write_length(struct http_head *head, struct h2_head_block *block)
  * removed from the head; this is our own, for we do pass them on. */
 static bool write_wants_trailers(const struct http_head *head)
 {
+    if (!http_head_may_have(head, http_header_bit(HTTP_HEADER_TE, true)))
+        return false;
     for (unsigned i = 0; i < head->fields_count; i++)
         if (head->fields[i].id == HTTP_HEADER_TE &&
             field_list_has(head->fields[i].value, SPAN_LIT("trailers")))

@@ -11,8 +11,10 @@ static const struct span header_names[HTTP_HEADER_COUNT] = {
 #undef HEADER
 };
 
+/* Most of those of one length differ in their first letter. */
 #define TRY(id)                                                                                    \
-    if (span_equal_fold(header_names[HTTP_HEADER_##id], name))                                     \
+    if ((name.ptr[0] | 0x20) == header_names[HTTP_HEADER_##id].ptr[0] &&                           \
+        span_equal_fold(header_names[HTTP_HEADER_##id], name))                                     \
     return HTTP_HEADER_##id
 
 /* A name's length leaves at most four candidates, which differ early. The unit

@@ -3,7 +3,6 @@
 
 #include "http/message.h"
 
-#include "http/chars.h"
 #include "http/field.h"
 
 #define MESSAGE_FIELDS_MAX 4096u
@@ -82,20 +81,24 @@ static bool message_add(struct http_head *head, struct span name, struct span va
         return false;
     head->fields[head->fields_count++] =
         (struct http_field){.name = name, .value = value, .id = id};
+    head->ids |= http_header_bit(id, true);
     return true;
 }
 
 bool http_head_add(struct http_head *head, struct span name, struct span value)
 {
-    ASSERT(chars_is_token(name));
-    ASSERT(chars_is_value(value));
     return message_add(head, name, value, http_header_find(name));
+}
+
+bool http_head_add_found(struct http_head *head, enum http_header_id id, struct span name,
+                         struct span value)
+{
+    return message_add(head, name, value, id);
 }
 
 bool http_head_add_id(struct http_head *head, enum http_header_id id, struct span value)
 {
     ASSERT(id != HTTP_HEADER_OTHER);
-    ASSERT(chars_is_value(value));
     return message_add(head, http_header_name(id), value, id);
 }
 
@@ -110,6 +113,8 @@ static inline bool message_is(const struct http_field *field, enum http_header_i
 static struct http_field *message_find(const struct http_head *head, enum http_header_id id,
                                        struct span name)
 {
+    if (!http_head_may_have(head, http_header_bit(id, true)))
+        return NULL;
     for (unsigned i = 0; i < head->fields_count; i++)
         if (message_is(&head->fields[i], id, name))
             return &head->fields[i];
@@ -119,6 +124,8 @@ static struct http_field *message_find(const struct http_head *head, enum http_h
 static unsigned message_remove(struct http_head *head, enum http_header_id id, struct span name)
 {
     unsigned count = 0;
+    if (!http_head_may_have(head, http_header_bit(id, true)))
+        return 0;
     for (unsigned i = 0; i < head->fields_count; i++) {
         if (!message_is(&head->fields[i], id, name))
             continue;
@@ -131,7 +138,6 @@ static unsigned message_remove(struct http_head *head, enum http_header_id id, s
 static bool message_set(struct http_head *head, struct span name, struct span value,
                         enum http_header_id id)
 {
-    ASSERT(chars_is_value(value));
     struct http_field *field = message_find(head, id, name);
     if (field == NULL)
         return message_add(head, name, value, id);
@@ -143,7 +149,6 @@ static bool message_set(struct http_head *head, struct span name, struct span va
 
 bool http_head_set(struct http_head *head, struct span name, struct span value)
 {
-    ASSERT(chars_is_token(name));
     return message_set(head, name, value, http_header_find(name));
 }
 
@@ -190,6 +195,8 @@ static void message_remove_named(struct http_head *head, struct span list)
 
 void http_head_remove_hop_by_hop(struct http_head *head)
 {
+    if (!http_head_may_have(head, http_header_ids(HTTP_HEADER_HOP)))
+        return;
     for (unsigned i = 0; i < head->fields_count; i++)
         if (head->fields[i].id == HTTP_HEADER_CONNECTION && !head->fields[i].removed)
             message_remove_named(head, head->fields[i].value);

@@ -37,6 +37,7 @@ struct http_head {
     struct http_field
         *fields; /* in order of arrival; includes framing fields, flagged in header.h */
     unsigned fields_count, fields_cap;
+    uint64_t ids; /* a bit for each known field that there is, or was */
     uint8_t version_major; /* 1 or 2 */
     uint8_t version_minor; /* of HTTP/1.x as received; else 1 */
     bool is_response;
@@ -68,12 +69,20 @@ struct http_head {
 struct http_head *http_head_new(struct arena *arena, unsigned fields_cap);
 /* A deep copy, without the fields that were removed. NULL: arena overflow. */
 struct http_head *http_head_copy(const struct http_head *head, struct arena *arena);
+/* false: there is none of these fields (http_header_bit, http_header_ids). */
+static inline bool http_head_may_have(const struct http_head *head, uint64_t ids)
+{
+    return (head->ids & ids) != 0;
+}
 /* "HTTP/1.0", "HTTP/1.1" or "HTTP/2", for logs. */
 const char *http_head_protocol(const struct http_head *head);
 /* A deep copy of spans is not made. NULL/-ENOBUFS style: false when at 4096 fields or out of arena.
- * The caller vouches for name and value (token; no CR, LF, NUL): asserted, so that splitting is
- * impossible. */
+ * The caller vouches for name and value (token; no CR, LF, NUL): asserted by whoever writes the
+ * head, so that splitting is impossible. */
 MUST_CHECK bool http_head_add(struct http_head *head, struct span name, struct span value);
+/* For parsers, which have looked up the name: id is its. */
+MUST_CHECK bool http_head_add_found(struct http_head *head, enum http_header_id id,
+                                    struct span name, struct span value);
 MUST_CHECK bool http_head_add_id(struct http_head *head, enum http_header_id id, struct span value);
 /* Replaces all fields of that name by one. */
 MUST_CHECK bool http_head_set(struct http_head *head, struct span name, struct span value);
