@@ -152,6 +152,8 @@ void h2_stream_release(struct h2_stream *stream)
         stream->tx_deadline_ns = h2_session_now(s) + STALL_TIMEOUT_NS;
         h2_session_arm(s, stream->tx_deadline_ns);
     }
+    if (s->peer_ended)
+        h2_stream_on_peer_end(stream);
     h2_session_want_events(s); /* sees whether it is over */
 }
 

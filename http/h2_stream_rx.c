@@ -324,6 +324,8 @@ void h2_stream_on_peer_end(struct h2_stream *stream)
     if (!stream->rx_end)
         h2_stream_fail(stream, NGHTTP2_CANCEL,
                        stream->head_got ? HTTP_ERROR_TRUNCATED : HTTP_ERROR_CLOSED);
+    else if (stream->stream.user == NULL && h2_stream_has_output(stream))
+        h2_stream_fail(stream, NGHTTP2_CANCEL, HTTP_ERROR_NONE); /* no window opens any more */
 }
 
 static void stream_timed_out(struct h2_stream *stream)

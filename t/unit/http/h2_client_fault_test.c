@@ -290,6 +290,31 @@ static void run_closes(void)
     h2_app_stop();
 }
 
+/* It has answered and left, and never let the body of the request come: nothing waits for that. */
+static void run_leaves_answered(void)
+{
+    for (unsigned late = 0; late < 2; late++) {
+        struct http_limits limits;
+        struct iovec iov = {(char[]){"body"}, 4};
+        http_limits_default(&limits);
+        h2_app_start_with(&limits);
+        h2_app_greet(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0);
+        uint32_t id = h2_app_post(0);
+        assert_int_equal(http_stream_send_body(h2_app.calls[0].stream, &iov, 1), 0);
+        if (late == 0)
+            h2_app_end_body(0);
+        h2_peer_send_head(&h2_app.peer, id, END, ":status: 200\n");
+        wire_shutdown(&h2_app.wire);
+        h2_app_turns(20);
+        assert_true(h2_app.calls[0].ended);
+        if (late == 1)
+            h2_app_end_body(0);
+        h2_app_until_closed();
+        assert_int_equal(h2_app.calls[0].reset, HTTP_ERROR_NONE);
+        h2_app_stop();
+    }
+}
+
 /* A server of HTTP/1 does not know the preface. */
 static void run_not_http2(void)
 {
@@ -402,6 +427,7 @@ static void run_ping(void)
     X(padding)                                                                                     \
     X(floods)                                                                                      \
     X(closes)                                                                                      \
+    X(leaves_answered)                                                                             \
     X(not_http2)                                                                                   \
     X(continuation)                                                                                \
     X(large_head)                                                                                  \
