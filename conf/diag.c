@@ -108,7 +108,12 @@ DEFINE_SETTER(hint)
 DEFINE_SETTER(condition)
 DEFINE_SETTER(consequence)
 
-/* Damerau-Levenshtein distance (optimal string alignment) with three rows;
+static unsigned char fold(char c)
+{
+    return ascii_lower((unsigned char)c);
+}
+
+/* Damerau-Levenshtein distance (optimal string alignment) without regard to case, with three rows;
  * gives up and returns limit + 1 when a whole row is above the limit. */
 static unsigned distance(struct span a, struct span b, unsigned limit)
 {
@@ -119,11 +124,12 @@ static unsigned distance(struct span a, struct span b, unsigned limit)
     for (unsigned i = 1; i <= a.len; i++) {
         unsigned best = row[0] = i;
         for (unsigned j = 1; j <= b.len; j++) {
-            bool same = a.ptr[i - 1] == b.ptr[j - 1];
+            bool same = fold(a.ptr[i - 1]) == fold(b.ptr[j - 1]);
             unsigned cost = prev[j - 1] + (same ? 0 : 1);
             cost = MIN(cost, prev[j] + 1);
             cost = MIN(cost, row[j - 1] + 1);
-            if (i > 1 && j > 1 && a.ptr[i - 1] == b.ptr[j - 2] && a.ptr[i - 2] == b.ptr[j - 1])
+            if (i > 1 && j > 1 && fold(a.ptr[i - 1]) == fold(b.ptr[j - 2]) &&
+                fold(a.ptr[i - 2]) == fold(b.ptr[j - 1]))
                 cost = MIN(cost, before[j - 2] + 1);
             row[j] = cost;
             best = MIN(best, cost);
@@ -144,15 +150,17 @@ const char *diag_did_you_mean(struct span wrong, const char *const *candidates, 
     unsigned limit = MAX((unsigned)wrong.len / 3, 1u);
     if (wrong.len == 0 || wrong.len > DISTANCE_MAX)
         return NULL;
-    for (unsigned i = 0; i < count && limit > 0; i++) {
+    for (unsigned i = 0; i < count; i++) {
         struct span candidate = span_str(candidates[i]);
-        if (candidate.len == 0 || candidate.len > DISTANCE_MAX)
+        if (candidate.len == 0 || candidate.len > DISTANCE_MAX || span_equal(wrong, candidate))
             continue;
         if (candidate.len > wrong.len + limit || wrong.len > candidate.len + limit)
             continue;
         unsigned d = distance(wrong, candidate, limit);
+        if (d == 0) /* but for the case */
+            return candidates[i];
         /* Replacing every letter of a short name is no likeness. */
-        if (d == 0 || d > limit || d >= wrong.len)
+        if (d > limit || d >= wrong.len)
             continue;
         found = candidates[i];
         limit = d - 1;

@@ -56,7 +56,8 @@ void diag_consequence(struct diag *diag, const char *format, ...) PRINTF_LIKE(2,
 const char *diag_code_text(enum diag_code code);
 enum diag_severity diag_code_severity(enum diag_code code);
 const char *diag_code_title(enum diag_code code);
-/* The nearest candidate within a third of its length (Damerau-Levenshtein), or NULL. */
+/* The nearest candidate within a third of its length (Damerau-Levenshtein, case does not
+ * count), or NULL. */
 const char *diag_did_you_mean(struct span wrong, const char *const *candidates, unsigned count);
 /* By file, line, column; findings of one place keep their order. */
 void diags_sort(struct diags *diags);

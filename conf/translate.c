@@ -33,6 +33,11 @@ struct span translate_message(struct translation *tr, const struct diag *diag)
 void translate_suggest(struct translation *tr, struct diag *diag, enum conf_kind kind,
                        struct span ns, struct span wrong)
 {
+    const struct objects *refused = tr->options->refused;
+    if (refused != NULL && objects_find(refused, kind, ns, wrong) != NULL) {
+        diag_hint(diag, "it is left out for its own errors, which are told where it stands");
+        return;
+    }
     const char *candidates[CANDIDATES_MAX];
     unsigned list_count, count = 0;
     const struct conf_object *const *list = objects_list(tr->objects, kind, &list_count);

@@ -17,6 +17,7 @@
 struct translate_options {
     bool from_files; /* loopback endpoints allowed, implicit class, default addresses */
     uint64_t generation; /* given to the model */
+    const struct objects *refused; /* left out for their own errors, for hints; NULL: none */
 };
 
 /* objects: sealed; the model and the statuses keep a reference each. *ret_model: model_free.

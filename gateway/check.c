@@ -323,11 +323,12 @@ static int check_paths(struct options *options)
         fprintf(stderr, "ringgate check: %s\n", err.text);
         return CHECK_EXIT_ERRORS;
     }
-    const struct translate_options translate_options = {.from_files = true, .generation = 1};
     diags_init(&diags);
     /* What is wrong with it is among the findings. */
     (void)!setting_load_file(&options->settings, options->settings_file, &diags, &source);
     (void)provider_file_load(provider, &diags, &objects); /* the first load differs from nothing */
+    const struct translate_options translate_options = {
+        .from_files = true, .generation = 1, .refused = provider_file_refused(provider)};
     translate(objects, &translate_options, &diags, &model, &statuses);
     check_model(model, (int64_t)(clock_wall_ns() / NS_PER_S), &diags);
     int status = print(options, model, &diags);

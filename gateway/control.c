@@ -215,7 +215,9 @@ static void control_load(struct control *c)
         return;
     }
     c->forced = false;
-    struct translate_options options = {.from_files = true, .generation = ++c->generation};
+    struct translate_options options = {.from_files = true,
+                                        .generation = ++c->generation,
+                                        .refused = provider_file_refused(c->provider)};
     history_update(c->history, objects, diags.errors > 0);
     struct objects *good = last_good_apply(c->last_good, objects, &diags);
     translate(good, &options, &diags, &model, &statuses);

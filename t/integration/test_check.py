@@ -127,3 +127,17 @@ def test_rpc_regex(folder, certs):
     assert result.returncode == 78 and "error[RG118] GRPCRoute demo/r" in result.stdout
     assert "spec.rules[0].matches[0].method.service" in result.stdout
     assert result.stdout.count("RG118") == 1
+
+
+def test_what_is_left_out_is_not_missing(folder):
+    """Who refers to an object with errors is not sent to look for it elsewhere."""
+    path = Path(folder) / "left_out.yaml"
+    path.write_text(gateway(port=80800) + route("{method: get}").replace("name: r,", "name: s,") +
+                    route("{method: GET}"))
+    result = check(path)
+    lines = result.stdout.splitlines()
+    assert result.returncode == 78 and lines[-1] == "3 errors, 0 warnings."
+    at = next(i for i, line in enumerate(lines) if "error[RG101] HTTPRoute demo/r: " in line)
+    assert 'no Gateway "edge" in namespace "demo"' in lines[at]
+    assert "^~~~ it is left out for its own errors" in lines[at + 2]
+    assert 'did you mean "GET"?' in result.stdout
