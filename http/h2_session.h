@@ -163,8 +163,9 @@ static inline uint64_t h2_session_now(const struct h2_session *s)
     return s->shared->loop->clock.mono_ns;
 }
 
-/* Output of the pump, in order. data of copy is copied; of refer, borrowed until the flush. */
+/* Output of the pump, in order. copy: at most H2_SHARED_OUT_SIZE bytes. body: borrowed until the
+ * flush, or copied when it is small. */
 void h2_session_out_copy(struct h2_session *s, const uint8_t *data, size_t len);
-void h2_session_out_refer(struct h2_session *s, const uint8_t *data, size_t len);
+void h2_session_out_body(struct h2_session *s, const uint8_t *data, size_t len);
 
 #endif

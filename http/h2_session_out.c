@@ -12,6 +12,8 @@
  */
 
 #define DIRECT_MIN 16384u
+#define COPY_MAX 2048u /* so that many small answers are one piece, one record of TLS, one write   \
+                        */
 
 static void out_flush(struct h2_session *s)
 {
@@ -28,7 +30,7 @@ static void out_flush(struct h2_session *s)
     }
 }
 
-void h2_session_out_refer(struct h2_session *s, const uint8_t *data, size_t len)
+static void out_refer(struct h2_session *s, const uint8_t *data, size_t len)
 {
     struct h2_shared *shared = s->shared;
     if (shared->iov_count == (int)ARRAY_COUNT(shared->iov))
@@ -51,7 +53,15 @@ void h2_session_out_copy(struct h2_session *s, const uint8_t *data, size_t len)
     if (last != NULL && (uint8_t *)last->iov_base + last->iov_len == to)
         last->iov_len += len;
     else
-        h2_session_out_refer(s, to, len);
+        out_refer(s, to, len);
+}
+
+void h2_session_out_body(struct h2_session *s, const uint8_t *data, size_t len)
+{
+    if (len <= COPY_MAX)
+        h2_session_out_copy(s, data, len);
+    else
+        out_refer(s, data, len);
 }
 
 /* All frames that are ready, and DATA of s->serving. */

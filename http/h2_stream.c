@@ -251,8 +251,8 @@ static void stream_out_borrowed(struct h2_stream *stream, size_t len)
     while (len > 0) {
         const struct iovec *piece = stream->borrow;
         size_t n = MIN(len, piece->iov_len - stream->borrow_skip);
-        h2_session_out_refer(stream->session,
-                             (const uint8_t *)piece->iov_base + stream->borrow_skip, n);
+        h2_session_out_body(stream->session, (const uint8_t *)piece->iov_base + stream->borrow_skip,
+                            n);
         stream->borrow_skip += n;
         len -= n;
         if (stream->borrow_skip == piece->iov_len) {
@@ -275,7 +275,7 @@ int h2_stream_send_data(nghttp2_session *ng UNUSED, nghttp2_frame *frame UNUSED,
     while (len > 0 && stream->tx.len > 0) {
         struct span front = h2_queue_front(&stream->tx, blocks);
         size_t n = MIN(front.len, len);
-        h2_session_out_refer(s, (const uint8_t *)front.ptr, n);
+        h2_session_out_body(s, (const uint8_t *)front.ptr, n);
         uint8_t *block = h2_queue_take(&stream->tx, blocks, n);
         if (block != NULL) {
             block_head(blocks, block)->next = s->spent;
