@@ -35,18 +35,18 @@ static void path_format(const struct decode_path *path, const char *name, char *
     out[0] = '\0';
     while (count > 0 && at < size) {
         const struct decode_path *frame = frames[--count];
-        int n = frame->index >= 0 ? snprintf(out + at, size - at, "[%d]", frame->index)
-                                  : snprintf(out + at, size - at, "%s%.*s", at > 0 ? "." : "",
-                                             (int)MIN(frame->name.len, (size_t)80),
-                                             frame->name.ptr);
+        int n = frame->index >= 0
+                    ? snprintf(out + at, size - at, "[%d]", frame->index)
+                    : snprintf(out + at, size - at, "%s%.*s", at > 0 ? "." : "",
+                               (int)MIN(frame->name.len, (size_t)80), frame->name.ptr);
         at += (size_t)MAX(n, 0);
     }
     if (name != NULL && at < size)
         (void)snprintf(out + at, size - at, "%s%s", at > 0 ? "." : "", name);
 }
 
-struct diag *decode_report(struct decode *decode, enum diag_code code,
-                           const struct doc_node *node, const char *name)
+struct diag *decode_report(struct decode *decode, enum diag_code code, const struct doc_node *node,
+                           const char *name)
 {
     struct diags *diags = decode->diags;
     if (diag_code_severity(code) == DIAG_ERROR)
@@ -60,12 +60,23 @@ struct diag *decode_report(struct decode *decode, enum diag_code code,
     return diag;
 }
 
-void decode_pos(struct decode *decode, struct conf_pos *slot, struct conf_pos pos)
+struct conf_place decode_place(const struct decode *decode, struct conf_pos pos)
 {
-    *slot = pos;
-    if (decode->pos_base != NULL)
-        decode->pos_slots[decode->pos_count] = (uint32_t)((char *)slot - decode->pos_base);
-    decode->pos_count++;
+    struct conf_pos first = decode->object->pos;
+    if (pos.line < first.line || pos.line - first.line >= UINT16_MAX)
+        return (struct conf_place){0};
+    uint32_t column = pos.line == first.line ? pos.column - first.column + 1 : pos.column;
+    return (struct conf_place){
+        .line = (uint16_t)(pos.line - first.line + 1),
+        .column = column <= UINT16_MAX ? (uint16_t)column : 0,
+    };
+}
+
+static void put_place(const struct decode *decode, const struct doc_node *node, char *out,
+                      uint16_t at)
+{
+    if (at != 0)
+        *(struct conf_place *)(void *)(out + at - 1) = decode_place(decode, node->pos);
 }
 
 static void check_full(struct decode *decode)
@@ -149,8 +160,8 @@ static int find_word(struct decode *decode, const char *const *words, const stru
         at += (size_t)MAX(n, 0);
     }
     struct diag *diag = decode_report(decode, DIAG_ENUM, node, NULL);
-    diag_message(diag, "\"%.*s\" is not allowed: must be %s",
-                 (int)MIN(node->text.len, (size_t)60), node->text.ptr, list);
+    diag_message(diag, "\"%.*s\" is not allowed: must be %s", (int)MIN(node->text.len, (size_t)60),
+                 node->text.ptr, list);
     const char *near = diag_did_you_mean(node->text, words, count);
     if (near != NULL)
         diag_hint(diag, "did you mean \"%s\"?", near);
@@ -194,6 +205,17 @@ static void field_str(struct decode *decode, const struct decode_field *field,
         return;
     }
     *value = decode_copy(decode, node->text);
+}
+
+static void field_word(struct decode *decode, const struct decode_field *field,
+                       const struct doc_node *node, char *out)
+{
+    ASSERT(field->check != NULL);
+    if (!check_string(decode, field, node))
+        return;
+    bool is_default = field->def != NULL && span_equal_str(node->text, field->def);
+    *(const char **)(void *)(out + field->at - 1) =
+        is_default ? field->def : decode_copy(decode, node->text).ptr;
 }
 
 static void put_int(const struct decode_field *field, char *out, uint64_t value)
@@ -357,8 +379,8 @@ static void field_pairs(struct decode *decode, const struct decode_field *field,
 static void field_strs(struct decode *decode, const struct decode_field *field,
                        const struct doc_node *node, char *out)
 {
-    struct decode_field item = {.type = DECODE_STR, .at = DECODE_HERE, .check = field->check,
-                                .words = field->words};
+    struct decode_field item = {
+        .type = DECODE_STR, .at = DECODE_HERE, .check = field->check, .words = field->words};
     if (!decode_is_list(decode, node) || !check_count(decode, field, node))
         return;
     struct span *list = decode_array(decode, node->count, sizeof(*list));
@@ -419,11 +441,13 @@ void decode_field(struct decode *decode, const struct decode_field *field,
     char *out = out_struct;
     if (field->at_has != 0)
         *(bool *)(out + field->at_has - 1) = true;
-    if (field->at_pos != 0)
-        decode_pos(decode, (struct conf_pos *)(void *)(out + field->at_pos - 1), node->pos);
+    put_place(decode, node, out, field->at_pos);
     switch (field->type) {
     case DECODE_STR:
         field_str(decode, field, node, out);
+        return;
+    case DECODE_WORD:
+        field_word(decode, field, node, out);
         return;
     case DECODE_INT:
         field_int(decode, field, node, out);
@@ -482,7 +506,9 @@ static void apply_defaults(const struct decode_table *table, char *out)
 {
     for (unsigned i = 0; i < table->count; i++) {
         const struct decode_field *field = &table->fields[i];
-        if (field->def != NULL)
+        if (field->type == DECODE_WORD)
+            *(const char **)(void *)(out + field->at - 1) = field->def;
+        else if (field->def != NULL)
             *(struct span *)(void *)(out + field->at - 1) = span_str(field->def);
         else if (field->def_int != 0)
             put_int(field, out, field->def_int);
@@ -495,8 +521,7 @@ void decode_table(struct decode *decode, const struct decode_table *table,
     ASSERT(table->count <= 64);
     uint64_t seen = 0;
     unsigned errors = decode->errors;
-    if (table->at_pos != 0)
-        decode_pos(decode, (struct conf_pos *)(void *)((char *)out + table->at_pos - 1), node->pos);
+    put_place(decode, node, out, table->at_pos);
     if (!decode_is_map(decode, node))
         return;
     apply_defaults(table, out);

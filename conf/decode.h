@@ -21,6 +21,7 @@ typedef void decode_fn(struct decode *decode, const struct doc_node *node, void 
 
 enum decode_type {
     DECODE_STR, /* struct span; min, max: bytes */
+    DECODE_WORD, /* const char *; min, max: bytes; `check` allows no NUL */
     DECODE_INT, /* unsigned of `width` bytes; min, max: value */
     DECODE_BOOL,
     DECODE_DURATION, /* uint64_t nanoseconds from GEP-2257 text; min, max: nanoseconds */
@@ -48,9 +49,9 @@ struct decode_field {
     uint16_t at, at_count, at_has, at_pos; /* value, length of the list, presence, position */
     uint16_t item_size; /* LIST */
     uint64_t min, max; /* max 0: no bound */
-    const char *def; /* STR */
+    const char *def; /* STR, WORD */
     uint64_t def_int; /* INT, BOOL, ENUM, DURATION */
-    decode_check_fn *check; /* STR, STRS: each */
+    decode_check_fn *check; /* STR, WORD, STRS: each */
     const char *const *words; /* STR, ENUM: allowed, up to NULL */
     const struct decode_table *table;
     decode_fn *fn;
@@ -59,7 +60,7 @@ struct decode_field {
 struct decode_table {
     const struct decode_field *fields;
     unsigned count;
-    uint16_t at_pos; /* struct conf_pos of the map itself */
+    uint16_t at_pos; /* struct conf_place of the map itself */
     decode_fn *check; /* after the fields: rules over several of them; may be NULL */
     bool check_always; /* also when a field of it was wrong: the check takes care itself */
 };
@@ -89,10 +90,6 @@ struct decode {
     const struct decode_path *path;
     unsigned errors;
     bool is_full; /* the arena overflowed: reported once */
-    /* Where positions were written, so that they can be shifted: bytes from pos_base. */
-    const char *pos_base; /* NULL: only count */
-    uint32_t *pos_slots;
-    unsigned pos_count;
 };
 
 /* Decodes a map by its table into out, which is zeroed. */
@@ -101,11 +98,12 @@ void decode_table(struct decode *decode, const struct decode_table *table,
 /* One field that is there. For fields that are decoded by hand. */
 void decode_field(struct decode *decode, const struct decode_field *field,
                   const struct doc_node *node, void *out);
-void decode_pos(struct decode *decode, struct conf_pos *slot, struct conf_pos pos);
+/* pos as a place of the object. */
+struct conf_place decode_place(const struct decode *decode, struct conf_pos pos);
 /* Reports a finding at node. name: a field below the current path, NULL: none. Returns the diag for
  * message and hint. */
-struct diag *decode_report(struct decode *decode, enum diag_code code,
-                           const struct doc_node *node, const char *name);
+struct diag *decode_report(struct decode *decode, enum diag_code code, const struct doc_node *node,
+                           const char *name);
 /* Says that a string must be in quotes, a number must not, and so on. false: wrong type. */
 bool decode_is_string(struct decode *decode, const struct doc_node *node);
 bool decode_is_map(struct decode *decode, const struct doc_node *node);

@@ -38,6 +38,13 @@ struct conf_pos {
     uint32_t line, column;
 };
 
+/* Where a value of an object stands, counted from the object's first line and, in that line, from
+ * its first column; so it stays when the object moves. 1-based; line 0: it was defaulted, is not
+ * from a file, or is too far down. column 0: too far right. See conf_place_pos. */
+struct conf_place {
+    uint16_t line, column;
+};
+
 struct conf_pair { /* label, annotation, data entry */
     struct span key, value;
 };
@@ -83,11 +90,12 @@ struct conf_object {
 
 /* Any object reference; absent fields hold the API's default. has_ns tells a written namespace. */
 struct conf_ref {
-    struct conf_pos pos; /* of its name */
-    struct span group, kind, ns, name;
-    bool has_ns;
-    struct span section_name;
+    struct conf_place pos; /* of its name */
     uint16_t port; /* 0: absent */
+    bool has_ns;
+    const char *group, *kind; /* see conf_ref_kind */
+    struct span ns, name;
+    const char *section_name; /* NULL: absent */
 };
 
 struct conf_gateway_class {
@@ -113,11 +121,11 @@ struct conf_requirement { /* label selector: matchLabels become In with one valu
 
 struct conf_route_kind {
     struct span group, kind;
-    struct conf_pos pos;
+    struct conf_place pos;
 };
 
 struct conf_listener {
-    struct conf_pos pos;
+    struct conf_place pos;
     struct span name, hostname, protocol_text;
     enum conf_protocol protocol;
     uint16_t port;
@@ -127,7 +135,7 @@ struct conf_listener {
         unsigned certificate_refs_count;
         struct conf_pair *options;
         unsigned options_count;
-        struct conf_pos pos;
+        struct conf_place pos;
     } tls;
     enum conf_from from; /* allowedRoutes.namespaces */
     struct conf_requirement *selector;
@@ -141,17 +149,17 @@ struct conf_frontend_validation { /* GEP-91; spec.tls.frontend */
     struct conf_ref *ca_refs;
     unsigned ca_refs_count;
     bool insecure_fallback; /* mode AllowInsecureFallback */
-    struct conf_pos pos;
+    struct conf_place pos;
 };
 
 struct conf_gateway {
     struct span class_name;
-    struct conf_pos class_name_pos;
+    struct conf_place class_name_pos;
     struct conf_listener *listeners;
     unsigned listeners_count;
     struct conf_gateway_address {
         struct span type, value; /* "IPAddress" by default */
-        struct conf_pos pos;
+        struct conf_place pos;
     } * addresses;
     unsigned addresses_count;
     struct conf_frontend_validation frontend_default;
@@ -167,7 +175,7 @@ struct conf_gateway {
 enum conf_match_type { CONF_MATCH_EXACT, CONF_MATCH_PREFIX, CONF_MATCH_REGEX };
 
 struct conf_kv_match { /* header or query parameter */
-    struct conf_pos pos;
+    struct conf_place pos;
     enum conf_match_type type; /* EXACT or REGEX */
     struct span name, value;
 };
@@ -175,19 +183,18 @@ struct conf_kv_match { /* header or query parameter */
 struct conf_rpc_match { /* what a gRPC request calls: path "/service/method" */
     enum conf_match_type type; /* EXACT or REGEX, of both */
     struct span service, method; /* empty: any; not both */
-    struct conf_pos service_pos, method_pos;
+    struct conf_place service_pos, method_pos;
 };
 
 /* Of a GRPCRoute rpc and headers only. */
 struct conf_http_match {
-    struct conf_pos pos;
-    const struct conf_rpc_match *rpc; /* NULL: any */
-    enum conf_match_type path_type; /* default PREFIX */
+    struct conf_place pos, path_pos;
     struct span path; /* default "/" */
-    struct conf_pos path_pos;
+    const struct conf_rpc_match *rpc; /* NULL: any */
     struct conf_kv_match *headers, *queries;
-    unsigned headers_count, queries_count;
     struct span method; /* empty: any */
+    unsigned headers_count, queries_count;
+    enum conf_match_type path_type; /* default PREFIX */
 };
 
 struct conf_header_mod {
@@ -222,7 +229,7 @@ struct conf_cors { /* GEP-1767 */
 };
 
 struct conf_filter {
-    struct conf_pos pos;
+    struct conf_place pos;
     enum conf_filter_type type;
     struct span type_text;
     struct conf_header_mod headers; /* both header filters */
@@ -239,8 +246,8 @@ struct conf_filter {
 struct conf_backend_ref {
     struct conf_ref ref; /* kind Service by default, with port */
     uint32_t weight; /* default 1 */
-    struct conf_filter *filters;
     unsigned filters_count;
+    struct conf_filter *filters;
 };
 
 #define CONF_RETRY_CODE_MIN 400u
@@ -252,22 +259,24 @@ struct conf_retry { /* GEP-1731 */
     uint64_t backoff_ns; /* before the first retry; 50 ms by default */
 };
 
+struct conf_rule_rare { /* what few rules have */
+    bool has_request_timeout, has_backend_timeout, has_retry;
+    uint64_t request_timeout_ns, backend_timeout_ns; /* 0: disabled */
+    struct conf_retry retry;
+    /* Field of the API that is not served ("sessionPersistence"), or NULL. */
+    const char *unsupported;
+    struct conf_place unsupported_pos;
+};
+
 struct conf_http_rule {
-    struct conf_pos pos;
     struct span name; /* sectionName of policies; may be empty */
     struct conf_http_match *matches;
-    unsigned matches_count; /* 0: one match of everything */
     struct conf_filter *filters;
-    unsigned filters_count;
     struct conf_backend_ref *backends;
-    unsigned backends_count;
-    bool has_request_timeout, has_backend_timeout;
-    uint64_t request_timeout_ns, backend_timeout_ns; /* 0: disabled */
-    bool has_retry;
-    struct conf_retry retry;
-    const char
-        *unsupported; /* field of the API that is not served ("sessionPersistence"), or NULL */
-    struct conf_pos unsupported_pos;
+    struct conf_rule_rare *rare; /* NULL: none of it */
+    unsigned matches_count; /* 0: one match of everything */
+    unsigned filters_count, backends_count;
+    struct conf_place pos;
 };
 
 struct conf_http_route { /* or GRPCRoute: no redirects, rewrites and timeouts */
@@ -275,7 +284,7 @@ struct conf_http_route { /* or GRPCRoute: no redirects, rewrites and timeouts */
     unsigned parents_count;
     struct conf_hostname {
         struct span name;
-        struct conf_pos pos;
+        struct conf_place pos;
     } * hostnames;
     unsigned hostnames_count;
     struct conf_http_rule *rules;
@@ -352,7 +361,7 @@ struct conf_endpoint_slice {
         unsigned addresses_count;
         bool ready, serving, terminating; /* absent: ready */
         struct span zone;
-        struct conf_pos pos;
+        struct conf_place pos;
     } * endpoints;
     unsigned endpoints_count;
 };
@@ -361,7 +370,7 @@ struct conf_xbackend { /* an external host by name or address */
     struct conf_xbackend_endpoint {
         struct span host; /* DNS name or IP */
         uint16_t port;
-        struct conf_pos pos;
+        struct conf_place pos;
     } * endpoints;
     unsigned endpoints_count;
     struct span app_protocol;
@@ -404,7 +413,7 @@ struct conf_limit_key {
 };
 
 struct conf_limit_rule {
-    struct conf_pos pos;
+    struct conf_place pos;
     struct span name;
     struct conf_limit_key *keys;
     unsigned keys_count; /* 0: one bucket */

@@ -163,18 +163,20 @@ static void dump_retry(const struct conf_retry *retry, struct buf *out)
     buf_add_char(out, '\n');
 }
 
-static void dump_rule(const struct model *model, const struct model_rule *rule, struct buf *out)
+static void dump_rule(const struct model *model, const struct model_http_route *route,
+                      const struct model_rule *rule, struct buf *out)
 {
+    const struct conf_rule_rare *rare = rule->rare;
     buf_printf(out, "  rule %u %.*s", rule->index, SPAN_ARG(rule->name));
-    if (rule->has_request_timeout)
+    if (rare->has_request_timeout)
         buf_printf(out, " request-timeout %llu ms",
-                   (unsigned long long)(rule->request_timeout_ns / NS_PER_MS));
-    if (rule->backend_timeout_ns > 0)
+                   (unsigned long long)(rare->request_timeout_ns / NS_PER_MS));
+    if (rare->backend_timeout_ns > 0)
         buf_printf(out, " backend-timeout %llu ms",
-                   (unsigned long long)(rule->backend_timeout_ns / NS_PER_MS));
-    if (rule->has_idle_timeout)
+                   (unsigned long long)(rare->backend_timeout_ns / NS_PER_MS));
+    if (route->has_idle_timeout)
         buf_printf(out, " idle-timeout %llu ms",
-                   (unsigned long long)(rule->idle_timeout_ns / NS_PER_MS));
+                   (unsigned long long)(route->idle_timeout_ns / NS_PER_MS));
     buf_add_char(out, '\n');
     for (unsigned i = 0; i < rule->matches_count; i++) {
         const struct conf_http_match *match = &rule->matches[i];
@@ -192,8 +194,8 @@ static void dump_rule(const struct model *model, const struct model_rule *rule, 
         buf_add_char(out, '\n');
     }
     dump_filters(model, rule->filters, rule->filters_count, "    ", out);
-    if (rule->retry)
-        dump_retry(rule->retry, out);
+    if (rare->has_retry)
+        dump_retry(&rare->retry, out);
     dump_backends(model, rule->backends, rule->backends_count, out);
     for (unsigned i = 0; i < rule->limits_count; i++)
         buf_printf(out, "    limit %.*s\n", SPAN_ARG(model->limits[rule->limits[i]].scope_id));
@@ -268,7 +270,7 @@ void model_dump(const struct model *model, struct buf *out)
         buf_printf(out, "route %.*s/%.*s rank %u%s\n", SPAN_ARG(route->ns), SPAN_ARG(route->name),
                    route->rank, route->is_grpc ? " gRPC" : "");
         for (unsigned j = 0; j < route->rules_count; j++)
-            dump_rule(model, &route->rules[j], out);
+            dump_rule(model, route, &route->rules[j], out);
     }
     for (unsigned i = 0; i < model->clusters_count; i++)
         dump_cluster(&model->clusters[i], out);

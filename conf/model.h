@@ -75,27 +75,31 @@ struct model_backend {
 
 struct model_rule {
     struct span name; /* rules[].name or "rule-<index>" */
-    unsigned index;
     const struct conf_http_match *matches;
-    unsigned matches_count; /* >= 1: a rule without matches gets PathPrefix / */
     struct model_filter *filters;
-    unsigned filters_count;
     struct model_backend *backends;
-    unsigned backends_count; /* 0 and no redirect: 500 */
-    uint64_t request_timeout_ns, backend_timeout_ns; /* 0: none; defaults applied by settings */
-    bool has_request_timeout;
-    bool has_idle_timeout; /* else the setting stream_idle_timeout counts */
-    uint64_t idle_timeout_ns; /* 0: none */
-    const struct conf_retry *retry; /* NULL: none but what is safe */
     unsigned *limits; /* indexes into model.limits, instance limits first */
-    unsigned limits_count;
+    /* Timeouts (0: none; settings have defaults) and retries; never NULL. */
+    const struct conf_rule_rare *rare;
+    uint16_t index;
+    uint16_t matches_count; /* >= 1: a rule without matches gets PathPrefix / */
+    uint16_t filters_count, backends_count; /* no backend and no redirect: 500 */
+    uint32_t limits_count;
 };
+
+/* NULL: none but what is safe. */
+static inline const struct conf_retry *model_rule_retry(const struct model_rule *rule)
+{
+    return rule->rare->has_retry ? &rule->rare->retry : NULL;
+}
 
 /* An HTTPRoute or GRPCRoute as reached through one Gateway. Invalid rules are left out. */
 struct model_http_route {
     struct span ns, name;
     bool is_grpc;
+    bool has_idle_timeout; /* else the setting stream_idle_timeout counts */
     unsigned rank; /* smaller is older: creationTimestamp, then namespace/name */
+    uint64_t idle_timeout_ns; /* 0: none */
     struct model_rule *rules;
     unsigned rules_count;
 };

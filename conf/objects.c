@@ -34,43 +34,50 @@ struct objects {
 #define KEY_SIZE_MAX 1024
 
 static const struct kind_info {
-    const char *group, *name;
+    struct span group, name;
     bool is_namespaced;
 } kind_infos[CONF_KIND_COUNT] = {
-    [CONF_KIND_GATEWAY_CLASS] = {CONF_GROUP_GATEWAY, "GatewayClass", false},
-    [CONF_KIND_GATEWAY] = {CONF_GROUP_GATEWAY, "Gateway", true},
-    [CONF_KIND_HTTP_ROUTE] = {CONF_GROUP_GATEWAY, "HTTPRoute", true},
-    [CONF_KIND_GRPC_ROUTE] = {CONF_GROUP_GATEWAY, "GRPCRoute", true},
-    [CONF_KIND_TCP_ROUTE] = {CONF_GROUP_GATEWAY, "TCPRoute", true},
-    [CONF_KIND_REFERENCE_GRANT] = {CONF_GROUP_GATEWAY, "ReferenceGrant", true},
-    [CONF_KIND_BACKEND_TLS_POLICY] = {CONF_GROUP_GATEWAY, "BackendTLSPolicy", true},
-    [CONF_KIND_TRAFFIC_POLICY] = {"gateway.networking.x-k8s.io", "XBackendTrafficPolicy", true},
-    [CONF_KIND_SERVICE] = {"", "Service", true},
-    [CONF_KIND_ENDPOINT_SLICE] = {"discovery.k8s.io", "EndpointSlice", true},
-    [CONF_KIND_XBACKEND] = {"gateway.networking.x-k8s.io", "XBackend", true},
-    [CONF_KIND_SECRET] = {"", "Secret", true},
-    [CONF_KIND_CONFIG_MAP] = {"", "ConfigMap", true},
-    [CONF_KIND_NAMESPACE] = {"", "Namespace", false},
-    [CONF_KIND_RATE_LIMIT_POLICY] = {CONF_GROUP_OWN, "RateLimitPolicy", true},
-    [CONF_KIND_RATE_LIMIT_STORE] = {CONF_GROUP_OWN, "RateLimitStore", true},
+#define KIND(group, name)                                                                          \
+    {(group), sizeof(group) - 1},                                                                  \
+    {                                                                                              \
+        (name), sizeof(name) - 1                                                                   \
+    }
+    [CONF_KIND_GATEWAY_CLASS] = {KIND(CONF_GROUP_GATEWAY, "GatewayClass"), false},
+    [CONF_KIND_GATEWAY] = {KIND(CONF_GROUP_GATEWAY, "Gateway"), true},
+    [CONF_KIND_HTTP_ROUTE] = {KIND(CONF_GROUP_GATEWAY, "HTTPRoute"), true},
+    [CONF_KIND_GRPC_ROUTE] = {KIND(CONF_GROUP_GATEWAY, "GRPCRoute"), true},
+    [CONF_KIND_TCP_ROUTE] = {KIND(CONF_GROUP_GATEWAY, "TCPRoute"), true},
+    [CONF_KIND_REFERENCE_GRANT] = {KIND(CONF_GROUP_GATEWAY, "ReferenceGrant"), true},
+    [CONF_KIND_BACKEND_TLS_POLICY] = {KIND(CONF_GROUP_GATEWAY, "BackendTLSPolicy"), true},
+    [CONF_KIND_TRAFFIC_POLICY] = {KIND("gateway.networking.x-k8s.io", "XBackendTrafficPolicy"),
+                                  true},
+    [CONF_KIND_SERVICE] = {KIND("", "Service"), true},
+    [CONF_KIND_ENDPOINT_SLICE] = {KIND("discovery.k8s.io", "EndpointSlice"), true},
+    [CONF_KIND_XBACKEND] = {KIND("gateway.networking.x-k8s.io", "XBackend"), true},
+    [CONF_KIND_SECRET] = {KIND("", "Secret"), true},
+    [CONF_KIND_CONFIG_MAP] = {KIND("", "ConfigMap"), true},
+    [CONF_KIND_NAMESPACE] = {KIND("", "Namespace"), false},
+    [CONF_KIND_RATE_LIMIT_POLICY] = {KIND(CONF_GROUP_OWN, "RateLimitPolicy"), true},
+    [CONF_KIND_RATE_LIMIT_STORE] = {KIND(CONF_GROUP_OWN, "RateLimitStore"), true},
+#undef KIND
 };
 
 const char *conf_kind_name(enum conf_kind kind)
 {
     ASSERT(kind < CONF_KIND_COUNT);
-    return kind_infos[kind].name;
+    return kind_infos[kind].name.ptr;
 }
 
 const char *conf_kind_group(enum conf_kind kind)
 {
     ASSERT(kind < CONF_KIND_COUNT);
-    return kind_infos[kind].group;
+    return kind_infos[kind].group.ptr;
 }
 
 enum conf_kind conf_kind_find(struct span group, struct span kind)
 {
     for (unsigned i = 0; i < CONF_KIND_COUNT; i++) {
-        if (span_equal_str(kind, kind_infos[i].name) && span_equal_str(group, kind_infos[i].group))
+        if (span_equal(kind, kind_infos[i].name) && span_equal(group, kind_infos[i].group))
             return (enum conf_kind)i;
     }
     return CONF_KIND_NONE;
@@ -82,12 +89,25 @@ bool conf_kind_is_namespaced(enum conf_kind kind)
     return kind_infos[kind].is_namespaced;
 }
 
+enum conf_kind conf_ref_kind(const struct conf_ref *ref)
+{
+    return conf_kind_find(span_str(ref->group), span_str(ref->kind));
+}
+
+struct conf_pos conf_place_pos(const struct conf_object *obj, struct conf_place place)
+{
+    if (place.line == 0)
+        return (struct conf_pos){0, 0};
+    uint32_t left = place.line == 1 && place.column > 0 ? obj->pos.column - 1 : 0;
+    return (struct conf_pos){obj->pos.line + place.line - 1, left + place.column};
+}
+
 struct conf_source *conf_source_new(const char *path, char *text, size_t text_len)
 {
     ASSERT(path != NULL);
     struct conf_source *source = xcalloc(1, sizeof(*source));
-    *source = (struct conf_source){
-        .path = xstrdup(path), .text = text, .text_len = text_len, .refs = 1};
+    *source =
+        (struct conf_source){.path = xstrdup(path), .text = text, .text_len = text_len, .refs = 1};
     return source;
 }
 
@@ -272,7 +292,7 @@ int objects_compare_age(const struct conf_object *a, const struct conf_object *b
 static int compare_items(const void *a, const void *b)
 {
     return objects_compare_age(*(const struct conf_object *const *)a,
-                       *(const struct conf_object *const *)b);
+                               *(const struct conf_object *const *)b);
 }
 
 static struct span slice_service(const struct conf_object *slice)

@@ -54,5 +54,8 @@ const char *conf_kind_group(enum conf_kind kind); /* "" for core */
 /* By group and kind; CONF_KIND_NONE. */
 enum conf_kind conf_kind_find(struct span group, struct span kind);
 bool conf_kind_is_namespaced(enum conf_kind kind);
+enum conf_kind conf_ref_kind(const struct conf_ref *ref); /* CONF_KIND_NONE: none of ours */
+/* Where it stands in the file, now; nowhere for none. */
+struct conf_pos conf_place_pos(const struct conf_object *obj, struct conf_place place);
 
 #endif

@@ -136,8 +136,7 @@ static int reader_read(const struct decode_files *files, struct span path, struc
     size_t len;
     if (path.len == 0 || path.len > 1024 || path.ptr[0] == '/' || has_parent_step(path) ||
         memchr(path.ptr, '\0', path.len) != NULL)
-        return err_set(reterr, -EINVAL,
-                       "path \"%.*s\" must be relative to %s and without \"..\"",
+        return err_set(reterr, -EINVAL, "path \"%.*s\" must be relative to %s and without \"..\"",
                        (int)MIN(path.len, (size_t)100), path.ptr, reader->base);
     char *name = xasprintf("%.*s", (int)path.len, path.ptr);
     char *full = xasprintf("%s/%s", reader->base, name);
@@ -319,8 +318,8 @@ static struct provider_doc *lookup_take(struct lookup *lookup, uint64_t digest)
         /* Those taken already have no digest to find: their places stay empty. */
         lookup->sorted = xcalloc(lookup->count, sizeof(lookup->sorted[0]));
         for (unsigned i = 0; i < lookup->count; i++)
-            lookup->sorted[i] = (struct known){
-                lookup->docs[i] != NULL ? lookup->docs[i]->digest : 0, i};
+            lookup->sorted[i] =
+                (struct known){lookup->docs[i] != NULL ? lookup->docs[i]->digest : 0, i};
         qsort(lookup->sorted, lookup->count, sizeof(lookup->sorted[0]), compare_known);
     }
     unsigned low = 0, high = lookup->count;
@@ -350,7 +349,8 @@ static void doc_shift(struct provider_doc *doc, uint32_t line)
         return;
     doc->line = line;
     for (unsigned i = 0; i < doc->items_count; i++)
-        schema_shift(&doc->items[i], lines);
+        doc->items[i].object->pos.line =
+            (uint32_t)((int64_t)doc->items[i].object->pos.line + lines);
     for (unsigned i = 0; i < doc->diags.count; i++) {
         struct conf_pos *pos = &doc->diags.items[i]->pos;
         if (pos->line > 0)

@@ -21,32 +21,40 @@ static const struct kind_schema {
     size_t size;
     const char *versions[5];
 } kind_schemas[CONF_KIND_COUNT] = {
-    [CONF_KIND_GATEWAY_CLASS] = {&schema_gateway_class, sizeof(struct conf_gateway_class),
+    [CONF_KIND_GATEWAY_CLASS] = {&schema_gateway_class,
+                                 sizeof(struct conf_gateway_class),
                                  {"v1", "v1beta1"}},
     [CONF_KIND_GATEWAY] = {&schema_gateway, sizeof(struct conf_gateway), {"v1", "v1beta1"}},
-    [CONF_KIND_HTTP_ROUTE] = {&schema_http_route, sizeof(struct conf_http_route),
+    [CONF_KIND_HTTP_ROUTE] = {&schema_http_route,
+                              sizeof(struct conf_http_route),
                               {"v1", "v1beta1"}},
     [CONF_KIND_GRPC_ROUTE] = {&schema_grpc_route, sizeof(struct conf_http_route), {"v1"}},
-    [CONF_KIND_TCP_ROUTE] = {&schema_tcp_route, sizeof(struct conf_tcp_route),
+    [CONF_KIND_TCP_ROUTE] = {&schema_tcp_route,
+                             sizeof(struct conf_tcp_route),
                              {"v1", "v1beta1", "v1alpha2"}},
-    [CONF_KIND_REFERENCE_GRANT] = {&schema_reference_grant, sizeof(struct conf_reference_grant),
+    [CONF_KIND_REFERENCE_GRANT] = {&schema_reference_grant,
+                                   sizeof(struct conf_reference_grant),
                                    {"v1", "v1beta1", "v1alpha2"}},
     [CONF_KIND_BACKEND_TLS_POLICY] = {&schema_backend_tls_policy,
                                       sizeof(struct conf_backend_tls_policy),
                                       {"v1", "v1alpha3"}},
-    [CONF_KIND_TRAFFIC_POLICY] = {&schema_traffic_policy, sizeof(struct conf_traffic_policy),
+    [CONF_KIND_TRAFFIC_POLICY] = {&schema_traffic_policy,
+                                  sizeof(struct conf_traffic_policy),
                                   {"v1alpha1"}},
     [CONF_KIND_SERVICE] = {&schema_service, sizeof(struct conf_service), {"v1"}},
-    [CONF_KIND_ENDPOINT_SLICE] = {&schema_endpoint_slice, sizeof(struct conf_endpoint_slice),
+    [CONF_KIND_ENDPOINT_SLICE] = {&schema_endpoint_slice,
+                                  sizeof(struct conf_endpoint_slice),
                                   {"v1"}},
     [CONF_KIND_XBACKEND] = {&schema_xbackend, sizeof(struct conf_xbackend), {"v1alpha1"}},
     [CONF_KIND_SECRET] = {&schema_secret, sizeof(struct conf_secret), {"v1"}},
     [CONF_KIND_CONFIG_MAP] = {&schema_config_map, sizeof(struct conf_config_map), {"v1"}},
     [CONF_KIND_NAMESPACE] = {&schema_namespace, 8, {"v1"}},
     [CONF_KIND_RATE_LIMIT_POLICY] = {&schema_rate_limit_policy,
-                                     sizeof(struct conf_rate_limit_policy), {"v1alpha1"}},
+                                     sizeof(struct conf_rate_limit_policy),
+                                     {"v1alpha1"}},
     [CONF_KIND_RATE_LIMIT_STORE] = {&schema_rate_limit_store,
-                                    sizeof(struct conf_rate_limit_store), {"v1alpha1"}},
+                                    sizeof(struct conf_rate_limit_store),
+                                    {"v1alpha1"}},
 };
 
 /* --- metadata --- */
@@ -97,14 +105,29 @@ static void created_decode(struct decode *decode, const struct doc_node *node, v
 }
 
 static const struct decode_field metadata_fields[] = {
-    {.name = "name", .type = DECODE_STR, .required = true, .at = DECODE_AT(conf_object, name),
-     .min = 1, .max = SCHEMA_NAME_MAX, .check = schema_is_subdomain},
-    {.name = "namespace", .type = DECODE_STR, .at = DECODE_AT(conf_object, ns), .min = 1,
-     .max = SCHEMA_LABEL_MAX, .check = schema_is_label},
-    {.name = "labels", .type = DECODE_PAIRS, .at = DECODE_AT(conf_object, labels),
-     .at_count = DECODE_AT(conf_object, labels_count), .max = 1000},
-    {.name = "annotations", .type = DECODE_PAIRS, .at = DECODE_AT(conf_object, annotations),
-     .at_count = DECODE_AT(conf_object, annotations_count), .max = 1000},
+    {.name = "name",
+     .type = DECODE_STR,
+     .required = true,
+     .at = DECODE_AT(conf_object, name),
+     .min = 1,
+     .max = SCHEMA_NAME_MAX,
+     .check = schema_is_subdomain},
+    {.name = "namespace",
+     .type = DECODE_STR,
+     .at = DECODE_AT(conf_object, ns),
+     .min = 1,
+     .max = SCHEMA_LABEL_MAX,
+     .check = schema_is_label},
+    {.name = "labels",
+     .type = DECODE_PAIRS,
+     .at = DECODE_AT(conf_object, labels),
+     .at_count = DECODE_AT(conf_object, labels_count),
+     .max = 1000},
+    {.name = "annotations",
+     .type = DECODE_PAIRS,
+     .at = DECODE_AT(conf_object, annotations),
+     .at_count = DECODE_AT(conf_object, annotations_count),
+     .max = 1000},
     {.name = "creationTimestamp", .type = DECODE_FN, .fn = created_decode},
     {.name = "uid", .type = DECODE_SKIP},
     {.name = "generation", .type = DECODE_SKIP},
@@ -192,7 +215,7 @@ static size_t arena_bytes(const struct arena *arena)
     return arena->used;
 }
 
-/* The second walk: the same calls in the same order, so the same bytes and positions. */
+/* The second walk: the same calls in the same order, so the same bytes. */
 static void decode_again(const struct schema_input *input, const struct decode *first,
                          struct schema_output *ret)
 {
@@ -200,22 +223,13 @@ static void decode_again(const struct schema_input *input, const struct decode *
     /* Alignment, and the red zone of the empty allocation below in sanitizer builds. */
     size_t size = arena_bytes(first->arena) + sizeof(struct arena_chunk) + 48;
     arena_init(&obj->arena, MAX(size, (size_t)256), 0, NULL);
-    /* The first allocation makes the chunk that positions are counted from. */
-    if (arena_alloc(&obj->arena, 0) == NULL)
-        panic(__FILE__, __LINE__, "no memory for an object");
-    ret->pos_slots = xmalloc(MAX(first->pos_count, 1u) * sizeof(ret->pos_slots[0]));
     struct decode decode = {
         .arena = &obj->arena,
         .object = obj,
         .files = input->files,
-        .pos_base = (const char *)obj->arena.chunks,
-        .pos_slots = ret->pos_slots,
     };
-    const struct arena_chunk *chunk = obj->arena.chunks;
     decode_object(&decode, input->root);
-    ASSERT(decode.pos_count <= first->pos_count);
     /* Data files may have changed between the walks: then there may be more chunks and an error. */
-    ret->pos_count = obj->arena.chunks == chunk && chunk->next == NULL ? decode.pos_count : 0;
     ret->is_good = decode.errors == 0;
 }
 
@@ -227,9 +241,15 @@ static void keep_name(struct conf_object *obj)
     struct arena arena;
     arena_init(&arena, 1024, 0, NULL);
     struct conf_object kept = {
-        .kind = obj->kind, .generation = 1, .api_version = arena_copy(&arena, version),
-        .ns = arena_copy(&arena, ns), .name = arena_copy(&arena, name),
-        .source = obj->source, .pos = obj->pos, .refs = obj->refs, .digest = digest,
+        .kind = obj->kind,
+        .generation = 1,
+        .api_version = arena_copy(&arena, version),
+        .ns = arena_copy(&arena, ns),
+        .name = arena_copy(&arena, name),
+        .source = obj->source,
+        .pos = obj->pos,
+        .refs = obj->refs,
+        .digest = digest,
     };
     kept.arena = arena;
     arena_fini(&obj->arena);
@@ -330,7 +350,6 @@ int schema_decode(const struct schema_input *input, struct schema_output *ret)
         /* A name that broke the rules is still the name under which a good version may be known. */
         peek_name(obj, input->root);
         keep_name(obj);
-        ret->pos_count = 0;
     } else {
         obj->spec_digest = files_hash(obj, spec_hash(input->root));
         obj->digest = reads > 0 ? files_hash(obj, obj->digest) : obj->digest;
@@ -340,22 +359,8 @@ int schema_decode(const struct schema_input *input, struct schema_output *ret)
     return 0;
 }
 
-void schema_shift(struct schema_output *output, int64_t lines)
-{
-    struct conf_object *obj = output->object;
-    if (obj == NULL || lines == 0)
-        return;
-    obj->pos.line = (uint32_t)((int64_t)obj->pos.line + lines);
-    for (unsigned i = 0; i < output->pos_count; i++) {
-        struct conf_pos *pos =
-            (struct conf_pos *)(void *)((char *)obj->arena.chunks + output->pos_slots[i]);
-        pos->line = (uint32_t)((int64_t)pos->line + lines);
-    }
-}
-
 void schema_output_fini(struct schema_output *output)
 {
-    free(output->pos_slots);
     conf_object_unref(output->object);
     *output = (struct schema_output){0};
 }

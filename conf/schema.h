@@ -21,17 +21,12 @@ struct schema_output {
     struct conf_object *object; /* one reference; NULL: kind, namespace or name is not known */
     bool is_good; /* else object has no spec and only says which one was refused */
     bool has_files; /* content came from data files */
-    /* Places of struct conf_pos in the object, in bytes from arena.chunks. On the heap. */
-    uint32_t *pos_slots;
-    unsigned pos_count;
 };
 
 /* 0: see *ret; -ENOENT: kind is none of ours, nothing reported; -EINVAL: no Kubernetes object,
  * reported. Control thread. */
 MUST_CHECK int schema_decode(const struct schema_input *input, struct schema_output *ret);
-/* Moves every position of an object that schema_decode made. Control thread, like its readers. */
-void schema_shift(struct schema_output *output, int64_t lines);
-/* Frees pos_slots and the reference. */
+/* Drops the reference. */
 void schema_output_fini(struct schema_output *output);
 
 #endif

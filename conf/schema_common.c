@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "conf/objects.h"
+
 /* Forms of names (RFC 1123 labels and subdomains as Kubernetes checks them,
  * Gateway API types Hostname, PreciseHostname, HeaderName, Kind, Group) and the
  * object references that all kinds share. */
@@ -89,20 +91,23 @@ static bool is_subdomain(struct span s)
 
 const char *schema_is_label(struct span text)
 {
-    return is_label(text) ? NULL : "be 1 to 63 of a-z, 0-9 and -, beginning and ending with a "
-                                   "letter or digit";
+    return is_label(text) ? NULL
+                          : "be 1 to 63 of a-z, 0-9 and -, beginning and ending with a "
+                            "letter or digit";
 }
 
 const char *schema_is_subdomain(struct span text)
 {
-    return is_subdomain(text) ? NULL : "be labels of a-z, 0-9 and - separated by dots, "
-                                       "253 bytes at most";
+    return is_subdomain(text) ? NULL
+                              : "be labels of a-z, 0-9 and - separated by dots, "
+                                "253 bytes at most";
 }
 
 const char *schema_is_group(struct span text)
 {
-    return text.len == 0 || is_subdomain(text) ? NULL : "be an API group such as "
-                                                        "gateway.networking.k8s.io, or empty";
+    return text.len == 0 || is_subdomain(text) ? NULL
+                                               : "be an API group such as "
+                                                 "gateway.networking.k8s.io, or empty";
 }
 
 const char *schema_is_kind(struct span text)
@@ -180,12 +185,12 @@ static void ref_check(struct decode *decode, const struct doc_node *node, void *
 
 #define REF_GROUP(...)                                                                             \
     {                                                                                              \
-        .name = "group", .type = DECODE_STR, .at = DECODE_AT(conf_ref, group),                     \
+        .name = "group", .type = DECODE_WORD, .at = DECODE_AT(conf_ref, group),                    \
         .max = SCHEMA_NAME_MAX, .check = schema_is_group, __VA_ARGS__                              \
     }
 #define REF_KIND(...)                                                                              \
     {                                                                                              \
-        .name = "kind", .type = DECODE_STR, .at = DECODE_AT(conf_ref, kind), .min = 1,             \
+        .name = "kind", .type = DECODE_WORD, .at = DECODE_AT(conf_ref, kind), .min = 1,            \
         .max = SCHEMA_LABEL_MAX, .check = schema_is_kind, __VA_ARGS__                              \
     }
 #define REF_NAME                                                                                   \
@@ -201,7 +206,7 @@ static void ref_check(struct decode *decode, const struct doc_node *node, void *
     }
 #define REF_SECTION                                                                                \
     {                                                                                              \
-        .name = "sectionName", .type = DECODE_STR, .at = DECODE_AT(conf_ref, section_name),        \
+        .name = "sectionName", .type = DECODE_WORD, .at = DECODE_AT(conf_ref, section_name),       \
         .min = 1, .max = SCHEMA_NAME_MAX, .check = schema_is_subdomain                             \
     }
 #define REF_PORT                                                                                   \
@@ -211,33 +216,52 @@ static void ref_check(struct decode *decode, const struct doc_node *node, void *
     }
 
 static const struct decode_field parent_fields[] = {
-    REF_GROUP(.def = CONF_GROUP_GATEWAY), REF_KIND(.def = "Gateway"), REF_NAME, REF_NAMESPACE,
-    REF_SECTION, REF_PORT,
+    REF_GROUP(.def = CONF_GROUP_GATEWAY),
+    REF_KIND(.def = "Gateway"),
+    REF_NAME,
+    REF_NAMESPACE,
+    REF_SECTION,
+    REF_PORT,
 };
 const struct decode_table schema_parent_ref = DECODE_TABLE(parent_fields, .check = ref_check);
 
 static const struct decode_field secret_fields[] = {
-    REF_GROUP(.def = ""), REF_KIND(.def = "Secret"), REF_NAME, REF_NAMESPACE,
+    REF_GROUP(.def = ""),
+    REF_KIND(.def = "Secret"),
+    REF_NAME,
+    REF_NAMESPACE,
 };
 const struct decode_table schema_secret_ref = DECODE_TABLE(secret_fields, .check = ref_check);
 
 static const struct decode_field ca_fields[] = {
-    REF_GROUP(.required = true), REF_KIND(.required = true), REF_NAME, REF_NAMESPACE,
+    REF_GROUP(.required = true),
+    REF_KIND(.required = true),
+    REF_NAME,
+    REF_NAMESPACE,
 };
 const struct decode_table schema_ca_ref = DECODE_TABLE(ca_fields, .check = ref_check);
 
 static const struct decode_field store_ca_fields[] = {
-    REF_GROUP(.def = ""), REF_KIND(.def = "ConfigMap"), REF_NAME, REF_NAMESPACE,
+    REF_GROUP(.def = ""),
+    REF_KIND(.def = "ConfigMap"),
+    REF_NAME,
+    REF_NAMESPACE,
 };
 const struct decode_table schema_store_ca_ref = DECODE_TABLE(store_ca_fields, .check = ref_check);
 
 static const struct decode_field store_fields[] = {
-    REF_GROUP(.def = CONF_GROUP_OWN), REF_KIND(.def = "RateLimitStore"), REF_NAME, REF_NAMESPACE,
+    REF_GROUP(.def = CONF_GROUP_OWN),
+    REF_KIND(.def = "RateLimitStore"),
+    REF_NAME,
+    REF_NAMESPACE,
 };
 const struct decode_table schema_store_ref = DECODE_TABLE(store_fields, .check = ref_check);
 
 static const struct decode_field target_fields[] = {
-    REF_GROUP(.required = true), REF_KIND(.required = true), REF_NAME, REF_SECTION,
+    REF_GROUP(.required = true),
+    REF_KIND(.required = true),
+    REF_NAME,
+    REF_SECTION,
 };
 const struct decode_table schema_target_ref = DECODE_TABLE(target_fields, .check = ref_check);
 
@@ -245,8 +269,7 @@ static void backend_ref_check(struct decode *decode, const struct doc_node *node
 {
     struct conf_ref *ref = out;
     ref_check(decode, node, ref);
-    bool is_service = ref->group.len == 0 && span_equal(ref->kind, SPAN_LIT("Service"));
-    if (is_service && ref->port == 0)
+    if (conf_ref_kind(ref) == CONF_KIND_SERVICE && ref->port == 0)
         schema_rule(decode, node, "port", "is missing: a Service needs the port to connect to");
 }
 
@@ -267,10 +290,10 @@ static void backend_check(struct decode *decode, const struct doc_node *node, vo
 
 #define BACKEND_FIELDS                                                                             \
     BACKEND_REF_FIELDS,                                                                            \
-        {                                                                                          \
-            .name = "weight", .type = DECODE_INT, .at = DECODE_AT(conf_backend_ref, weight),       \
-            .width = 4, .max = 1000000, .def_int = 1                                               \
-        }
+    {                                                                                              \
+        .name = "weight", .type = DECODE_INT, .at = DECODE_AT(conf_backend_ref, weight),           \
+        .width = 4, .max = 1000000, .def_int = 1                                                   \
+    }
 
 #define BACKEND_FILTERS(filter_table)                                                              \
     {                                                                                              \
@@ -297,10 +320,16 @@ static const struct decode_field tcp_backend_fields[] = {BACKEND_FIELDS};
 const struct decode_table schema_tcp_backend =
     DECODE_TABLE(tcp_backend_fields, .check = backend_check);
 
+/* NULL, an absent one, is like the empty one. */
+static bool is_same_word(const char *a, const char *b)
+{
+    return span_equal(span_str(a), span_str(b));
+}
+
 static bool is_same_parent(const struct conf_ref *a, const struct conf_ref *b)
 {
     return a->name.len > 0 && span_equal(a->name, b->name) && span_equal(a->ns, b->ns) &&
-           span_equal(a->kind, b->kind) && span_equal(a->group, b->group);
+           is_same_word(a->kind, b->kind) && is_same_word(a->group, b->group);
 }
 
 void schema_parents_check(struct decode *decode, const struct doc_node *node,
@@ -311,12 +340,12 @@ void schema_parents_check(struct decode *decode, const struct doc_node *node,
             const struct conf_ref *a = &parents[j], *b = &parents[i];
             if (!is_same_parent(a, b))
                 continue;
-            if ((a->section_name.len == 0 && a->port == 0) ||
-                (b->section_name.len == 0 && b->port == 0))
+            if ((a->section_name == NULL && a->port == 0) ||
+                (b->section_name == NULL && b->port == 0))
                 schema_rule(decode, node, "parentRefs",
                             "[%u] and [%u] name the same parent: both need a sectionName or port",
                             j, i);
-            else if (a->port == b->port && span_equal(a->section_name, b->section_name))
+            else if (a->port == b->port && is_same_word(a->section_name, b->section_name))
                 schema_rule(decode, node, "parentRefs", "[%u] and [%u] are the same", j, i);
         }
     }
@@ -328,8 +357,8 @@ void schema_targets_unique(struct decode *decode, const struct doc_node *node,
     for (unsigned i = 1; i < count; i++) {
         for (unsigned j = 0; j < i; j++) {
             const struct conf_ref *a = &targets[j], *b = &targets[i];
-            if (span_equal(a->name, b->name) && span_equal(a->kind, b->kind) &&
-                span_equal(a->group, b->group) && span_equal(a->section_name, b->section_name))
+            if (span_equal(a->name, b->name) && is_same_word(a->kind, b->kind) &&
+                is_same_word(a->group, b->group) && is_same_word(a->section_name, b->section_name))
                 schema_rule(decode, node, "targetRefs", "[%u] and [%u] are the same", j, i);
         }
     }

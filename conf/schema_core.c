@@ -177,7 +177,7 @@ const struct decode_table schema_namespace = DECODE_TABLE(namespace_fields);
 
 struct xbackend {
     struct span type, protocol, host;
-    struct conf_pos host_pos;
+    struct conf_place host_pos;
     uint16_t port;
     bool has_tls;
 };
@@ -233,20 +233,14 @@ static void xbackend_spec_decode(struct decode *decode, const struct doc_node *n
 {
     struct conf_xbackend *backend = out;
     struct xbackend spec = {0};
-    /* Positions are kept for what stays: not for this struct, which does not. */
-    unsigned pos_count = decode->pos_count;
-    const char *pos_base = decode->pos_base;
-    decode->pos_base = NULL;
     decode_table(decode, &xbackend_spec, node, &spec);
-    decode->pos_count = pos_count;
-    decode->pos_base = pos_base;
     backend->endpoints = decode_array(decode, 1, sizeof(*backend->endpoints));
     if (backend->endpoints == NULL)
         return;
     backend->endpoints_count = 1;
     backend->endpoints[0].host = spec.host;
     backend->endpoints[0].port = spec.port;
-    decode_pos(decode, &backend->endpoints[0].pos, spec.host_pos);
+    backend->endpoints[0].pos = spec.host_pos;
     if (span_equal(spec.protocol, SPAN_LIT("H2C")))
         backend->app_protocol = SPAN_LIT("kubernetes.io/h2c");
 }

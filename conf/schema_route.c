@@ -156,17 +156,17 @@ static const struct decode_table match_table = DECODE_TABLE(
 static const struct decode_field timeouts_fields[] = {
     {.name = "request",
      .type = DECODE_DURATION,
-     .at = DECODE_AT(conf_http_rule, request_timeout_ns),
-     .at_has = DECODE_AT(conf_http_rule, has_request_timeout)},
+     .at = DECODE_AT(conf_rule_rare, request_timeout_ns),
+     .at_has = DECODE_AT(conf_rule_rare, has_request_timeout)},
     {.name = "backendRequest",
      .type = DECODE_DURATION,
-     .at = DECODE_AT(conf_http_rule, backend_timeout_ns),
-     .at_has = DECODE_AT(conf_http_rule, has_backend_timeout)},
+     .at = DECODE_AT(conf_rule_rare, backend_timeout_ns),
+     .at_has = DECODE_AT(conf_rule_rare, has_backend_timeout)},
 };
 
 static void timeouts_check(struct decode *decode, const struct doc_node *node, void *out)
 {
-    const struct conf_http_rule *rule = out;
+    const struct conf_rule_rare *rule = out;
     if (rule->has_request_timeout && rule->has_backend_timeout && rule->request_timeout_ns != 0 &&
         rule->backend_timeout_ns > rule->request_timeout_ns)
         schema_rule(decode, node, "backendRequest", "must not be longer than timeouts.request");
@@ -175,22 +175,44 @@ static void timeouts_check(struct decode *decode, const struct doc_node *node, v
 static const struct decode_table timeouts_table =
     DECODE_TABLE(timeouts_fields, .check = timeouts_check);
 
+/* The rule's, made now or before; NULL: no memory, told. */
+static struct conf_rule_rare *rare_get(struct decode *decode, struct conf_http_rule *rule)
+{
+    if (rule->rare == NULL)
+        rule->rare = decode_array(decode, 1, sizeof(*rule->rare));
+    return rule->rare;
+}
+
+static void timeouts_decode(struct decode *decode, const struct doc_node *node, void *out)
+{
+    struct conf_rule_rare *rare = rare_get(decode, out);
+    if (rare != NULL)
+        decode_table(decode, &timeouts_table, node, rare);
+}
+
+static void retry_decode(struct decode *decode, const struct doc_node *node, void *out)
+{
+    struct conf_rule_rare *rare = rare_get(decode, out);
+    if (rare == NULL)
+        return;
+    rare->has_retry = true;
+    decode_table(decode, &schema_retry, node, &rare->retry);
+}
+
 /* The rule is decoded and marked: the translator refuses it with UnsupportedValue. */
 void schema_rule_unsupported(struct decode *decode, const struct doc_node *node, void *out)
 {
-    struct conf_http_rule *rule = out;
-    rule->unsupported = "sessionPersistence";
-    decode_pos(decode, &rule->unsupported_pos, node->key_pos);
+    struct conf_rule_rare *rare = rare_get(decode, out);
+    if (rare == NULL)
+        return;
+    rare->unsupported = "sessionPersistence";
+    rare->unsupported_pos = decode_place(decode, node->key_pos);
 }
 
 static const struct decode_field rule_fields[] = {
     SCHEMA_RULE_FIELDS(match_table, schema_filter, schema_http_backend),
-    {.name = "timeouts", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &timeouts_table},
-    {.name = "retry",
-     .type = DECODE_OBJECT,
-     .at = DECODE_AT(conf_http_rule, retry),
-     .at_has = DECODE_AT(conf_http_rule, has_retry),
-     .table = &schema_retry},
+    {.name = "timeouts", .type = DECODE_FN, .fn = timeouts_decode},
+    {.name = "retry", .type = DECODE_FN, .fn = retry_decode},
 };
 
 /* ReplacePrefixMatch needs to know the one prefix that matched. member: where the filters are. */
@@ -286,7 +308,7 @@ static void http_check(struct decode *decode, const struct doc_node *node, void 
     route->rules = decode_array(decode, 1, sizeof(*route->rules));
     route->rules_count = route->rules != NULL;
     if (route->rules != NULL)
-        decode_pos(decode, &route->rules[0].pos, node->pos);
+        route->rules[0].pos = decode_place(decode, node->pos);
 }
 
 static const struct decode_field http_spec_fields[] = {

@@ -302,12 +302,12 @@ static void write_parents(struct writer *writer, const struct status *status)
         struct buf *owner = &writer->owner;
         buf_reset(owner);
         buf_printf(owner, "  - %s: {group: ", is_route ? "parentRef" : "ancestorRef");
-        quote(owner, ref->group);
-        write_member(owner, "kind", ref->kind);
+        quote(owner, span_str(ref->group));
+        write_member(owner, "kind", span_str(ref->kind));
         if (ref->has_ns)
             write_member(owner, "namespace", ref->ns);
         write_member(owner, "name", ref->name);
-        write_member(owner, "sectionName", ref->section_name);
+        write_member(owner, "sectionName", span_str(ref->section_name));
         if (ref->port > 0)
             buf_printf(owner, ", port: %u", ref->port);
         buf_add_char(owner, '}');

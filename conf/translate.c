@@ -17,11 +17,11 @@
 #define CANDIDATES_MAX 2000
 
 struct diag *translate_diag(struct translation *tr, enum diag_code code,
-                            const struct conf_object *object, struct conf_pos pos,
+                            const struct conf_object *object, struct conf_place place,
                             struct span value)
 {
-    struct diag *diag = diags_add(tr->diags, code, object, pos);
-    diag->length = pos.line > 0 ? (unsigned)MIN(value.len, (size_t)200) : 0;
+    struct diag *diag = diags_add(tr->diags, code, object, conf_place_pos(object, place));
+    diag->length = place.line > 0 ? (unsigned)MIN(value.len, (size_t)200) : 0;
     return diag;
 }
 
@@ -118,8 +118,8 @@ void translate_ancestor(struct tr_ancestors *ancestors, const struct tr_gateway 
 struct conf_ref translate_ancestor_ref(const struct tr_gateway *gateway)
 {
     return (struct conf_ref){
-        .group = SPAN_LIT(CONF_GROUP_GATEWAY),
-        .kind = SPAN_LIT("Gateway"),
+        .group = CONF_GROUP_GATEWAY,
+        .kind = "Gateway",
         .ns = gateway->object->ns,
         .has_ns = true,
         .name = gateway->object->name,

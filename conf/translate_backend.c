@@ -40,7 +40,7 @@ static struct diag *fail(struct translation *tr, const struct conf_ref *ref,
 {
     struct diag *diag;
     if (site->is_quiet)
-        diag = diags_add(NULL, code, site->object, ref->pos);
+        diag = diags_add(NULL, code, site->object, site->object->pos);
     else
         diag = translate_diag(tr, code, site->object, ref->pos, ref->name);
     told(site, diag, "name");
@@ -63,9 +63,8 @@ static int fail_kind(struct translation *tr, const struct conf_ref *ref, const s
 {
     struct diag *diag = fail(tr, ref, site, DIAG_BACKEND_INVALID_KIND, "InvalidKind");
     told(site, diag, "kind");
-    diag_message(diag,
-                 "kind \"%.*s\" of group \"%.*s\" cannot be a backend, only Service and XBackend",
-                 SPAN_ARG(ref->kind), SPAN_ARG(ref->group));
+    diag_message(diag, "kind \"%s\" of group \"%s\" cannot be a backend, only Service and XBackend",
+                 ref->kind, ref->group);
     return fail_end(tr, diag, "InvalidKind", unresolved);
 }
 
@@ -75,10 +74,10 @@ static int fail_grant(struct translation *tr, const struct conf_ref *ref,
     struct diag *diag = fail(tr, ref, site, DIAG_REF_NOT_PERMITTED, "RefNotPermitted");
     told(site, diag, "namespace");
     diag_message(diag,
-                 "no ReferenceGrant in namespace \"%.*s\" lets kind %s of \"%.*s\" use %.*s "
+                 "no ReferenceGrant in namespace \"%.*s\" lets kind %s of \"%.*s\" use %s "
                  "\"%.*s\"",
                  SPAN_ARG(ref->ns), conf_kind_name(site->object->kind), SPAN_ARG(site->object->ns),
-                 SPAN_ARG(ref->kind), SPAN_ARG(ref->name));
+                 ref->kind, SPAN_ARG(ref->name));
     return fail_end(tr, diag, "RefNotPermitted", unresolved);
 }
 
@@ -87,10 +86,10 @@ static int fail_missing(struct translation *tr, const struct conf_ref *ref,
 {
     struct span ns = translate_ref_ns(ref, site->object);
     struct diag *diag = fail(tr, ref, site, DIAG_BACKEND_NOT_FOUND, "BackendNotFound");
-    diag_message(diag, "no %.*s \"%.*s\" in namespace \"%.*s\"", SPAN_ARG(ref->kind),
-                 SPAN_ARG(ref->name), SPAN_ARG(ns));
+    diag_message(diag, "no %s \"%.*s\" in namespace \"%.*s\"", ref->kind, SPAN_ARG(ref->name),
+                 SPAN_ARG(ns));
     if (!site->is_quiet)
-        translate_suggest(tr, diag, conf_kind_find(ref->group, ref->kind), ns, ref->name);
+        translate_suggest(tr, diag, conf_ref_kind(ref), ns, ref->name);
     return fail_end(tr, diag, "BackendNotFound", unresolved);
 }
 
@@ -128,7 +127,7 @@ static int fail_protocol(struct translation *tr, const struct conf_ref *ref,
                          struct tr_unresolved *unresolved)
 {
     struct diag *diag = fail(tr, ref, site, DIAG_BACKEND_PROTOCOL, "UnsupportedProtocol");
-    diag_message(diag, "%.*s \"%.*s\": %s", SPAN_ARG(ref->kind), SPAN_ARG(ref->name), text);
+    diag_message(diag, "%s \"%.*s\": %s", ref->kind, SPAN_ARG(ref->name), text);
     return fail_end(tr, diag, "UnsupportedProtocol", unresolved);
 }
 
@@ -190,13 +189,13 @@ static int resolve_service(struct translation *tr, const struct conf_ref *ref,
 int translate_backend(struct translation *tr, const struct conf_ref *ref,
                       const struct tr_site *site, struct tr_unresolved *unresolved)
 {
-    enum conf_kind kind = conf_kind_find(ref->group, ref->kind);
+    enum conf_kind kind = conf_ref_kind(ref);
     if (kind != CONF_KIND_SERVICE && kind != CONF_KIND_XBACKEND)
         return fail_kind(tr, ref, site, unresolved);
     struct span ns = translate_ref_ns(ref, site->object);
     struct refs_party from = {SPAN_LIT(CONF_GROUP_GATEWAY),
                               span_str(conf_kind_name(site->object->kind)), site->object->ns};
-    struct refs_party to = {ref->group, ref->kind, ns};
+    struct refs_party to = {span_str(ref->group), span_str(ref->kind), ns};
     if (!refs_is_permitted(&tr->refs, &from, &to, ref->name))
         return fail_grant(tr, ref, site, unresolved);
     const struct conf_object *object = objects_find(tr->objects, kind, ns, ref->name);

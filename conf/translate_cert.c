@@ -49,12 +49,12 @@ static const struct conf_object *find(struct translation *tr, const struct tr_ce
     struct span ns = request->is_local ? request->from->ns : translate_ref_ns(ref, request->from);
     struct refs_party from = {span_str(conf_kind_group(request->from->kind)),
                               span_str(conf_kind_name(request->from->kind)), request->from->ns};
-    struct refs_party to = {ref->group, ref->kind, ns};
+    struct refs_party to = {span_str(ref->group), span_str(ref->kind), ns};
     struct diag *diag;
-    if (conf_kind_find(ref->group, ref->kind) != wanted) {
+    if (conf_ref_kind(ref) != wanted) {
         diag = fail(tr, request, index, request->kind_reason, unresolved);
-        diag_message(diag, "kind \"%.*s\" of group \"%.*s\" is not served here, it must be a %s",
-                     SPAN_ARG(ref->kind), SPAN_ARG(ref->group), conf_kind_name(wanted));
+        diag_message(diag, "kind \"%s\" of group \"%s\" is not served here, it must be a %s",
+                     ref->kind, ref->group, conf_kind_name(wanted));
     } else if (!refs_is_permitted(&tr->refs, &from, &to, ref->name)) {
         diag = fail(tr, request, index, "RefNotPermitted", unresolved);
         diag_message(diag,
@@ -146,7 +146,7 @@ struct span translate_cert_ca(struct translation *tr, const struct tr_cert_reque
 {
     struct span pem = SPAN_NONE;
     for (unsigned i = 0; i < request->count; i++) {
-        bool is_secret = request->accepts_secret && span_equal_str(request->refs[i].kind, "Secret");
+        bool is_secret = request->accepts_secret && strcmp(request->refs[i].kind, "Secret") == 0;
         enum conf_kind wanted = is_secret ? CONF_KIND_SECRET : CONF_KIND_CONFIG_MAP;
         const struct conf_object *object = find(tr, request, i, wanted, unresolved);
         if (!object)

@@ -127,7 +127,7 @@ static void gather_slices(struct translation *tr, const struct conf_object *serv
             if (pass > 0 || !is_fqdn)
                 continue;
             struct diag *diag = translate_diag(tr, DIAG_ENDPOINT_REFUSED, slices[i],
-                                               (struct conf_pos){0, 0}, SPAN_NONE);
+                                               (struct conf_place){0}, SPAN_NONE);
             diag_field(diag, "addressType");
             diag_message(diag, "address type FQDN is not served; name hosts in an XBackend");
             diag_consequence(diag, "the endpoints of this slice are not used");
@@ -139,7 +139,7 @@ static void warn_empty(struct translation *tr, const struct tr_cluster_request *
 {
     const struct conf_object *object = request->object;
     struct diag *diag =
-        translate_diag(tr, DIAG_NO_ENDPOINTS, object, (struct conf_pos){0, 0}, SPAN_NONE);
+        translate_diag(tr, DIAG_NO_ENDPOINTS, object, (struct conf_place){0}, SPAN_NONE);
     diag_consequence(diag, "requests for it are answered with 503");
     if (!request->port) {
         diag_message(diag, "the backend has no endpoint");

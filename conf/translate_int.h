@@ -203,7 +203,7 @@ struct translation {
 
 /* A finding about object; value is what is underlined. */
 struct diag *translate_diag(struct translation *tr, enum diag_code code,
-                            const struct conf_object *object, struct conf_pos pos,
+                            const struct conf_object *object, struct conf_place place,
                             struct span value);
 /* The finding's message for a condition, in the statuses' arena. */
 struct span translate_message(struct translation *tr, const struct diag *diag);

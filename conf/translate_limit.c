@@ -224,7 +224,7 @@ static struct diag *lose(struct translation *tr, struct tr_limit_policy *policy,
                          enum diag_code code, const char *reason)
 {
     const struct conf_ref *ref = &policy->object->rate_limit_policy->targets[index];
-    bool is_section = ref->section_name.len > 0 && code == DIAG_POLICY_TARGET_NOT_FOUND;
+    bool is_section = ref->section_name != NULL && code == DIAG_POLICY_TARGET_NOT_FOUND;
     struct diag *diag = translate_diag(tr, code, policy->object, ref->pos, ref->name);
     diag_field(diag, "spec.targetRefs[%u]%s", index, is_section ? "" : ".name");
     diag_condition(diag, "Accepted=False, %s", reason);
@@ -245,14 +245,14 @@ static const struct conf_object *find_target(struct translation *tr, struct tr_l
                                              unsigned index)
 {
     const struct conf_ref *ref = &policy->object->rate_limit_policy->targets[index];
-    enum conf_kind kind = conf_kind_find(ref->group, ref->kind);
+    enum conf_kind kind = conf_ref_kind(ref);
     struct diag *diag;
     if (kind != CONF_KIND_GATEWAY && kind != CONF_KIND_HTTP_ROUTE && kind != CONF_KIND_GRPC_ROUTE) {
         diag = lose(tr, policy, index, DIAG_POLICY_TARGET_KIND, "Invalid");
         diag_message(diag,
-                     "kind \"%.*s\" of group \"%.*s\" cannot be limited, only Gateway, HTTPRoute "
+                     "kind \"%s\" of group \"%s\" cannot be limited, only Gateway, HTTPRoute "
                      "and GRPCRoute",
-                     SPAN_ARG(ref->kind), SPAN_ARG(ref->group));
+                     ref->kind, ref->group);
         lose_end(tr, policy, diag);
         return NULL;
     }
@@ -266,20 +266,20 @@ static const struct conf_object *find_target(struct translation *tr, struct tr_l
         lose_end(tr, policy, diag);
         return NULL;
     }
-    bool has_section = ref->section_name.len == 0;
+    bool has_section = ref->section_name == NULL;
     if (kind == CONF_KIND_GATEWAY) {
         for (unsigned i = 0; i < object->gateway->listeners_count && !has_section; i++)
-            has_section = span_equal(object->gateway->listeners[i].name, ref->section_name);
+            has_section = span_equal_str(object->gateway->listeners[i].name, ref->section_name);
     } else {
         for (unsigned i = 0; i < object->http_route->rules_count && !has_section; i++)
-            has_section = span_equal(object->http_route->rules[i].name, ref->section_name);
+            has_section = span_equal_str(object->http_route->rules[i].name, ref->section_name);
     }
     if (has_section)
         return object;
     diag = lose(tr, policy, index, DIAG_POLICY_TARGET_NOT_FOUND, "TargetNotFound");
-    diag_message(diag, "%s \"%.*s\" has no %s named \"%.*s\"", conf_kind_name(kind),
+    diag_message(diag, "%s \"%.*s\" has no %s named \"%s\"", conf_kind_name(kind),
                  SPAN_ARG(ref->name), kind == CONF_KIND_GATEWAY ? "listener" : "rule",
-                 SPAN_ARG(ref->section_name));
+                 ref->section_name);
     lose_end(tr, policy, diag);
     return NULL;
 }
@@ -326,17 +326,18 @@ static bool add_target(struct translation *tr, struct tr_limit_policy *policy, u
 {
     const struct conf_ref *ref = &policy->object->rate_limit_policy->targets[index];
     const struct conf_object *object = find_target(tr, policy, index);
+    struct span section = span_str(ref->section_name);
     char key[TARGET_KEY_MAX];
     if (!object)
         return false;
-    size_t len = target_key(object, ref->section_name, key);
-    const struct tr_limit_policy *older = target_find(tr, object, ref->section_name);
+    size_t len = target_key(object, section, key);
+    const struct tr_limit_policy *older = target_find(tr, object, section);
     if (older == policy || len == 0)
         return false; /* named twice */
     if (older) {
         struct diag *diag = lose(tr, policy, index, DIAG_POLICY_CONFLICTED, "Conflicted");
-        diag_message(diag, "RateLimitPolicy \"%.*s\" is older and has %.*s \"%.*s\"",
-                     SPAN_ARG(older->object->name), SPAN_ARG(ref->kind), SPAN_ARG(ref->name));
+        diag_message(diag, "RateLimitPolicy \"%.*s\" is older and has %s \"%.*s\"",
+                     SPAN_ARG(older->object->name), ref->kind, SPAN_ARG(ref->name));
         lose_end(tr, policy, diag);
         return false;
     }
@@ -345,7 +346,7 @@ static bool add_target(struct translation *tr, struct tr_limit_policy *policy, u
     target->policy = policy;
     hmap_insert(&tr->limit_map, &target->node, arena_copy(&tr->scratch, span_make(key, len)));
     if (object->kind == CONF_KIND_GATEWAY)
-        apply_to_gateway(tr, policy, object, ref->section_name);
+        apply_to_gateway(tr, policy, object, section);
     return true;
 }
 

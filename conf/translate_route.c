@@ -44,11 +44,11 @@ static struct tr_gateway *find_gateway(struct translation *tr, const struct conf
 {
     struct span ns = translate_ref_ns(ref, object);
     struct diag *diag;
-    if (conf_kind_find(ref->group, ref->kind) != CONF_KIND_GATEWAY) {
+    if (conf_ref_kind(ref) != CONF_KIND_GATEWAY) {
         diag = translate_diag(tr, DIAG_PARENT_KIND, object, ref->pos, ref->name);
         diag_field(diag, "spec.parentRefs[%u].kind", index);
-        diag_message(diag, "kind \"%.*s\" of group \"%.*s\" is not served, only Gateway",
-                     SPAN_ARG(ref->kind), SPAN_ARG(ref->group));
+        diag_message(diag, "kind \"%s\" of group \"%s\" is not served, only Gateway", ref->kind,
+                     ref->group);
         diag_consequence(diag, "this parentRef has no effect");
         return NULL;
     }
@@ -84,7 +84,7 @@ static void suggest_listener(struct translation *tr, struct diag *diag, const st
         names[i] =
             arena_printf(&tr->scratch, "%.*s", SPAN_ARG(parent->gateway->listeners[i].conf->name))
                 .ptr;
-    const char *near = diag_did_you_mean(parent->ref->section_name, names, count);
+    const char *near = diag_did_you_mean(span_str(parent->ref->section_name), names, count);
     if (near)
         diag_hint(diag, "did you mean \"%s\"?", near);
     else if (count == 1)
@@ -98,7 +98,7 @@ static void narrow_by_section(struct translation *tr, const struct attaching *ro
     const struct conf_ref *ref = parent->ref;
     for (unsigned i = 0; i < parent->gateway->listeners_count; i++) {
         struct tr_listener *listener = &parent->gateway->listeners[i];
-        if (ref->section_name.len > 0 && !span_equal(ref->section_name, listener->conf->name))
+        if (ref->section_name != NULL && !span_equal_str(listener->conf->name, ref->section_name))
             continue;
         if (ref->port > 0 && ref->port != listener->conf->port)
             continue;
@@ -107,12 +107,12 @@ static void narrow_by_section(struct translation *tr, const struct attaching *ro
     if (parent->count > 0)
         return;
     struct diag *diag = reject(tr, route, parent, DIAG_NO_MATCHING_PARENT, "NoMatchingParent");
-    if (ref->section_name.len > 0 && ref->port > 0)
-        diag_message(diag, "Gateway \"%.*s\" has no listener \"%.*s\" on port %u",
-                     SPAN_ARG(ref->name), SPAN_ARG(ref->section_name), ref->port);
-    else if (ref->section_name.len > 0)
-        diag_message(diag, "Gateway \"%.*s\" has no listener \"%.*s\"", SPAN_ARG(ref->name),
-                     SPAN_ARG(ref->section_name));
+    if (ref->section_name != NULL && ref->port > 0)
+        diag_message(diag, "Gateway \"%.*s\" has no listener \"%s\" on port %u",
+                     SPAN_ARG(ref->name), ref->section_name, ref->port);
+    else if (ref->section_name != NULL)
+        diag_message(diag, "Gateway \"%.*s\" has no listener \"%s\"", SPAN_ARG(ref->name),
+                     ref->section_name);
     else
         diag_message(diag, "Gateway \"%.*s\" has no listener on port %u", SPAN_ARG(ref->name),
                      ref->port);
@@ -184,7 +184,8 @@ static void narrow_by_hostname(struct translation *tr, const struct attaching *r
         reject(tr, route, parent, DIAG_NO_MATCHING_HOSTNAME, "NoMatchingListenerHostname");
     if (route->hostnames) {
         diag_field(diag, "spec.hostnames[0]");
-        diag->pos = route->hostnames[0].pos.line > 0 ? route->hostnames[0].pos : diag->pos;
+        if (route->hostnames[0].pos.line > 0)
+            diag->pos = conf_place_pos(route->object, route->hostnames[0].pos);
         diag->length = (unsigned)MIN(route->names[0].len, (size_t)200);
     }
     if (is_one)
@@ -443,7 +444,7 @@ static void route_parents(struct translation *tr, struct attaching *route,
     if (count > 0)
         return;
     struct diag *diag =
-        translate_diag(tr, DIAG_NO_PARENTS, route->object, (struct conf_pos){0, 0}, SPAN_NONE);
+        translate_diag(tr, DIAG_NO_PARENTS, route->object, (struct conf_place){0}, SPAN_NONE);
     diag_field(diag, "spec.parentRefs");
     diag_message(diag, "the route names no Gateway");
     diag_consequence(diag, "nothing of it is served");

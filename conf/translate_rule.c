@@ -13,6 +13,8 @@ static const struct conf_http_match match_all = {
     .path = {"/", 1},
 };
 
+static const struct conf_rule_rare nothing_rare;
+
 static const struct span default_names[] = {
     {"rule-0", 6},  {"rule-1", 6},  {"rule-2", 6},  {"rule-3", 6},  {"rule-4", 6},  {"rule-5", 6},
     {"rule-6", 6},  {"rule-7", 6},  {"rule-8", 6},  {"rule-9", 6},  {"rule-10", 7}, {"rule-11", 7},
@@ -161,7 +163,7 @@ static void build_rule_filters(struct translation *tr, struct tr_site *site,
     site->is_of_backend = false;
     build_filters(tr, site, &list, unresolved);
     ret->filters = list.filters;
-    ret->filters_count = list.count;
+    ret->filters_count = (uint16_t)list.count;
     site->is_of_backend = true;
     for (unsigned i = 0; i < rule->backends_count; i++) {
         list = (struct filter_list){.conf = rule->backends[i].filters,
@@ -176,21 +178,16 @@ static void build_rule_filters(struct translation *tr, struct tr_site *site,
 static void build_rule(struct translation *tr, const struct tr_site *site,
                        const struct conf_http_rule *rule, struct model_rule *ret)
 {
-    ret->index = site->rule;
+    ret->index = (uint16_t)site->rule;
     ret->name = rule->name;
     if (rule->name.len == 0 && site->rule < ARRAY_COUNT(default_names))
         ret->name = default_names[site->rule];
     else if (rule->name.len == 0)
         ret->name = arena_printf(tr->arena, "rule-%u", site->rule);
     ret->matches = rule->matches_count > 0 ? rule->matches : &match_all;
-    ret->matches_count = MAX(rule->matches_count, 1u);
-    ret->backends_count = rule->backends_count;
-    ret->retry = rule->has_retry ? &rule->retry : NULL;
-    ret->has_request_timeout = rule->has_request_timeout;
-    ret->request_timeout_ns = rule->has_request_timeout ? rule->request_timeout_ns : 0;
-    ret->backend_timeout_ns = rule->has_backend_timeout ? rule->backend_timeout_ns : 0;
-    ret->has_idle_timeout = site->object->http_route->has_idle_timeout;
-    ret->idle_timeout_ns = site->object->http_route->idle_timeout_ns;
+    ret->matches_count = (uint16_t)MAX(rule->matches_count, 1u);
+    ret->backends_count = (uint16_t)rule->backends_count;
+    ret->rare = rule->rare ? rule->rare : &nothing_rare;
 }
 
 void translate_rules(struct translation *tr, struct tr_site *site, struct tr_limit_policy *outer,
@@ -200,6 +197,8 @@ void translate_rules(struct translation *tr, struct tr_site *site, struct tr_lim
     *ret = (struct tr_rules_outcome){0};
     route->ns = site->object->ns;
     route->name = site->object->name;
+    route->has_idle_timeout = conf->has_idle_timeout;
+    route->idle_timeout_ns = conf->idle_timeout_ns;
     route->rules = arena_array(tr->arena, struct model_rule, conf->rules_count);
     ASSERT(route->rules);
     for (unsigned i = 0; i < conf->rules_count; i++) {

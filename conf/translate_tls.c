@@ -9,7 +9,7 @@ static void reject(struct translation *tr, struct tr_tls_policy *policy, const c
                    const char *text)
 {
     struct diag *diag = translate_diag(tr, DIAG_POLICY_CA_INVALID, policy->object,
-                                       (struct conf_pos){0, 0}, SPAN_NONE);
+                                       (struct conf_place){0}, SPAN_NONE);
     diag_field(diag, "spec.validation");
     diag_message(diag, "%s", text);
     diag_condition(diag, "Accepted=False, %s", reason);
@@ -103,12 +103,11 @@ static void add_target(struct translation *tr, struct tr_tls_policy *policy, uns
     struct diag *diag;
     ASSERT(target);
     target->policy = policy;
-    target->port_name = ref->section_name;
-    if (conf_kind_find(ref->group, ref->kind) != CONF_KIND_SERVICE) {
+    target->port_name = span_str(ref->section_name);
+    if (conf_ref_kind(ref) != CONF_KIND_SERVICE) {
         diag = lose(tr, target, index, DIAG_POLICY_TARGET_KIND, "Invalid");
-        diag_message(diag,
-                     "kind \"%.*s\" of group \"%.*s\" is not served here, it must be a Service",
-                     SPAN_ARG(ref->kind), SPAN_ARG(ref->group));
+        diag_message(diag, "kind \"%s\" of group \"%s\" is not served here, it must be a Service",
+                     ref->kind, ref->group);
         return;
     }
     target->service = objects_find(tr->objects, CONF_KIND_SERVICE, object->ns, ref->name);
@@ -119,10 +118,10 @@ static void add_target(struct translation *tr, struct tr_tls_policy *policy, uns
         translate_suggest(tr, diag, CONF_KIND_SERVICE, object->ns, ref->name);
         return;
     }
-    if (ref->section_name.len > 0 && !has_port_name(target->service->service, ref->section_name)) {
+    if (ref->section_name != NULL && !has_port_name(target->service->service, target->port_name)) {
         diag = lose(tr, target, index, DIAG_POLICY_TARGET_NOT_FOUND, "TargetNotFound");
-        diag_message(diag, "Service \"%.*s\" has no port named \"%.*s\"", SPAN_ARG(ref->name),
-                     SPAN_ARG(ref->section_name));
+        diag_message(diag, "Service \"%.*s\" has no port named \"%s\"", SPAN_ARG(ref->name),
+                     ref->section_name);
         policy->lost_message = translate_message(tr, diag);
     }
     chain_add(tr, target, index);

@@ -45,21 +45,21 @@ static const struct conf_object *target_find(struct translation *tr,
                                              const struct traffic_policy *policy, unsigned index)
 {
     const struct conf_ref *ref = &policy->object->traffic_policy->targets[index];
-    enum conf_kind kind = conf_kind_find(ref->group, ref->kind);
+    enum conf_kind kind = conf_ref_kind(ref);
     if (kind != CONF_KIND_SERVICE && kind != CONF_KIND_XBACKEND) {
         struct diag *diag = lose(tr, policy, index, DIAG_POLICY_TARGET_KIND, "Invalid");
         diag_message(diag,
-                     "kind \"%.*s\" of group \"%.*s\" is not served here, only Service and "
+                     "kind \"%s\" of group \"%s\" is not served here, only Service and "
                      "XBackend",
-                     SPAN_ARG(ref->kind), SPAN_ARG(ref->group));
+                     ref->kind, ref->group);
         return NULL;
     }
     const struct conf_object *object =
         objects_find(tr->objects, kind, policy->object->ns, ref->name);
     if (!object) {
         struct diag *diag = lose(tr, policy, index, DIAG_POLICY_TARGET_NOT_FOUND, "TargetNotFound");
-        diag_message(diag, "no %.*s \"%.*s\" in namespace \"%.*s\"", SPAN_ARG(ref->kind),
-                     SPAN_ARG(ref->name), SPAN_ARG(policy->object->ns));
+        diag_message(diag, "no %s \"%.*s\" in namespace \"%.*s\"", ref->kind, SPAN_ARG(ref->name),
+                     SPAN_ARG(policy->object->ns));
         translate_suggest(tr, diag, kind, policy->object->ns, ref->name);
     }
     return object;

@@ -42,12 +42,22 @@ static bool is_url_filter(const struct conf_filter *filter)
     return filter->type == CONF_FILTER_REDIRECT || filter->type == CONF_FILTER_REWRITE;
 }
 
-/* A list of the rule, or of one of its backendRefs; prefix: how its field is named. */
+/* A list of the rule, or of one of its backendRefs. */
 struct filter_list {
     const struct conf_filter *filters;
     unsigned count;
-    char prefix[32];
+    int backend; /* its index; -1: the rule's own list */
 };
+
+static void name_field(const struct filter_list *list, unsigned filter, const char *member,
+                       struct validate_finding *ret)
+{
+    if (list->backend < 0)
+        snprintf(ret->field, sizeof(ret->field), "filters[%u]%s", filter, member);
+    else
+        snprintf(ret->field, sizeof(ret->field), "backendRefs[%d].filters[%u]%s", list->backend,
+                 filter, member);
+}
 
 static bool check_filters(const struct conf_http_rule *rule, const struct filter_list *list,
                           struct validate_finding *ret)
@@ -58,11 +68,10 @@ static bool check_filters(const struct conf_http_rule *rule, const struct filter
         ret->pos = filter->pos;
         ret->reason = "UnsupportedValue";
         ret->value = filter->type_text;
-        snprintf(ret->field, sizeof(ret->field), "%sfilters[%u]", list->prefix, i);
         /* A preflight and its request may be for different backends: only the rule can answer. */
-        bool is_misplaced = filter->type == CONF_FILTER_CORS && list->prefix[0] != '\0';
+        bool is_misplaced = filter->type == CONF_FILTER_CORS && list->backend >= 0;
         if (filter->type == CONF_FILTER_UNSUPPORTED || is_misplaced) {
-            snprintf(ret->field, sizeof(ret->field), "%sfilters[%u].type", list->prefix, i);
+            name_field(list, i, ".type", ret);
             snprintf(ret->text, sizeof(ret->text), "filter type \"%.*s\" is not served%s",
                      SPAN_ARG(filter->type_text), is_misplaced ? " on a backendRef" : "");
             return false;
@@ -70,12 +79,14 @@ static bool check_filters(const struct conf_http_rule *rule, const struct filter
         if (!is_url_filter(filter))
             continue;
         if (filter->url.path_mod == CONF_PATH_REPLACE_PREFIX && !has_only_prefix_matches(rule)) {
+            name_field(list, i, "", ret);
             snprintf(ret->text, sizeof(ret->text),
                      "ReplacePrefixMatch needs matches of type PathPrefix only");
             return false;
         }
         if (url_filter && url_filter->type != filter->type) {
             ret->reason = "IncompatibleFilters";
+            name_field(list, i, "", ret);
             snprintf(ret->text, sizeof(ret->text),
                      "RequestRedirect and URLRewrite exclude each other");
             return false;
@@ -87,22 +98,22 @@ static bool check_filters(const struct conf_http_rule *rule, const struct filter
 
 bool validate_http_rule(const struct conf_http_rule *rule, struct validate_finding *ret)
 {
-    *ret = (struct validate_finding){.pos = rule->pos};
-    if (rule->unsupported) {
+    const struct conf_rule_rare *rare = rule->rare;
+    if (rare && rare->unsupported) {
         ret->reason = "UnsupportedValue";
-        ret->pos = rule->unsupported_pos;
-        ret->value = span_str(rule->unsupported);
-        snprintf(ret->field, sizeof(ret->field), "%s", rule->unsupported);
-        snprintf(ret->text, sizeof(ret->text), "\"%s\" is not served", rule->unsupported);
+        ret->pos = rare->unsupported_pos;
+        ret->value = span_str(rare->unsupported);
+        snprintf(ret->field, sizeof(ret->field), "%s", rare->unsupported);
+        snprintf(ret->text, sizeof(ret->text), "\"%s\" is not served", rare->unsupported);
         return false;
     }
-    struct filter_list list = {rule->filters, rule->filters_count, ""};
+    struct filter_list list = {rule->filters, rule->filters_count, -1};
     if (!check_filters(rule, &list, ret))
         return false;
     for (unsigned i = 0; i < rule->backends_count; i++) {
         list.filters = rule->backends[i].filters;
         list.count = rule->backends[i].filters_count;
-        snprintf(list.prefix, sizeof(list.prefix), "backendRefs[%u].", i);
+        list.backend = (int)i;
         if (!check_filters(rule, &list, ret))
             return false;
     }

@@ -20,7 +20,7 @@ enum validate_conflict validate_listeners(const struct conf_listener *a,
 /* What is wrong with a rule, so that it must not be served. */
 struct validate_finding {
     const char *reason; /* "UnsupportedValue" or "IncompatibleFilters" */
-    struct conf_pos pos;
+    struct conf_place pos;
     struct span value; /* may be empty */
     char field[96]; /* below "spec.rules[i]." */
     char text[160]; /* a sentence */

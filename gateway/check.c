@@ -216,8 +216,8 @@ struct place {
     unsigned rule, match;
 };
 
-static void check_pattern(struct checking *checking, const struct place *place, struct conf_pos pos,
-                          struct span source, const char *member)
+static void check_pattern(struct checking *checking, const struct place *place,
+                          struct conf_place pos, struct span source, const char *member)
 {
     struct pattern *pattern;
     struct err err;
@@ -225,7 +225,8 @@ static void check_pattern(struct checking *checking, const struct place *place, 
         pattern_free(pattern);
         return;
     }
-    struct diag *diag = diags_add(checking->diags, DIAG_REGEX_INVALID, place->object, pos);
+    struct diag *diag = diags_add(checking->diags, DIAG_REGEX_INVALID, place->object,
+                                  conf_place_pos(place->object, pos));
     diag->length = (unsigned)MIN(source.len, (size_t)200);
     diag_field(diag, "spec.rules[%u].matches[%u].%s", place->rule, place->match, member);
     diag_message(diag, "%s", err.text);

@@ -206,7 +206,7 @@ static uint64_t exchange_idle_deadline(const struct exchange *ex)
 {
     if (ex->step != EXCHANGE_STEP_RELAY && !(ex->grpc && ex->step == EXCHANGE_STEP_HEAD_BACK))
         return UINT64_MAX;
-    const struct model_rule *conf = ex->rule->route_rule->conf;
+    const struct model_http_route *conf = ex->rule->route_rule->route;
     uint64_t timeout_ns =
         conf->has_idle_timeout ? conf->idle_timeout_ns : ex->worker->settings->stream_idle_timeout;
     return timeout_ns != 0 ? ex->activity_ns + timeout_ns : UINT64_MAX;

@@ -16,7 +16,8 @@ bool exchange_is_between_attempts(const struct exchange *ex)
 bool exchange_keep_body(struct exchange *ex, struct span data)
 {
     bool is_between = exchange_is_between_attempts(ex);
-    size_t max = ex->rule->route_rule->conf->retry != NULL ? KEPT_MAX : KEPT_UNPROCESSED_MAX;
+    size_t max =
+        model_rule_retry(ex->rule->route_rule->conf) != NULL ? KEPT_MAX : KEPT_UNPROCESSED_MAX;
 
     if (is_between)
         max += HTTP_STREAM_WINDOW; /* what the client was already granted may still come */
@@ -84,7 +85,7 @@ static bool take_retry(struct exchange *ex, const struct conf_retry *policy)
 
 bool exchange_retry(struct exchange *ex, enum exchange_retry_cause cause)
 {
-    const struct conf_retry *policy = ex->rule->route_rule->conf->retry;
+    const struct conf_retry *policy = model_rule_retry(ex->rule->route_rule->conf);
     bool is_safe =
         cause == EXCHANGE_RETRY_UNPROCESSED || (cause == EXCHANGE_RETRY_UNSENT && policy == NULL);
     struct loop *loop = ex->worker->loop;
@@ -109,7 +110,7 @@ bool exchange_retry(struct exchange *ex, enum exchange_retry_cause cause)
 
 bool exchange_retry_status(struct exchange *ex, unsigned status)
 {
-    const struct conf_retry *policy = ex->rule->route_rule->conf->retry;
+    const struct conf_retry *policy = model_rule_retry(ex->rule->route_rule->conf);
     if (policy == NULL || status < CONF_RETRY_CODE_MIN || status > CONF_RETRY_CODE_MAX)
         return false;
     unsigned bit = status - CONF_RETRY_CODE_MIN;

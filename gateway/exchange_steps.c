@@ -47,7 +47,7 @@ enum exchange_verdict exchange_step_admit(struct exchange *ex)
 /* The shorter of what the route and a gRPC caller allow. false: the caller's is malformed. */
 static bool set_total_deadline(struct exchange *ex)
 {
-    uint64_t timeout_ns = ex->rule->route_rule->conf->request_timeout_ns, wanted_ns;
+    uint64_t timeout_ns = ex->rule->route_rule->conf->rare->request_timeout_ns, wanted_ns;
     if (timeout_ns == 0)
         timeout_ns = UINT64_MAX;
     if (ex->grpc) {
@@ -207,8 +207,9 @@ enum exchange_verdict exchange_step_pick(struct exchange *ex)
     if (constraint != NULL && ex->attempts == 0)
         retry_budget_request(cluster_retry_budget(ex->cluster), constraint, loop->clock.mono_ns);
     ex->attempts++;
+    uint64_t backend_timeout_ns = conf->rare->backend_timeout_ns;
     ex->attempt_deadline_ns =
-        conf->backend_timeout_ns != 0 ? loop->clock.mono_ns + conf->backend_timeout_ns : 0;
+        backend_timeout_ns != 0 ? loop->clock.mono_ns + backend_timeout_ns : 0;
     ex->upstream_addr = *upstream_host_addr(ex->endpoint->user);
     return next(ex, EXCHANGE_STEP_CONNECT);
 }

@@ -31,7 +31,6 @@ static void load_document(struct loading *loading, struct span piece, uint32_t l
             ASSERT(output.object != NULL);
             if (output.is_good)
                 (void)!objects_add(loading->objects, output.object, NULL); /* twice: the first */
-            schema_shift(&output, 3);
             schema_output_fini(&output);
         }
     }

@@ -82,6 +82,7 @@ static void test_rules(void **state)
             .filters = cases[i].backend_filters,
             .filters_count = cases[i].backend_filters_count,
         };
+        struct conf_rule_rare rare = {.unsupported = cases[i].unsupported};
         struct conf_http_rule rule = {
             .matches = cases[i].match,
             .matches_count = cases[i].match ? 1 : 0,
@@ -89,7 +90,7 @@ static void test_rules(void **state)
             .filters_count = cases[i].filters_count,
             .backends = &backend,
             .backends_count = 1,
-            .unsupported = cases[i].unsupported,
+            .rare = i % 2 == 0 || rare.unsupported ? &rare : NULL,
         };
         bool is_valid = validate_http_rule(&rule, &finding);
         assert_int_equal(is_valid, cases[i].reason == NULL);
