@@ -34,9 +34,12 @@ static bool piece_is_blank(struct span piece)
 
 static uint32_t count_lines(struct span text)
 {
+    const char *at = text.ptr, *end = at + text.len;
     uint32_t lines = 0;
-    for (size_t i = 0; i < text.len; i++)
-        lines += text.ptr[i] == '\n';
+    while (at < end && (at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        lines++;
+        at++;
+    }
     return lines;
 }
 

@@ -31,6 +31,7 @@ struct entry {
 
 struct history {
     struct hmap entries;
+    struct objects *last; /* what entries stand for, each object one; NULL: not known */
     bool is_changed;
 };
 
@@ -59,6 +60,7 @@ void history_free(struct history *history)
         return;
     history_clear(history);
     hmap_fini(&history->entries);
+    objects_unref(history->last);
     free(history);
 }
 
@@ -136,7 +138,37 @@ static void entry_take(struct history *history, const struct conf_object *object
     history->is_changed = true;
 }
 
-void history_update(struct history *history, const struct objects *set, bool keep_gone)
+static void entry_leave(struct history *history, const struct objects *set,
+                        const struct conf_object *object)
+{
+    char text[KEY_SIZE];
+    if (objects_find(set, object->kind, object->ns, object->name) != NULL)
+        return; /* in another version */
+    struct entry *entry = entry_find(history, key_of(object, text));
+    ASSERT(entry != NULL);
+    entry_drop(history, entry);
+    history->is_changed = true;
+}
+
+/* Only what differs from the last set. Both lists are in order: what they share meets. */
+static void update_kind(struct history *history, const struct objects *set, enum conf_kind kind)
+{
+    unsigned old_count, count, i = 0, j = 0;
+    const struct conf_object *const *old = objects_list(history->last, kind, &old_count);
+    const struct conf_object *const *list = objects_list(set, kind, &count);
+    while (i < old_count || j < count) {
+        if (i < old_count && j < count && old[i] == list[j]) {
+            i++;
+            j++;
+        } else if (j == count || (i < old_count && objects_compare_age(old[i], list[j]) < 0)) {
+            entry_leave(history, set, old[i++]);
+        } else {
+            entry_take(history, list[j++]);
+        }
+    }
+}
+
+static void update_all(struct history *history, const struct objects *set, bool keep_gone)
 {
     unsigned gone = 0;
     for (unsigned kind = 0; kind < CONF_KIND_COUNT; kind++) {
@@ -155,6 +187,18 @@ void history_update(struct history *history, const struct objects *set, bool kee
         entry_drop(history, entry);
         history->is_changed = true;
     }
+}
+
+void history_update(struct history *history, struct objects *set, bool keep_gone)
+{
+    if (history->last != NULL && !keep_gone) {
+        for (unsigned kind = 0; kind < CONF_KIND_COUNT; kind++)
+            update_kind(history, set, (enum conf_kind)kind);
+    } else {
+        update_all(history, set, keep_gone);
+    }
+    objects_unref(history->last);
+    history->last = history->entries.count == objects_count(set) ? objects_ref(set) : NULL;
 }
 
 /* --- the file --- */

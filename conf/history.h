@@ -17,10 +17,10 @@ void history_free(struct history *history); /* NULL is ignored */
  * is not in use yet. last: its version in use, or NULL. */
 void history_number(const struct history *history, struct conf_object *object,
                     const struct conf_object *last, uint64_t now_s);
-/* Takes over what the set holds. keep_gone: objects that it lacks may only be unreadable now: they
- * are remembered, up to HISTORY_GONE_MAX of them. */
+/* Takes over what the sealed set holds, and a reference. keep_gone: objects that it lacks may only
+ * be unreadable now: they are remembered, up to HISTORY_GONE_MAX of them. */
 #define HISTORY_GONE_MAX 10000u
-void history_update(struct history *history, const struct objects *set, bool keep_gone);
+void history_update(struct history *history, struct objects *set, bool keep_gone);
 
 /* Reads what history_save wrote, into an empty history. 0, also when there is no file; -EBADMSG:
  * the file is not whole or not ours, nothing is taken from it; else -errno; with reterr. */

@@ -54,6 +54,7 @@ struct conf_source { /* a file; shared by its objects, ref-counted by objects.c 
     const char *text; /* whole text while it is needed for excerpts; may be NULL */
     size_t text_len;
     unsigned refs; /* objects.c; 0: not counted */
+    bool is_lent; /* the text; else it is the source's */
 };
 
 struct conf_object {
@@ -63,6 +64,7 @@ struct conf_object {
     unsigned labels_count, annotations_count;
     int64_t generation; /* 1 and up; +1 when the spec changes (files) */
     uint64_t created_s; /* creationTimestamp, seconds since 1970; 0 when not given */
+    uint64_t name_hash; /* objects.c; 0: not in a set yet */
     uint64_t digest; /* of the document's text and of the files it names */
     uint64_t spec_digest; /* of all but metadata and status: what generation counts */
     const struct conf_source *source; /* NULL: not from a file */

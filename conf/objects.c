@@ -7,13 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A set is a hash map from kind, namespace and name to an object, and for each
- * kind an array that sealing sorts. EndpointSlices have a second array, sorted
- * by the Service they belong to, so that all slices of one stand together. */
+#include "base/hash.h"
 
-struct object_entry {
-    struct hmap_node node; /* key: kind byte, namespace, NUL, name */
-    struct conf_object *obj;
+/* A set is a table from kind, namespace and name to an object, and for each
+ * kind an array that sealing sorts. EndpointSlices have a second array, sorted
+ * by the Service they belong to, so that all slices of one stand together.
+ * An object keeps the hash of its name: a set of ten thousand that differs
+ * from the last in one is made without reading their names again. */
+
+struct object_slot {
+    uint32_t hash; /* upper half: the lower one says where the search begins */
+    uint32_t number; /* 1 + index into all; 0: free */
 };
 
 struct object_array {
@@ -24,8 +28,10 @@ struct object_array {
 struct objects {
     unsigned refs;
     bool is_sealed;
-    struct hmap map;
-    struct arena arena; /* entries and their keys */
+    struct object_slot *slots;
+    uint32_t mask;
+    struct conf_object **all; /* as they were added */
+    unsigned count, cap;
     struct object_array kinds[CONF_KIND_COUNT];
     const struct conf_object **slices; /* by namespace, Service, age */
 };
@@ -117,13 +123,16 @@ static struct conf_source *source_writable(const struct conf_source *source)
     return (struct conf_source *)(uintptr_t)source;
 }
 
-static void text_free(const char *text, size_t len)
+static void text_drop(struct conf_source *source)
 {
-    if (text == NULL)
+    if (source->text == NULL)
         return;
-    char *writable = (char *)(uintptr_t)text;
-    explicit_bzero(writable, len);
-    free(writable);
+    char *writable = (char *)(uintptr_t)source->text;
+    explicit_bzero(writable, source->text_len);
+    if (!source->is_lent)
+        free(writable);
+    source->text = NULL;
+    source->text_len = 0;
 }
 
 const struct conf_source *conf_source_ref(const struct conf_source *source)
@@ -140,7 +149,7 @@ void conf_source_unref(const struct conf_source *source)
     struct conf_source *owned = source_writable(source);
     if (--owned->refs > 0)
         return;
-    text_free(owned->text, owned->text_len);
+    text_drop(owned);
     free((char *)(uintptr_t)owned->path);
     free(owned);
 }
@@ -148,9 +157,18 @@ void conf_source_unref(const struct conf_source *source)
 void conf_source_set_text(struct conf_source *source, char *text, size_t text_len)
 {
     ASSERT(source != NULL && source->refs > 0);
-    text_free(source->text, source->text_len);
+    text_drop(source);
     source->text = text;
     source->text_len = text_len;
+    source->is_lent = false;
+}
+
+void conf_source_lend_text(struct conf_source *source, struct span text)
+{
+    text_drop(source);
+    source->text = text.ptr;
+    source->text_len = text.len;
+    source->is_lent = true;
 }
 
 struct conf_object *conf_object_new(enum conf_kind kind)
@@ -193,12 +211,14 @@ void conf_object_unref(struct conf_object *obj)
     free(obj);
 }
 
+#define SLOTS_MIN 16
+
 struct objects *objects_new(void)
 {
     struct objects *set = xcalloc(1, sizeof(*set));
     set->refs = 1;
-    hmap_init(&set->map, 0);
-    arena_init(&set->arena, 16384, 0, NULL);
+    set->mask = SLOTS_MIN - 1;
+    set->slots = xcalloc(SLOTS_MIN, sizeof(set->slots[0]));
     return set;
 }
 
@@ -216,26 +236,31 @@ void objects_unref(struct objects *set)
     ASSERT(set->refs > 0);
     if (--set->refs > 0)
         return;
-    for (unsigned kind = 0; kind < CONF_KIND_COUNT; kind++) {
-        struct object_array *array = &set->kinds[kind];
-        for (unsigned i = 0; i < array->count; i++)
-            conf_object_unref((struct conf_object *)(uintptr_t)array->items[i]);
-        free(array->items);
-    }
+    for (unsigned i = 0; i < set->count; i++)
+        conf_object_unref(set->all[i]);
+    for (unsigned kind = 0; kind < CONF_KIND_COUNT; kind++)
+        free(set->kinds[kind].items);
+    free(set->all);
     free(set->slices);
-    hmap_fini(&set->map);
-    arena_fini(&set->arena);
+    free(set->slots);
     free(set);
 }
 
-/* The key's length; 0: longer than any object's. */
-static size_t key_write(char *key, enum conf_kind kind, struct span ns, struct span name)
+/* What names an object; a kind without namespaces has none. */
+struct object_name {
+    enum conf_kind kind;
+    struct span ns, name;
+    uint64_t hash; /* never 0; 0 here: longer than any object's name */
+};
+
+static struct object_name name_make(enum conf_kind kind, struct span ns, struct span name)
 {
+    char key[KEY_SIZE_MAX], *at = key;
     if (!kind_infos[kind].is_namespaced)
         ns = SPAN_NONE;
-    if (ns.len + name.len + 2 > KEY_SIZE_MAX)
-        return 0;
-    char *at = key;
+    struct object_name ret = {.kind = kind, .ns = ns, .name = name};
+    if (ns.len + name.len + 2 > sizeof(key))
+        return ret;
     *at++ = (char)kind;
     if (ns.len > 0)
         memcpy(at, ns.ptr, ns.len);
@@ -243,41 +268,85 @@ static size_t key_write(char *key, enum conf_kind kind, struct span ns, struct s
     *at++ = '\0';
     if (name.len > 0)
         memcpy(at, name.ptr, name.len);
-    return (size_t)(at - key) + name.len;
+    size_t len = (size_t)(at - key) + name.len;
+    ret.hash = hash_sip(hash_process_key(), span_make(key, len)) | 1u << 31;
+    return ret;
 }
 
-static struct object_entry *entry_find(const struct objects *set, struct span key)
+static struct object_name name_of(struct conf_object *obj)
 {
-    struct hmap_node *node = hmap_find(&set->map, key);
-    return node != NULL ? container_of(node, struct object_entry, node) : NULL;
+    if (obj->name_hash == 0)
+        obj->name_hash = name_make(obj->kind, obj->ns, obj->name).hash;
+    bool has_ns = kind_infos[obj->kind].is_namespaced;
+    return (struct object_name){obj->kind, has_ns ? obj->ns : SPAN_NONE, obj->name, obj->name_hash};
 }
 
-int objects_add(struct objects *set, struct conf_object *obj, struct conf_object **ret_other)
+static bool is_named(const struct conf_object *obj, const struct object_name *name)
 {
-    ASSERT(!set->is_sealed);
-    char key[KEY_SIZE_MAX];
-    size_t key_len = key_write(key, obj->kind, obj->ns, obj->name);
-    if (key_len == 0)
-        return -ENAMETOOLONG;
-    struct object_entry *entry = entry_find(set, span_make(key, key_len));
-    if (entry != NULL) {
-        if (ret_other != NULL)
-            *ret_other = entry->obj;
-        return -EEXIST;
+    return obj->name_hash == name->hash && obj->kind == name->kind &&
+           span_equal(obj->name, name->name) &&
+           (!kind_infos[obj->kind].is_namespaced || span_equal(obj->ns, name->ns));
+}
+
+/* The slot of the name, or the free one where it belongs. */
+static struct object_slot *slot_find(const struct objects *set, const struct object_name *name)
+{
+    uint32_t at = (uint32_t)name->hash & set->mask;
+    for (;; at = (at + 1) & set->mask) {
+        struct object_slot *slot = &set->slots[at];
+        if (slot->number == 0 || (slot->hash == (uint32_t)(name->hash >> 32) &&
+                                  is_named(set->all[slot->number - 1], name)))
+            return slot;
     }
-    entry = arena_new(&set->arena, struct object_entry);
-    struct span kept = arena_copy(&set->arena, span_make(key, key_len));
-    if (!arena_ok(&set->arena))
-        panic(__FILE__, __LINE__, "no memory for an object set");
-    entry->obj = conf_object_ref(obj);
-    hmap_insert(&set->map, &entry->node, kept);
+}
 
-    struct object_array *array = &set->kinds[obj->kind];
+static void slots_grow(struct objects *set)
+{
+    struct object_slot *old = set->slots;
+    uint32_t old_mask = set->mask;
+    set->mask = old_mask * 2 + 1;
+    set->slots = xcalloc((size_t)set->mask + 1, sizeof(set->slots[0]));
+    for (uint32_t i = 0; i <= old_mask; i++) {
+        if (old[i].number == 0)
+            continue;
+        uint32_t at = (uint32_t)set->all[old[i].number - 1]->name_hash & set->mask;
+        while (set->slots[at].number != 0)
+            at = (at + 1) & set->mask;
+        set->slots[at] = old[i];
+    }
+    free(old);
+}
+
+static void array_add(struct object_array *array, const struct conf_object *obj)
+{
     if (array->count == array->cap) {
         array->cap = array->cap == 0 ? 16 : array->cap * 2;
         array->items = xrealloc(array->items, array->cap * sizeof(array->items[0]));
     }
     array->items[array->count++] = obj;
+}
+
+int objects_add(struct objects *set, struct conf_object *obj, struct conf_object **ret_other)
+{
+    ASSERT(!set->is_sealed);
+    struct object_name name = name_of(obj);
+    if (name.hash == 0)
+        return -ENAMETOOLONG;
+    struct object_slot *slot = slot_find(set, &name);
+    if (slot->number != 0) {
+        if (ret_other != NULL)
+            *ret_other = set->all[slot->number - 1];
+        return -EEXIST;
+    }
+    if (set->count == set->cap) {
+        set->cap = set->cap == 0 ? 16 : set->cap * 2;
+        set->all = xrealloc(set->all, set->cap * sizeof(set->all[0]));
+    }
+    set->all[set->count++] = conf_object_ref(obj);
+    *slot = (struct object_slot){(uint32_t)(name.hash >> 32), set->count};
+    array_add(&set->kinds[obj->kind], obj);
+    if (set->count > set->mask - set->mask / 4)
+        slots_grow(set);
     return 0;
 }
 
@@ -310,35 +379,101 @@ static int compare_slices(const void *a, const void *b)
     return order != 0 ? order : objects_compare_age(x, y);
 }
 
+static void slices_sort(struct objects *set)
+{
+    const struct object_array *slices = &set->kinds[CONF_KIND_ENDPOINT_SLICE];
+    if (slices->count == 0)
+        return;
+    set->slices = xmalloc(slices->count * sizeof(set->slices[0]));
+    memcpy(set->slices, slices->items, slices->count * sizeof(set->slices[0]));
+    qsort(set->slices, slices->count, sizeof(set->slices[0]), compare_slices);
+}
+
+static void items_sort(const struct conf_object **items, unsigned count)
+{
+    if (count > 1)
+        qsort(items, count, sizeof(items[0]), compare_items);
+}
+
+/* Sorts an array whose first `sorted` items are in order. */
+static void array_merge(const struct object_array *array, unsigned sorted)
+{
+    unsigned fresh = array->count - sorted, at = array->count;
+    items_sort(array->items + sorted, fresh);
+    if (fresh == 0 || sorted == 0)
+        return;
+    const struct conf_object **rest = xmalloc(fresh * sizeof(rest[0]));
+    memcpy(rest, array->items + sorted, fresh * sizeof(rest[0]));
+    while (fresh > 0) {
+        bool is_fresh =
+            sorted == 0 || objects_compare_age(array->items[sorted - 1], rest[fresh - 1]) <= 0;
+        array->items[--at] = is_fresh ? rest[--fresh] : array->items[--sorted];
+    }
+    free(rest);
+}
+
+void objects_seal_after(struct objects *set, const struct objects *last)
+{
+    ASSERT(!set->is_sealed && last->is_sealed);
+    set->is_sealed = true;
+    bool *is_kept = xcalloc(set->count + 1, sizeof(is_kept[0]));
+    unsigned sorted[CONF_KIND_COUNT];
+    for (unsigned kind = 0; kind < CONF_KIND_COUNT; kind++) {
+        struct object_array *array = &set->kinds[kind];
+        array->count = 0;
+        for (unsigned i = 0; i < last->kinds[kind].count; i++) {
+            const struct conf_object *obj = last->kinds[kind].items[i];
+            struct object_name name = {
+                .kind = obj->kind, .ns = obj->ns, .name = obj->name, .hash = obj->name_hash};
+            uint32_t number = slot_find(set, &name)->number;
+            if (number == 0 || set->all[number - 1] != obj)
+                continue;
+            is_kept[number - 1] = true;
+            array->items[array->count++] = obj;
+        }
+        sorted[kind] = array->count;
+    }
+    for (unsigned i = 0; i < set->count; i++) {
+        if (!is_kept[i])
+            array_add(&set->kinds[set->all[i]->kind], set->all[i]);
+    }
+    free(is_kept);
+    for (unsigned kind = 0; kind < CONF_KIND_COUNT; kind++)
+        array_merge(&set->kinds[kind], sorted[kind]);
+    slices_sort(set);
+}
+
 void objects_seal(struct objects *set)
 {
     if (set->is_sealed)
         return;
     set->is_sealed = true;
-    for (unsigned kind = 0; kind < CONF_KIND_COUNT; kind++) {
-        struct object_array *array = &set->kinds[kind];
-        if (array->count > 1)
-            qsort(array->items, array->count, sizeof(array->items[0]), compare_items);
-    }
-    const struct object_array *slices = &set->kinds[CONF_KIND_ENDPOINT_SLICE];
-    if (slices->count == 0)
-        return;
-    set->slices = xmalloc(slices->count * sizeof(set->slices[0]));
-    for (unsigned i = 0; i < slices->count; i++)
-        set->slices[i] = slices->items[i];
-    qsort(set->slices, slices->count, sizeof(set->slices[0]), compare_slices);
+    for (unsigned kind = 0; kind < CONF_KIND_COUNT; kind++)
+        items_sort(set->kinds[kind].items, set->kinds[kind].count);
+    slices_sort(set);
 }
 
 const struct conf_object *objects_find(const struct objects *set, enum conf_kind kind,
                                        struct span ns, struct span name)
 {
     ASSERT(kind < CONF_KIND_COUNT);
-    char key[KEY_SIZE_MAX];
-    size_t key_len = key_write(key, kind, ns, name);
-    if (key_len == 0)
+    struct object_name wanted = name_make(kind, ns, name);
+    if (wanted.hash == 0)
         return NULL;
-    const struct object_entry *entry = entry_find(set, span_make(key, key_len));
-    return entry != NULL ? entry->obj : NULL;
+    const struct object_slot *slot = slot_find(set, &wanted);
+    return slot->number != 0 ? set->all[slot->number - 1] : NULL;
+}
+
+bool objects_is_same(const struct objects *a, const struct objects *b)
+{
+    ASSERT(a->is_sealed && b->is_sealed);
+    for (unsigned kind = 0; kind < CONF_KIND_COUNT; kind++) {
+        const struct object_array *x = &a->kinds[kind], *y = &b->kinds[kind];
+        if (x->count != y->count ||
+            (x->count > 0 && memcmp(x->items, y->items, x->count * sizeof(x->items[0])) != 0))
+            return false;
+    }
+    return true;
 }
 
 const struct conf_object *const *objects_list(const struct objects *set, enum conf_kind kind,
@@ -380,5 +515,5 @@ const struct conf_object *const *objects_slices(const struct objects *set, struc
 
 unsigned objects_count(const struct objects *set)
 {
-    return (unsigned)set->map.count;
+    return set->count;
 }

@@ -6,7 +6,7 @@
  * reference count (control thread only). A new set is made from the old one's
  * unchanged objects and the newly decoded ones. */
 
-#include "base/hmap.h"
+#include "base/panic.h"
 #include "conf/kinds.h"
 
 struct objects;
@@ -20,6 +20,10 @@ MUST_CHECK int objects_add(struct objects *set, struct conf_object *obj,
                            struct conf_object **ret_other);
 /* No more changes; sorts. */
 void objects_seal(struct objects *set);
+/* The same, for a set that shares most objects with a sealed one: their order is taken over. */
+void objects_seal_after(struct objects *set, const struct objects *last);
+/* Whether two sealed sets hold the very same objects. */
+bool objects_is_same(const struct objects *a, const struct objects *b);
 /* NULL: not there. Cluster-scoped kinds: ns is ignored. */
 const struct conf_object *objects_find(const struct objects *set, enum conf_kind kind,
                                        struct span ns, struct span name);
@@ -48,6 +52,8 @@ const struct conf_source *conf_source_ref(const struct conf_source *source);
 void conf_source_unref(const struct conf_source *source); /* NULL is ignored */
 /* Replaces the text; NULL forgets it. Only for the one who made the source. */
 void conf_source_set_text(struct conf_source *source, char *text, size_t text_len);
+/* The same with a text that stays the caller's, until the next of these calls; zeroed then. */
+void conf_source_lend_text(struct conf_source *source, struct span text);
 
 const char *conf_kind_name(enum conf_kind kind); /* "HTTPRoute" */
 const char *conf_kind_group(enum conf_kind kind); /* "" for core */

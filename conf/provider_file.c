@@ -11,6 +11,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
+#include "base/hmap.h"
+#include "base/pages.h"
 #include "conf/provider_file_int.h"
 
 /* A load walks the roots, reads the files whose stamp changed, and puts a set
@@ -20,6 +23,12 @@
 
 #define QUIET_NS (20 * NS_PER_MS)
 #define QUIET_MAX_NS (200 * NS_PER_MS)
+/* A file that was closed or moved here is whole: when nothing was loaded for a while, little is
+ * waited for. */
+#define QUIET_WHOLE_NS (2 * NS_PER_MS)
+#define QUIET_LOAD_NS (200 * NS_PER_MS)
+#define SMALL_TEXT_MAX 65536u
+#define TEXTS_CHUNK (4 * SMALL_TEXT_MAX)
 /* A file that changed this short before it was read may change again within one tick of the
  * clock that stamps files. */
 #define SETTLE_NS (1 * NS_PER_S)
@@ -45,6 +54,8 @@ int provider_file_new(struct provider_file **ret, const char *const *paths, unsi
         return err_set(reterr, -errno, "cannot watch files: %s", strerror(errno));
     struct provider_file *provider = xcalloc(1, sizeof(*provider));
     provider->inotify_fd = fd;
+    provider->wants_walk = true;
+    arena_init(&provider->texts, TEXTS_CHUNK, 0, &pages_source);
     provider->roots_count = count;
     provider->roots = xcalloc(MAX(count, 1u), sizeof(provider->roots[0]));
     provider->bases = xcalloc(MAX(count, 1u), sizeof(provider->bases[0]));
@@ -65,8 +76,8 @@ static void source_free(struct provider_source *source)
     provider_file_drop_docs(source);
     provider_file_drop_stale(source);
     diags_fini(&source->diags);
+    conf_source_set_text(source->source, NULL, 0); /* objects may hold it on */
     conf_source_unref(source->source);
-    free(source->path);
     free(source);
 }
 
@@ -77,10 +88,13 @@ void provider_file_free(struct provider_file *provider)
     for (unsigned i = 0; i < provider->sources_count; i++)
         source_free(provider->sources[i]);
     free(provider->sources);
+    arena_fini(&provider->texts);
     for (unsigned i = 0; i < provider->roots_count; i++) {
         free(provider->roots[i]);
         free(provider->bases[i]);
     }
+    for (unsigned i = 0; i < provider->watches_count; i++)
+        free(provider->watches[i].path);
     free(provider->roots);
     free(provider->bases);
     diags_fini(&provider->scan_diags);
@@ -120,22 +134,24 @@ bool provider_file_poll(struct provider_file *provider, uint64_t now_ns, uint64_
     }
     if (!provider->is_dirty)
         return false;
+    bool is_short =
+        !provider->is_writing && provider->first_event_ns >= provider->loaded_ns + QUIET_LOAD_NS;
+    uint64_t quiet_ns = is_short ? QUIET_WHOLE_NS : QUIET_NS;
     uint64_t at_ns =
-        MIN(provider->last_event_ns + QUIET_NS, provider->first_event_ns + QUIET_MAX_NS);
+        MIN(provider->last_event_ns + quiet_ns, provider->first_event_ns + QUIET_MAX_NS);
     *ret_delay_ns = at_ns > now_ns ? at_ns - now_ns : 0;
     return true;
 }
 
 /* --- reading --- */
 
-static struct provider_source *source_new(struct provider_found *found)
+static struct provider_source *source_new(const struct provider_found *found)
 {
     struct provider_source *source = xcalloc(1, sizeof(*source));
-    source->path = found->path; /* taken over */
-    found->path = NULL;
     source->is_pem_dir = found->is_pem_dir;
     source->is_root = found->is_root;
-    source->source = conf_source_new(source->path, NULL, 0);
+    source->source = conf_source_new(found->path, NULL, 0);
+    source->path = source->source->path;
     diags_init(&source->diags);
     return source;
 }
@@ -149,28 +165,21 @@ static bool has_findings(const struct provider_source *source)
     return source->diags.count > 0;
 }
 
-static struct provider_stamp stamp_of(const struct stat *info)
+static uint64_t stamp_of(const struct stat *info)
 {
-    return (struct provider_stamp){.dev = info->st_dev,
-                                   .ino = info->st_ino,
-                                   .size = info->st_size,
-                                   .mtime = info->st_mtim,
-                                   .ctime = info->st_ctim};
-}
-
-static bool is_same_time(struct timespec a, struct timespec b)
-{
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+    uint64_t parts[] = {
+        (uint64_t)info->st_dev,          (uint64_t)info->st_ino,
+        (uint64_t)info->st_size,         (uint64_t)info->st_mtim.tv_sec,
+        (uint64_t)info->st_mtim.tv_nsec, (uint64_t)info->st_ctim.tv_sec,
+        (uint64_t)info->st_ctim.tv_nsec,
+    };
+    return hash_fast(span_make(parts, sizeof(parts)), 0);
 }
 
 /* Nothing to read: the file is who it was, and no finding needs its text. */
 static bool is_unchanged(const struct provider_source *source, const struct stat *info)
 {
-    const struct provider_stamp *a = &source->stamp;
-    struct provider_stamp b = stamp_of(info);
-    return source->is_settled && a->dev == b.dev && a->ino == b.ino && a->size == b.size &&
-           is_same_time(a->mtime, b.mtime) && is_same_time(a->ctime, b.ctime) &&
-           !has_findings(source);
+    return source->is_settled && !source->is_read_again && source->stamp == stamp_of(info);
 }
 
 static void report_unreadable(struct provider_source *source, int r)
@@ -198,7 +207,23 @@ static void source_gone(struct provider_source *source, int r)
         report_unreadable(source, r);
 }
 
-static void source_load(struct provider_file *provider, struct provider_source *source)
+/* Between ten thousand objects that stay, texts that go would leave holes. */
+static void keep_text(struct provider_file *provider, struct conf_source *source, char *text,
+                      size_t len)
+{
+    struct span copy = SPAN_NONE;
+    if (len <= SMALL_TEXT_MAX)
+        copy = arena_copy(&provider->texts, span_make(text, len));
+    if (copy.ptr == NULL) {
+        conf_source_set_text(source, text, len);
+        return;
+    }
+    explicit_bzero(text, len);
+    free(text);
+    conf_source_lend_text(source, copy);
+}
+
+static void source_read(struct provider_file *provider, struct provider_source *source)
 {
     struct stat info;
     char *text;
@@ -207,12 +232,10 @@ static void source_load(struct provider_file *provider, struct provider_source *
         provider_file_parse_pem(provider, source);
         return;
     }
+    if (source->is_settled && stat(source->path, &info) == 0 && is_unchanged(source, &info))
+        return;
     int fd = open(source->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     int r = fd < 0 ? -errno : 0;
-    if (r == 0 && fstat(fd, &info) == 0 && is_unchanged(source, &info)) {
-        close(fd);
-        return;
-    }
     diags_fini(&source->diags);
     uint64_t now_ns = clock_wall_ns();
     if (r == 0)
@@ -231,8 +254,15 @@ static void source_load(struct provider_file *provider, struct provider_source *
     uint64_t changed_ns = (uint64_t)info.st_ctim.tv_sec * NS_PER_S + (uint64_t)info.st_ctim.tv_nsec;
     source->stamp = stamp_of(&info);
     source->is_settled = changed_ns + SETTLE_NS < now_ns;
-    conf_source_set_text(source->source, text, len);
+    keep_text(provider, source->source, text, len);
     provider_file_parse(provider, source);
+}
+
+static void source_load(struct provider_file *provider, struct provider_source *source)
+{
+    source_read(provider, source);
+    source->is_told = false;
+    source->is_read_again = has_findings(source);
 }
 
 /* Both lists are sorted: files that stay keep their documents, others are made or freed. */
@@ -391,26 +421,14 @@ static struct objects *build_set(struct provider_file *provider, struct diags *d
     add_refused(&building);
     add_stale(&building);
     objects_unref(building.twice);
-    objects_seal(building.set);
+    if (provider->set != NULL)
+        objects_seal_after(building.set, provider->set);
+    else
+        objects_seal(building.set);
     objects_seal(building.refused);
     objects_unref(provider->refused);
     provider->refused = building.refused;
     return building.set;
-}
-
-static bool is_same_set(const struct objects *a, const struct objects *b)
-{
-    if (a == NULL || objects_count(a) != objects_count(b))
-        return false;
-    for (unsigned kind = 0; kind < CONF_KIND_COUNT; kind++) {
-        unsigned count;
-        const struct conf_object *const *list = objects_list(a, (enum conf_kind)kind, &count);
-        for (unsigned i = 0; i < count; i++) {
-            if (objects_find(b, list[i]->kind, list[i]->ns, list[i]->name) != list[i])
-                return false;
-        }
-    }
-    return true;
 }
 
 /* --- findings --- */
@@ -450,8 +468,7 @@ static const char *consequence_of(const struct provider_doc *doc, const struct o
     return NULL;
 }
 
-static void tell_all(struct provider_file *provider, const struct objects *set,
-                     struct diags *diags)
+static void tell_all(struct provider_file *provider, const struct objects *set, struct diags *diags)
 {
     struct hmap kinds;
     hmap_init(&kinds, 0);
@@ -477,14 +494,11 @@ static void tell_all(struct provider_file *provider, const struct objects *set,
     hmap_fini(&kinds);
 }
 
-bool provider_file_load(struct provider_file *provider, struct diags *diags, struct objects **ret)
+static void load_all(struct provider_file *provider)
 {
     struct provider_found *found;
     unsigned count;
-    /* What happened before the walk is seen by it; what happens from now on stays in the queue. */
-    (void)provider_file_drain(provider);
-    provider->is_dirty = false;
-    provider->load_s = clock_wall_ns() / NS_PER_S;
+    provider->wants_walk = false;
     for (unsigned i = 0; i < provider->roots_count; i++) {
         free(provider->bases[i]);
         provider->bases[i] = base_of(provider->roots[i]);
@@ -494,11 +508,37 @@ bool provider_file_load(struct provider_file *provider, struct diags *diags, str
     for (unsigned i = 0; i < provider->sources_count; i++)
         source_load(provider, provider->sources[i]);
     provider_file_trim_watches(provider);
+}
+
+/* Only what events told of, and what is read each time. */
+static void load_told(struct provider_file *provider)
+{
+    for (unsigned i = 0; i < provider->sources_count; i++) {
+        if (provider->sources[i]->is_told || provider->sources[i]->is_read_again)
+            source_load(provider, provider->sources[i]);
+    }
+}
+
+void provider_file_walk(struct provider_file *provider)
+{
+    provider->wants_walk = true;
+}
+
+bool provider_file_load(struct provider_file *provider, struct diags *diags, struct objects **ret)
+{
+    /* What happened before the walk is seen by it; what happens from now on stays in the queue. */
+    (void)provider_file_drain(provider);
+    provider->is_dirty = false;
+    provider->load_s = clock_wall_ns() / NS_PER_S;
+    if (provider->wants_walk || provider->is_blind)
+        load_all(provider);
+    else
+        load_told(provider);
 
     struct objects *set = build_set(provider, diags);
     if (diags != NULL)
         tell_all(provider, set, diags);
-    bool differs = !is_same_set(provider->set, set);
+    bool differs = provider->set == NULL || !objects_is_same(provider->set, set);
     if (differs) {
         objects_unref(provider->set);
         provider->set = set;
@@ -506,6 +546,7 @@ bool provider_file_load(struct provider_file *provider, struct diags *diags, str
         objects_unref(set);
     }
     *ret = objects_ref(provider->set);
+    provider->loaded_ns = clock_mono_ns();
     return differs;
 }
 
@@ -513,4 +554,5 @@ void provider_file_forget_text(struct provider_file *provider)
 {
     for (unsigned i = 0; i < provider->sources_count; i++)
         conf_source_set_text(provider->sources[i]->source, NULL, 0);
+    arena_reset(&provider->texts);
 }

@@ -22,15 +22,19 @@ void provider_file_free(struct provider_file *provider);
 /* Readable when something may have changed (inotify). */
 int provider_file_fd(const struct provider_file *provider);
 /* Call when the descriptor is readable. True when a reload is wanted; the caller calls
- * provider_file_load after *ret_delay_ns (20 ms since the last write, at most 200 ms since the
- * first), or polls again when there is more to read, which moves the time. */
+ * provider_file_load after *ret_delay_ns (20 ms since the last write, 2 ms for a single file that
+ * was closed or moved here, at most 200 ms since the first), or polls again when there is more to
+ * read, which moves the time. */
 bool provider_file_poll(struct provider_file *provider, uint64_t now_ns, uint64_t *ret_delay_ns);
 /* Where objects that come without a creation time get it and their generation; borrowed, may change
  * between loads. Without one, objects are as old as their first load. */
 void provider_file_set_history(struct provider_file *provider, const struct history *history);
-/* Reads what changed; also the answer to SIGHUP. *ret: a sealed set (new reference) with everything
- * that is good. diags (may be NULL): all findings of all files, not only of the changed ones; they
- * borrow from the provider until its next load. Returns whether the set differs from the last one.
+/* The next load looks at every file, whatever events said: the answer to SIGHUP. */
+void provider_file_walk(struct provider_file *provider);
+/* Reads what changed: the files that events told of, or, when more than the text of files changed,
+ * those whose time, size or number did. *ret: a sealed set (new reference) with everything that is
+ * good. diags (may be NULL): all findings of all files, not only of the changed ones; they borrow
+ * from the provider until its next load. Returns whether the set differs from the last one.
  *
  * An object with an error, or one that is defined twice, stays as it was in the last set; so does
  * what a document defined that cannot be parsed any more. Objects are immutable but for their
@@ -40,8 +44,7 @@ void provider_file_set_history(struct provider_file *provider, const struct hist
  * directory: the root itself, its parent if it is named conf.d, the file's directory if the root is
  * a file. There, tls/<namespace>/<name>/ with tls.crt and tls.key, or fullchain.pem and
  * privkey.pem, is a Secret of type kubernetes.io/tls (roots that are directories only). */
-bool provider_file_load(struct provider_file *provider, struct diags *diags,
-                        struct objects **ret);
+bool provider_file_load(struct provider_file *provider, struct diags *diags, struct objects **ret);
 /* Objects of the last load that have errors or are defined twice: only what names them is known.
  * Sealed; until the next load. */
 struct objects *provider_file_refused(const struct provider_file *provider);

@@ -447,7 +447,7 @@ void provider_file_parse(struct provider_file *provider, struct provider_source 
         is_broken = is_broken || docs[count]->is_broken;
         count++;
     }
-    source->docs = docs;
+    source->docs = xrealloc(docs, MAX(count, 1u) * sizeof(docs[0])); /* often one of 16 */
     source->docs_count = count;
     finish(source, &lookup, is_broken);
 }

@@ -24,21 +24,15 @@ struct provider_doc {
     struct diags diags;
 };
 
-/* Who the file was when it was read. */
-struct provider_stamp {
-    dev_t dev;
-    ino_t ino;
-    off_t size;
-    struct timespec mtime, ctime;
-};
-
 /* A file, or a directory of PEM files that stands for a Secret. */
 struct provider_source {
-    char *path;
+    const char *path; /* the source's */
     const char *base; /* directory for data files; owned by the provider */
     bool is_pem_dir, is_root;
     bool is_settled; /* stamp can tell a change */
-    struct provider_stamp stamp;
+    bool is_told; /* an event since the last load */
+    bool is_read_again; /* at each load: findings need its text, or objects other files */
+    uint64_t stamp; /* hash of who the file was when it was read */
     struct conf_source *source;
     struct provider_doc **docs;
     unsigned docs_count;
@@ -59,6 +53,7 @@ struct provider_watch {
     int wd;
     enum provider_watch_scope scope;
     bool is_seen;
+    char *path; /* files below it are sources; NULL: each event asks for a walk */
 };
 
 /* What a walk over the roots finds; sorted by path. */
@@ -76,6 +71,7 @@ struct provider_file {
     unsigned watches_count, watches_cap;
     struct provider_source **sources; /* sorted by path */
     unsigned sources_count;
+    struct arena texts; /* of small files, apart from the objects that are made of them */
     struct objects *set, *refused; /* of the last load; NULL before */
     const struct history *history;
     struct history *own_history; /* empty: when none is set */
@@ -83,8 +79,12 @@ struct provider_file {
     struct conf_source **scan_sources; /* their paths */
     unsigned scan_sources_count;
     bool is_dirty;
+    bool wants_walk; /* more changed than the text of files that are known */
+    bool is_blind; /* a directory could not be watched: every load is a walk */
+    bool is_writing; /* by the last event somebody may go on writing */
     uint64_t load_s; /* when the load began, seconds since 1970 */
     uint64_t first_event_ns, last_event_ns;
+    uint64_t loaded_ns; /* end of the last load, monotonic */
 };
 
 /* --- provider_file_scan.c --- */
@@ -97,7 +97,8 @@ void provider_file_trim_watches(struct provider_file *provider);
 /* Watches all of the directory that symbolic links of path lead to; with_own: and the one that path
  * is in. */
 void provider_file_watch_target(struct provider_file *provider, const char *path, bool with_own);
-/* Takes what inotify has. True when something that matters changed. */
+/* Takes what inotify has: notes which files changed, or that a walk is wanted. True when something
+ * that matters changed. */
 bool provider_file_drain(struct provider_file *provider);
 /* The whole file on the heap, followed by a NUL. -EFBIG: over max; -EISDIR: no regular file; else
  * -errno of the system. */

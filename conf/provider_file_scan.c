@@ -32,27 +32,48 @@ struct walk {
 
 /* --- watches --- */
 
+/* Under which name its files are sources. With two names, or when all of it is watched, none. */
+static void watch_name(struct provider_watch *watch, const char *path, bool is_first)
+{
+    bool is_known = watch->path != NULL && strcmp(watch->path, path) == 0;
+    if ((is_first || is_known) && watch->scope != PROVIDER_WATCH_ALL) {
+        if (!is_known) {
+            free(watch->path);
+            watch->path = xstrdup(path);
+        }
+        return;
+    }
+    free(watch->path);
+    watch->path = NULL;
+}
+
 static void watch_add(struct provider_file *provider, const char *path,
                       enum provider_watch_scope scope)
 {
     int wd = inotify_add_watch(provider->inotify_fd, path, WATCH_MASK | IN_ONLYDIR);
-    if (wd < 0)
-        return; /* gone, or the user's watch limit: SIGHUP still reloads */
+    if (wd < 0) {
+        /* Gone, or the user's watch limit: then SIGHUP still reloads. */
+        provider->is_blind = provider->is_blind || (errno != ENOENT && errno != ENOTDIR);
+        return;
+    }
     for (unsigned i = 0; i < provider->watches_count; i++) {
         struct provider_watch *watch = &provider->watches[i];
         if (watch->wd != wd)
             continue;
-        watch->scope = watch->is_seen ? MAX(watch->scope, scope) : scope;
+        bool is_first = !watch->is_seen;
+        watch->scope = is_first ? scope : MAX(watch->scope, scope);
         watch->is_seen = true;
+        watch_name(watch, path, is_first);
         return;
     }
     if (provider->watches_count == provider->watches_cap) {
         provider->watches_cap = provider->watches_cap == 0 ? 16 : provider->watches_cap * 2;
-        provider->watches = xrealloc(provider->watches,
-                                     provider->watches_cap * sizeof(provider->watches[0]));
+        provider->watches =
+            xrealloc(provider->watches, provider->watches_cap * sizeof(provider->watches[0]));
     }
-    provider->watches[provider->watches_count++] =
-        (struct provider_watch){.wd = wd, .scope = scope, .is_seen = true};
+    struct provider_watch *fresh = &provider->watches[provider->watches_count++];
+    *fresh = (struct provider_watch){.wd = wd, .scope = scope, .is_seen = true};
+    watch_name(fresh, path, true);
 }
 
 /* The directory part of path, in place; "." when there is none. */
@@ -84,10 +105,12 @@ void provider_file_trim_watches(struct provider_file *provider)
     unsigned kept = 0;
     for (unsigned i = 0; i < provider->watches_count; i++) {
         struct provider_watch watch = provider->watches[i];
-        if (watch.is_seen)
+        if (watch.is_seen) {
             provider->watches[kept++] = watch;
-        else
-            (void)inotify_rm_watch(provider->inotify_fd, watch.wd); /* may be gone already */
+            continue;
+        }
+        (void)inotify_rm_watch(provider->inotify_fd, watch.wd); /* may be gone already */
+        free(watch.path);
     }
     provider->watches_count = kept;
 }
@@ -105,21 +128,100 @@ static bool is_config_name(const char *name)
     return has_suffix(name, ".yaml") || has_suffix(name, ".yml") || has_suffix(name, ".json");
 }
 
-static bool event_matters(const struct provider_file *provider, const struct inotify_event *event)
+/* Something else than a file beside others that were read: what is a source may have changed. */
+#define STRUCTURE_MASK (IN_ISDIR | IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF)
+
+static int compare_path(const void *key, const void *item)
 {
-    if ((event->mask & IN_Q_OVERFLOW) != 0)
+    return strcmp(key, (*(struct provider_source *const *)item)->path);
+}
+
+/* The source that an event is about; NULL: none, or it is more than a change of a file. */
+static struct provider_source *event_source(const struct provider_file *provider,
+                                            const struct provider_watch *watch,
+                                            const struct inotify_event *event)
+{
+    struct stat info;
+    if (watch->path == NULL || event->len == 0 || (event->mask & STRUCTURE_MASK) != 0 ||
+        provider->sources_count == 0)
+        return NULL;
+    char *path = xasprintf("%s/%s", watch->path, event->name);
+    struct provider_source **found = bsearch(path, provider->sources, provider->sources_count,
+                                             sizeof(provider->sources[0]), compare_path);
+    /* Where a symbolic link leads has to be watched. */
+    bool is_file = found != NULL && lstat(path, &info) == 0 && S_ISREG(info.st_mode);
+    free(path);
+    return is_file ? *found : NULL;
+}
+
+/* Whether sources lie below a path. */
+static bool has_sources(const struct provider_file *provider, const char *path)
+{
+    struct span below = span_str(path);
+    unsigned low = 0, high = provider->sources_count;
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        if (strcmp(provider->sources[middle]->path, path) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < high && span_starts_with(span_str(provider->sources[low]->path), below);
+}
+
+/* A symbolic link, maybe to a directory, came or went. */
+static bool is_link_event(const struct provider_file *provider, const struct provider_watch *watch,
+                          const struct inotify_event *event)
+{
+    struct stat info;
+    if (event->name[0] == '.')
+        return false;
+    if (watch->path == NULL) /* a directory of two names: of a link, as a rule */
+        return (event->mask & (IN_CREATE | IN_DELETE | IN_MOVE)) != 0;
+    char *path = xasprintf("%s/%s", watch->path, event->name);
+    char *below = xasprintf("%s/", path);
+    bool is_link = (event->mask & (IN_CREATE | IN_MOVED_TO)) != 0 && lstat(path, &info) == 0 &&
+                   S_ISLNK(info.st_mode);
+    if ((event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0)
+        is_link = has_sources(provider, below);
+    free(below);
+    free(path);
+    return is_link;
+}
+
+static bool watch_matters(const struct provider_file *provider, const struct provider_watch *watch,
+                          const struct inotify_event *event)
+{
+    if (watch->scope == PROVIDER_WATCH_ALL || event->len == 0)
         return true;
+    if (is_config_name(event->name) || strncmp(event->name, "..", 2) == 0)
+        return true;
+    return watch->scope == PROVIDER_WATCH_TREE &&
+           ((event->mask & IN_ISDIR) != 0 || is_link_event(provider, watch, event));
+}
+
+static bool event_take(struct provider_file *provider, const struct inotify_event *event)
+{
+    if ((event->mask & IN_Q_OVERFLOW) != 0) {
+        provider->wants_walk = true;
+        return true;
+    }
     if ((event->mask & IN_IGNORED) != 0)
         return false;
     for (unsigned i = 0; i < provider->watches_count; i++) {
         const struct provider_watch *watch = &provider->watches[i];
         if (watch->wd != event->wd)
             continue;
-        if (watch->scope == PROVIDER_WATCH_ALL || event->len == 0)
-            return true;
-        if (watch->scope == PROVIDER_WATCH_TREE && (event->mask & IN_ISDIR) != 0)
-            return true;
-        return is_config_name(event->name) || strncmp(event->name, "..", 2) == 0;
+        if (!watch_matters(provider, watch, event))
+            return false;
+        struct provider_source *source =
+            provider->wants_walk ? NULL : event_source(provider, watch, event);
+        if (source != NULL)
+            source->is_told = true;
+        else
+            provider->wants_walk = true;
+        provider->is_writing = (event->mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) == 0;
+        return true;
     }
     return false;
 }
@@ -136,7 +238,8 @@ bool provider_file_drain(struct provider_file *provider)
             return matters;
         for (ssize_t at = 0; at < n;) {
             const struct inotify_event *event = (const void *)(events + at);
-            matters = matters || event_matters(provider, event);
+            bool is_taken = event_take(provider, event);
+            matters = matters || is_taken;
             at += (ssize_t)(sizeof(*event) + event->len);
         }
     }
@@ -214,16 +317,21 @@ static void walk_add(struct walk *walk, const char *path, bool is_pem_dir, bool 
         .path = xstrdup(path), .base = walk->base, .is_pem_dir = is_pem_dir, .is_root = is_root};
 }
 
+struct name {
+    char *text;
+    unsigned char type; /* DT_REG and so on; DT_UNKNOWN: it has to be asked for */
+};
+
 static int compare_names(const void *a, const void *b)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    return strcmp(((const struct name *)a)->text, ((const struct name *)b)->text);
 }
 
 /* Names of a directory, sorted; at most PROVIDER_FILES_MAX of them. */
-static int list_names(const char *path, char ***ret, unsigned *ret_count)
+static int list_names(const char *path, struct name **ret, unsigned *ret_count)
 {
     DIR *dir = opendir(path);
-    char **names = NULL;
+    struct name *names = NULL;
     unsigned count = 0, cap = 0;
     if (dir == NULL)
         return -errno;
@@ -235,7 +343,7 @@ static int list_names(const char *path, char ***ret, unsigned *ret_count)
             cap = cap == 0 ? 32 : cap * 2;
             names = xrealloc(names, cap * sizeof(names[0]));
         }
-        names[count++] = xstrdup(entry->d_name);
+        names[count++] = (struct name){xstrdup(entry->d_name), entry->d_type};
     }
     closedir(dir);
     if (count > 1)
@@ -245,17 +353,17 @@ static int list_names(const char *path, char ***ret, unsigned *ret_count)
     return 0;
 }
 
-static void free_names(char **names, unsigned count)
+static void free_names(struct name *names, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
-        free(names[i]);
+        free(names[i].text);
     free(names);
 }
 
 /* depth: of the directory below its root; bounded, so is the recursion. */
 static void walk_directory(struct walk *walk, const char *path, unsigned depth)
 {
-    char **names = NULL;
+    struct name *names = NULL;
     unsigned count = 0;
     watch_add(walk->provider, path, PROVIDER_WATCH_TREE);
     int r = list_names(path, &names, &count);
@@ -266,14 +374,15 @@ static void walk_directory(struct walk *walk, const char *path, unsigned depth)
         return;
     }
     for (unsigned i = 0; i < count && !walk->is_full; i++) {
-        struct stat info;
-        char *child = xasprintf("%s/%s", path, names[i]);
-        bool exists = stat(child, &info) == 0;
-        if (exists && S_ISDIR(info.st_mode) && depth < PROVIDER_DEPTH_MAX) {
+        struct stat info, link;
+        char *child = xasprintf("%s/%s", path, names[i].text);
+        /* Most are plain files: ten thousand of them need no look at each. */
+        bool is_directory =
+            names[i].type != DT_REG && stat(child, &info) == 0 && S_ISDIR(info.st_mode);
+        if (is_directory && depth < PROVIDER_DEPTH_MAX) {
             walk_directory(walk, child, depth + 1);
-        } else if (is_config_name(names[i]) && !(exists && S_ISDIR(info.st_mode))) {
-            struct stat link;
-            if (lstat(child, &link) == 0 && S_ISLNK(link.st_mode))
+        } else if (is_config_name(names[i].text) && !is_directory) {
+            if (names[i].type != DT_REG && lstat(child, &link) == 0 && S_ISLNK(link.st_mode))
                 provider_file_watch_target(walk->provider, child, false);
             walk_add(walk, child, false, false);
         }
@@ -294,14 +403,14 @@ static bool has_files(const char *path, const char *first, const char *second)
 /* BASE/tls/<namespace>/<name>/ with a certificate and a key is a Secret. */
 static void walk_pem(struct walk *walk, const char *path, unsigned depth)
 {
-    char **names = NULL;
+    struct name *names = NULL;
     unsigned count = 0;
     if (list_names(path, &names, &count) != 0)
         return;
     watch_add(walk->provider, path, PROVIDER_WATCH_ALL);
     for (unsigned i = 0; i < count && !walk->is_full; i++) {
         struct stat info;
-        char *child = xasprintf("%s/%s", path, names[i]);
+        char *child = xasprintf("%s/%s", path, names[i].text);
         if (stat(child, &info) == 0 && S_ISDIR(info.st_mode)) {
             if (depth == 0)
                 walk_pem(walk, child, 1);
@@ -357,6 +466,7 @@ void provider_file_scan(struct provider_file *provider, struct provider_found **
     struct walk walk = {.provider = provider};
     for (unsigned i = 0; i < provider->watches_count; i++)
         provider->watches[i].is_seen = false;
+    provider->is_blind = false;
     diags_fini(&provider->scan_diags);
     for (unsigned i = 0; i < provider->scan_sources_count; i++)
         conf_source_unref(provider->scan_sources[i]);

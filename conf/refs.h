@@ -5,6 +5,7 @@
 /* Who may refer to whom: ReferenceGrants, and label selectors of Namespaces.
  * Built once per translation; lookups cost one hash. Control thread. */
 
+#include "base/hmap.h"
 #include "conf/objects.h"
 
 struct refs {

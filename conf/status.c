@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/hmap.h"
 #include "base/json_out.h"
 #include "base/panic.h"
 
@@ -20,23 +21,36 @@
 /* A Gateway with 64 listeners needs about 100 KiB. */
 #define DOCUMENT_SIZE_MAX (4u << 20)
 
-void status_set(struct status_conditions *conditions, const char *type, bool is_true,
-                const char *reason, struct span message)
+/* Most have two. */
+static void conditions_grow(struct arena *arena, struct status_conditions *conditions)
+{
+    unsigned cap = MAX(conditions->cap * 2, 2u);
+    struct status_condition *items = arena_array(arena, struct status_condition, cap);
+    ASSERT(items);
+    if (conditions->count > 0)
+        memcpy(items, conditions->items, conditions->count * sizeof(items[0]));
+    conditions->items = items;
+    conditions->cap = cap;
+}
+
+void status_set(struct arena *arena, struct status_conditions *conditions,
+                const struct status_condition *condition)
 {
     unsigned i = 0;
-    while (i < conditions->count && strcmp(conditions->items[i].type, type) != 0)
+    while (i < conditions->count && strcmp(conditions->items[i].type, condition->type) != 0)
         i++;
-    ASSERT(i < STATUS_CONDITIONS_MAX);
+    if (i == conditions->cap)
+        conditions_grow(arena, conditions);
     if (i == conditions->count)
         conditions->count++;
-    int64_t generation = conditions->items[i].observed_generation;
-    conditions->items[i] = (struct status_condition){
-        .type = type,
-        .reason = reason,
-        .is_true = is_true,
-        .observed_generation = generation,
-        .message = message,
-    };
+    conditions->items[i] = *condition;
+}
+
+static void set_false(struct statuses *statuses, struct status_conditions *conditions,
+                      const char *type, const char *reason, struct span message)
+{
+    status_set(&statuses->arena, conditions,
+               &(struct status_condition){.type = type, .reason = reason, .message = message});
 }
 
 const struct status_condition *status_find(const struct status_conditions *conditions,
@@ -80,7 +94,8 @@ static struct status_listener *listener_find(struct status *status, struct span 
 }
 
 /* A listener lost its Programmed: the Gateway follows when none is left. */
-static void gateway_update(struct status *status, const char *reason, struct span message)
+static void gateway_update(struct statuses *statuses, struct status *status, const char *reason,
+                           struct span message)
 {
     const struct status_condition *now = status_find(&status->conditions, "Programmed");
     for (unsigned i = 0; i < status->listeners_count; i++) {
@@ -90,7 +105,7 @@ static void gateway_update(struct status *status, const char *reason, struct spa
             return;
     }
     if (now && now->is_true)
-        status_set(&status->conditions, "Programmed", false, reason, message);
+        set_false(statuses, &status->conditions, "Programmed", reason, message);
 }
 
 void statuses_set_listener_cert_invalid(struct statuses *statuses,
@@ -102,14 +117,14 @@ void statuses_set_listener_cert_invalid(struct statuses *statuses,
     if (!listener)
         return;
     message = arena_copy(&statuses->arena, message);
-    status_set(&listener->conditions, "ResolvedRefs", false, "InvalidCertificateRef", message);
+    set_false(statuses, &listener->conditions, "ResolvedRefs", "InvalidCertificateRef", message);
     const struct status_condition *now = status_find(&status->conditions, "ResolvedRefs");
     if (now && now->is_true)
-        status_set(&status->conditions, "ResolvedRefs", false, "ListenersNotResolved", message);
+        set_false(statuses, &status->conditions, "ResolvedRefs", "ListenersNotResolved", message);
     if (is_served)
         return;
-    status_set(&listener->conditions, "Programmed", false, "Invalid", message);
-    gateway_update(status, "Invalid", message);
+    set_false(statuses, &listener->conditions, "Programmed", "Invalid", message);
+    gateway_update(statuses, status, "Invalid", message);
 }
 
 void statuses_set_listener_unbound(struct statuses *statuses, const struct status_listener_id *id,
@@ -120,8 +135,8 @@ void statuses_set_listener_unbound(struct statuses *statuses, const struct statu
     if (!listener)
         return;
     message = arena_copy(&statuses->arena, message);
-    status_set(&listener->conditions, "Programmed", false, "Invalid", message);
-    gateway_update(status, "AddressNotUsable", message);
+    set_false(statuses, &listener->conditions, "Programmed", "Invalid", message);
+    gateway_update(statuses, status, "AddressNotUsable", message);
 }
 
 /* The first error that was found in the object, and how many more there are. */
@@ -160,12 +175,9 @@ static void status_refuse(struct statuses *statuses, const struct conf_object *o
         status = &statuses->items[statuses->count++];
         status->object = object;
     }
-    status_set(&status->conditions, "Valid", false, "Invalid", message);
+    set_false(statuses, &status->conditions, "Valid", "Invalid", message);
     if (is_new)
-        status_set(&status->conditions, "Accepted", false, "Invalid", message);
-    for (unsigned i = 0; i < status->conditions.count; i++)
-        if (status->conditions.items[i].observed_generation == 0)
-            status->conditions.items[i].observed_generation = status->object->generation;
+        set_false(statuses, &status->conditions, "Accepted", "Invalid", message);
 }
 
 void statuses_add_refused(struct statuses *statuses, struct objects *refused,
@@ -202,6 +214,7 @@ struct writer {
     struct buf *out;
     struct span previous;
     const char *now_iso;
+    int64_t generation;
     struct buf owner; /* the line that begins the listener or parent whose conditions follow */
 };
 
@@ -255,7 +268,7 @@ static void write_conditions(const struct writer *writer,
                    condition->type, indent, status, indent, condition->reason, indent);
         quote(out, condition->message);
         buf_printf(out, "\n%s  observedGeneration: %lld\n%s  lastTransitionTime: ", indent,
-                   (long long)condition->observed_generation, indent);
+                   (long long)writer->generation, indent);
         if (when.len > 0)
             buf_add_span(out, when);
         else
@@ -321,7 +334,8 @@ void status_format(const struct status *status, const char *now_iso, struct span
                    struct buf *out)
 {
     const struct conf_object *object = status->object;
-    struct writer writer = {.out = out, .previous = previous, .now_iso = now_iso};
+    struct writer writer = {
+        .out = out, .previous = previous, .now_iso = now_iso, .generation = object->generation};
     buf_init(&writer.owner, DOCUMENT_SIZE_MAX);
     buf_add_str(out, "apiVersion: ");
     quote(out, object->api_version);

@@ -12,19 +12,17 @@
 
 struct status_condition {
     const char *type, *reason; /* static */
-    bool is_true;
-    int64_t observed_generation;
     struct span message;
+    bool is_true;
 };
 
-#define STATUS_CONDITIONS_MAX 6
 struct status_conditions {
-    struct status_condition items[STATUS_CONDITIONS_MAX];
-    unsigned count;
+    struct status_condition *items; /* in the arena of the statuses */
+    unsigned count, cap;
 };
 /* Adds or replaces by type. */
-void status_set(struct status_conditions *conditions, const char *type, bool is_true,
-                const char *reason, struct span message);
+void status_set(struct arena *arena, struct status_conditions *conditions,
+                const struct status_condition *condition);
 const struct status_condition *status_find(const struct status_conditions *conditions,
                                            const char *type);
 
@@ -41,7 +39,7 @@ struct status_parent { /* routes: parents[]; policies: ancestors[] */
 };
 
 struct status {
-    const struct conf_object *object;
+    const struct conf_object *object; /* all conditions were observed at its generation */
     struct status_conditions conditions; /* GatewayClass, Gateway, store */
     struct status_listener *listeners;
     unsigned listeners_count;

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/pages.h"
 #include "conf/translate_int.h"
 
 /* The passes, in order: classes and Gateways with their listeners; policies by
@@ -77,26 +78,18 @@ struct status *translate_status(struct translation *tr, const struct conf_object
     return status;
 }
 
-static void translate_observe(struct status_conditions *conditions,
-                              const struct conf_object *object)
-{
-    for (unsigned i = 0; i < conditions->count; i++)
-        conditions->items[i].observed_generation = object->generation;
-}
-
-void translate_condition(struct status_conditions *conditions, const struct conf_object *object,
+void translate_condition(struct translation *tr, struct status_conditions *conditions,
                          const char *type, const char *reason, struct span message)
 {
-    status_set(conditions, type, reason == NULL, reason ? reason : type, message);
-    translate_observe(conditions, object);
+    struct status_condition condition = {type, reason ? reason : type, message, reason == NULL};
+    status_set(&tr->statuses->arena, conditions, &condition);
 }
 
-void translate_condition_true(struct status_conditions *conditions,
-                              const struct conf_object *object, const char *type,
-                              const char *reason, struct span message)
+void translate_condition_true(struct translation *tr, struct status_conditions *conditions,
+                              const char *type, const char *reason, struct span message)
 {
-    status_set(conditions, type, true, reason, message);
-    translate_observe(conditions, object);
+    struct status_condition condition = {type, reason, message, true};
+    status_set(&tr->statuses->arena, conditions, &condition);
 }
 
 void translate_ancestor(struct tr_ancestors *ancestors, const struct tr_gateway *gateway,
@@ -147,13 +140,13 @@ static void init(struct translation *tr)
     tr->model->generation = tr->options->generation;
     tr->model->objects = objects_ref(tr->objects);
     tr->arena = &tr->model->arena;
-    arena_init(tr->arena, 65536, 0, NULL);
+    arena_init(tr->arena, 65536, 0, &pages_source);
     tr->statuses = xcalloc(1, sizeof(*tr->statuses));
     tr->statuses->objects = objects_ref(tr->objects);
-    arena_init(&tr->statuses->arena, 65536, 0, NULL);
+    arena_init(&tr->statuses->arena, 65536, 0, &pages_source);
     tr->statuses->items = arena_array(&tr->statuses->arena, struct status, total);
     ASSERT(tr->statuses->items);
-    arena_init(&tr->scratch, 65536, 0, NULL);
+    arena_init(&tr->scratch, 65536, 0, &pages_source);
     refs_init(&tr->refs, tr->objects);
     hmap_init(&tr->gateway_map, 0);
     hmap_init(&tr->address_map, 0);

@@ -18,7 +18,7 @@ void translate_gateway_classes(struct translation *tr)
         if (!span_equal_str(list[i]->gateway_class->controller_name, TRANSLATE_CONTROLLER))
             continue;
         struct status *status = translate_status(tr, list[i]);
-        translate_condition(&status->conditions, list[i], "Accepted", NULL, SPAN_NONE);
+        translate_condition(tr, &status->conditions, "Accepted", NULL, SPAN_NONE);
     }
 }
 
@@ -214,27 +214,27 @@ static void finish_status(struct translation *tr, struct tr_gateway *gateway)
     struct status_conditions *conditions = &status->conditions;
     bool is_accepted = !gateway->rejected && accepted > 0;
     if (is_accepted && accepted < count)
-        translate_condition_true(conditions, object, "Accepted", "ListenersNotValid",
+        translate_condition_true(tr, conditions, "Accepted", "ListenersNotValid",
                                  SPAN_LIT("some listeners cannot be served"));
     else if (is_accepted || gateway->rejected)
-        translate_condition(conditions, object, "Accepted", gateway->rejected, gateway->message);
+        translate_condition(tr, conditions, "Accepted", gateway->rejected, gateway->message);
     else
-        translate_condition(conditions, object, "Accepted", "ListenersNotValid",
+        translate_condition(tr, conditions, "Accepted", "ListenersNotValid",
                             SPAN_LIT("no listener can be served"));
     const char *unprogrammed = !is_accepted        ? "Invalid"
                                : gateway->unusable ? gateway->unusable
                                : served == 0       ? "Invalid"
                                                    : NULL;
-    translate_condition(conditions, object, "Programmed", unprogrammed,
+    translate_condition(tr, conditions, "Programmed", unprogrammed,
                         unprogrammed ? gateway->message : SPAN_NONE);
     if (gateway->unresolved.reason || unresolved == 0)
-        translate_condition(conditions, object, "ResolvedRefs", gateway->unresolved.reason,
+        translate_condition(tr, conditions, "ResolvedRefs", gateway->unresolved.reason,
                             gateway->unresolved.message);
     else
-        translate_condition(conditions, object, "ResolvedRefs", "ListenersNotResolved",
+        translate_condition(tr, conditions, "ResolvedRefs", "ListenersNotResolved",
                             SPAN_LIT("a reference of a listener does not resolve"));
     if (gateway->insecure_fallback)
-        translate_condition_true(conditions, object, "InsecureFrontendValidationMode",
+        translate_condition_true(tr, conditions, "InsecureFrontendValidationMode",
                                  "ConfigurationChanged",
                                  SPAN_LIT("clients without a valid certificate pass"));
 }

@@ -216,14 +216,12 @@ void *translate_grow(void *array, unsigned count, unsigned *cap, size_t size);
 void *translate_settle(struct translation *tr, void *array, unsigned count, size_t size);
 /* A status of object, without conditions. */
 struct status *translate_status(struct translation *tr, const struct conf_object *object);
-/* Sets a condition: False with the reason, or True, named as the type, when reason is NULL.
- * Observed at the object's generation. */
-void translate_condition(struct status_conditions *conditions, const struct conf_object *object,
+/* Sets a condition: False with the reason, or True, named as the type, when reason is NULL. */
+void translate_condition(struct translation *tr, struct status_conditions *conditions,
                          const char *type, const char *reason, struct span message);
 /* The same for one that is True for another reason. */
-void translate_condition_true(struct status_conditions *conditions,
-                              const struct conf_object *object, const char *type,
-                              const char *reason, struct span message);
+void translate_condition_true(struct translation *tr, struct status_conditions *conditions,
+                              const char *type, const char *reason, struct span message);
 /* Adds to ancestors when not there; lost: a reason, or NULL, which stays. */
 void translate_ancestor(struct tr_ancestors *ancestors, const struct tr_gateway *gateway,
                         const char *lost);

@@ -408,11 +408,11 @@ static void finish_policy(struct translation *tr, const struct tr_limit_policy *
             is_lost ? &policy->lost[i - policy->ancestors.count] : NULL;
         parent->ref =
             lost ? *lost->ref : translate_ancestor_ref(policy->ancestors.items[i].gateway);
-        translate_condition(&parent->conditions, object, "Accepted", lost ? lost->reason : NULL,
+        translate_condition(tr, &parent->conditions, "Accepted", lost ? lost->reason : NULL,
                             lost ? lost->message : SPAN_NONE);
         if (!lost)
-            translate_condition(&parent->conditions, object, "ResolvedRefs",
-                                policy->unresolved.reason, policy->unresolved.message);
+            translate_condition(tr, &parent->conditions, "ResolvedRefs", policy->unresolved.reason,
+                                policy->unresolved.message);
     }
 }
 
@@ -423,9 +423,9 @@ void translate_limits_finish(struct translation *tr)
     for (unsigned i = 0; i < tr->stores_count; i++) {
         const struct tr_store *store = &tr->stores[i];
         struct status *status = translate_status(tr, store->object);
-        translate_condition(&status->conditions, store->object, "Accepted",
+        translate_condition(tr, &status->conditions, "Accepted",
                             store->unresolved.reason ? "Invalid" : NULL, store->unresolved.message);
-        translate_condition(&status->conditions, store->object, "ResolvedRefs",
-                            store->unresolved.reason, store->unresolved.message);
+        translate_condition(tr, &status->conditions, "ResolvedRefs", store->unresolved.reason,
+                            store->unresolved.message);
     }
 }

@@ -343,9 +343,7 @@ bool translate_listener_is_served(const struct tr_listener *listener)
 void translate_listener_status(struct translation *tr, const struct tr_listener *listener,
                                struct status_listener *status)
 {
-    const struct conf_object *object = listener->gateway->object;
     struct status_conditions *conditions = &status->conditions;
-    (void)tr;
     status->name = listener->conf->name;
     status->attached_routes = listener->attached;
     const enum conf_kind *kinds;
@@ -354,23 +352,22 @@ void translate_listener_status(struct translation *tr, const struct tr_listener 
         if (attach_is_kind_allowed(listener->conf, kinds[i]))
             status->supported_kinds[status->supported_kinds_count++] = conf_kind_name(kinds[i]);
     }
-    translate_condition(conditions, object, "Accepted", listener->rejected,
-                        listener->rejected_message);
+    translate_condition(tr, conditions, "Accepted", listener->rejected, listener->rejected_message);
     if (listener->conflict)
-        translate_condition_true(conditions, object, "Conflicted",
-                                 conflict_reason(listener->conflict), listener->rejected_message);
+        translate_condition_true(tr, conditions, "Conflicted", conflict_reason(listener->conflict),
+                                 listener->rejected_message);
     else
-        translate_condition(conditions, object, "Conflicted", "NoConflicts", SPAN_NONE);
-    translate_condition(conditions, object, "ResolvedRefs", listener->unresolved.reason,
+        translate_condition(tr, conditions, "Conflicted", "NoConflicts", SPAN_NONE);
+    translate_condition(tr, conditions, "ResolvedRefs", listener->unresolved.reason,
                         listener->unresolved.message);
     const char *unprogrammed = translate_listener_is_served(listener) ? NULL
                                : listener->conflict ? conflict_reason(listener->conflict)
                                                     : "Invalid";
-    translate_condition(conditions, object, "Programmed", unprogrammed,
+    translate_condition(tr, conditions, "Programmed", unprogrammed,
                         !unprogrammed        ? SPAN_NONE
                         : listener->rejected ? listener->rejected_message
                                              : listener->unresolved.message);
     if (listener->overlaps)
-        translate_condition_true(conditions, object, "OverlappingTLSConfig", "OverlappingHostnames",
+        translate_condition_true(tr, conditions, "OverlappingTLSConfig", "OverlappingHostnames",
                                  SPAN_LIT("host names of TLS listeners of this port overlap"));
 }

@@ -340,18 +340,17 @@ static void claim_hostnames(struct translation *tr, const struct attaching *rout
         translate_claim_add(tr, candidate->listener, route->object, candidate->hostnames[i]);
 }
 
-static void finish_parent(const struct attaching *route, const struct parent *parent,
-                          const struct tr_rules_outcome *outcome)
+static void finish_parent(struct translation *tr, const struct attaching *route,
+                          const struct parent *parent, const struct tr_rules_outcome *outcome)
 {
     struct status_parent *status = &route->status->parents[route->status->parents_count++];
     status->ref = *parent->ref;
-    translate_condition(&status->conditions, route->object, "Accepted", parent->rejected,
-                        parent->message);
-    translate_condition(&status->conditions, route->object, "ResolvedRefs",
-                        outcome->unresolved.reason, outcome->unresolved.message);
+    translate_condition(tr, &status->conditions, "Accepted", parent->rejected, parent->message);
+    translate_condition(tr, &status->conditions, "ResolvedRefs", outcome->unresolved.reason,
+                        outcome->unresolved.message);
     if (outcome->invalid > 0 && !parent->rejected)
-        translate_condition_true(&status->conditions, route->object, "PartiallyInvalid",
-                                 "UnsupportedValue", outcome->message);
+        translate_condition_true(tr, &status->conditions, "PartiallyInvalid", "UnsupportedValue",
+                                 outcome->message);
 }
 
 static void http_parent(struct translation *tr, const struct attaching *route,
@@ -377,7 +376,7 @@ static void http_parent(struct translation *tr, const struct attaching *route,
             add_attachment(tr, build(tr, route, builts, parent->gateway, outer_limits(listener)),
                            &parent->candidates[i]);
     }
-    finish_parent(route, parent, &outcome);
+    finish_parent(tr, route, parent, &outcome);
 }
 
 static void tcp_parent(struct translation *tr, const struct attaching *route, struct parent *parent,
@@ -418,7 +417,7 @@ static void tcp_parent(struct translation *tr, const struct attaching *route, st
                      SPAN_ARG(listener->tcp->ns), SPAN_ARG(listener->tcp->name));
         diag_consequence(diag, "this route gets no connections there");
     }
-    finish_parent(route, parent, &outcome);
+    finish_parent(tr, route, parent, &outcome);
 }
 
 static void route_parents(struct translation *tr, struct attaching *route,

@@ -179,11 +179,10 @@ void translate_tls_policies_finish(struct translation *tr)
             struct status_parent *parent = &status->parents[j];
             const char *lost = policy->ancestors.items[j].lost;
             parent->ref = translate_ancestor_ref(policy->ancestors.items[j].gateway);
-            translate_condition(&parent->conditions, object, "Accepted",
-                                lost ? lost : policy->rejected,
+            translate_condition(tr, &parent->conditions, "Accepted", lost ? lost : policy->rejected,
                                 lost ? policy->lost_message : policy->rejected_message);
-            translate_condition(&parent->conditions, object, "ResolvedRefs",
-                                policy->unresolved.reason, policy->unresolved.message);
+            translate_condition(tr, &parent->conditions, "ResolvedRefs", policy->unresolved.reason,
+                                policy->unresolved.message);
         }
     }
 }

@@ -133,7 +133,7 @@ void translate_traffic_policies_finish(struct translation *tr)
         for (unsigned j = 0; j < status->parents_count; j++) {
             const char *lost = policy->ancestors.items[j].lost;
             status->parents[j].ref = translate_ancestor_ref(policy->ancestors.items[j].gateway);
-            translate_condition(&status->parents[j].conditions, policy->object, "Accepted", lost,
+            translate_condition(tr, &status->parents[j].conditions, "Accepted", lost,
                                 lost ? policy->lost_message : SPAN_NONE);
         }
     }

@@ -206,6 +206,8 @@ static void control_load(struct control *c)
 
     notify_reloading();
     diags_init(&diags);
+    if (c->forced)
+        provider_file_walk(c->provider);
     bool changed = provider_file_load(c->provider, &diags, &objects);
     /* Findings may come and go without a change of objects: then all is told again. */
     if (!changed && !c->forced && c->generation > 0 && diags.count + c->errors + c->warnings == 0) {

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/hmap.h"
 #include "tls/cert.h"
 
 struct good_secret {

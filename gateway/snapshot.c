@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/pages.h"
 #include "conf/translate.h"
 #include "tls/cert.h"
 
@@ -153,7 +154,7 @@ struct snapshot *snapshot_build(struct model *model, struct diags *diags, struct
     s->generation = model->generation;
     s->model = model;
     s->refs = 1;
-    arena_init(&s->arena, 65536, 0, NULL);
+    arena_init(&s->arena, 65536, 0, &pages_source);
     s->clusters = arena_array(&s->arena, struct snapshot_cluster, model->clusters_count);
     for (unsigned i = 0; i < model->clusters_count; i++)
         builder_cluster(&b, i);

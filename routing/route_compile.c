@@ -5,14 +5,14 @@
 #include <stdlib.h>
 
 #include "base/hmap.h"
+#include "base/pages.h"
 #include "routing/route_table_int.h"
 
 /* From the model to the table. Matches are compiled once a route, however
  * many listeners and host names lead to it. Host names of a listener that are
  * served by the same routes share one path index, so a route of sixteen names
  * costs one index. What is only needed while compiling lives in `scratch`. */
-#define TABLE_CHUNK_SIZE 32768u
-#define SCRATCH_CHUNK_SIZE 65536u
+#define CHUNK_SIZE 65536u
 
 struct known_route {
     struct hmap_node node; /* key: the bytes of the pointer below */
@@ -101,9 +101,9 @@ static int match_compile(struct build *build, const struct conf_http_match *conf
 static int rule_compile(struct build *build, struct known_route *known, uint32_t position)
 {
     const struct model_rule *rule = &known->route->rules[position];
+    struct err err; /* set by what fails; there may be a hundred thousand matches */
     for (unsigned i = 0; i < rule->matches_count; i++) {
         struct path_match *match = &known->matches[known->matches_count + i];
-        struct err err = {0};
         *match = (struct path_match){.rule = position};
         int r = match_compile(build, &rule->matches[i], match, &err);
         if (r == -ENOMEM)
@@ -358,9 +358,9 @@ route_table_compile(const struct model_listener *const *listeners, unsigned coun
     struct route_table *table = calloc(1, sizeof(*table));
     if (table == NULL)
         return NULL;
-    arena_init(&table->arena, TABLE_CHUNK_SIZE, 0, NULL);
+    arena_init(&table->arena, CHUNK_SIZE, 0, &pages_source);
     struct build build = {.table = table, .bad = bad, .user = user};
-    arena_init(&build.scratch, SCRATCH_CHUNK_SIZE, 0, NULL);
+    arena_init(&build.scratch, CHUNK_SIZE, 0, &pages_source);
     hmap_init(&build.routes, 0);
     int r = table_build(&build, listeners, count);
     hmap_fini(&build.routes);

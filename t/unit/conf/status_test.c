@@ -58,17 +58,24 @@ static struct status *gateway_of(struct statuses *statuses)
 static void test_set(void **state)
 {
     (void)state;
+    struct arena arena;
+    arena_init(&arena, 1024, 0, NULL);
     struct status_conditions conditions = {0};
+    const struct status_condition set[] = {
+        {"Accepted", "Accepted", SPAN_NONE, true},
+        {"Programmed", "Invalid", SPAN_LIT("why"), false},
+        {"ResolvedRefs", "ResolvedRefs", SPAN_NONE, true},
+        {"Accepted", "Other", SPAN_LIT("m"), false},
+    };
     assert_null(status_find(&conditions, "Accepted"));
-    status_set(&conditions, "Accepted", true, "Accepted", SPAN_NONE);
-    status_set(&conditions, "Programmed", false, "Invalid", SPAN_LIT("why"));
-    conditions.items[0].observed_generation = 4;
-    status_set(&conditions, "Accepted", false, "Other", SPAN_LIT("m"));
-    assert_int_equal(conditions.count, 2);
+    for (unsigned i = 0; i < ARRAY_COUNT(set); i++)
+        status_set(&arena, &conditions, &set[i]);
+    assert_int_equal(conditions.count, 3);
+    assert_true(status_find(&conditions, "ResolvedRefs")->is_true);
     const struct status_condition *accepted = status_find(&conditions, "Accepted");
     assert_string_equal(accepted->reason, "Other");
     assert_false(accepted->is_true);
-    assert_int_equal(accepted->observed_generation, 4);
+    arena_fini(&arena);
 }
 
 static unsigned count_of(const char *text, const char *part)
