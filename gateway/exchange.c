@@ -25,6 +25,7 @@ static enum exchange_verdict (*const exchange_steps[])(struct exchange *) = {
 struct exchange *exchange_new(struct worker *worker)
 {
     struct exchange *ex = pool_get_zero(&worker->exchanges);
+    h2_server_pool_relieve(worker->h2_servers);
     if (ex == NULL)
         return NULL;
     ex->worker = worker;

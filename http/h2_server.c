@@ -41,6 +41,11 @@ void h2_server_pool_free(struct h2_server_pool *pool)
     free(pool);
 }
 
+void h2_server_pool_relieve(struct h2_server_pool *pool)
+{
+    h2_shared_relieve(&pool->shared);
+}
+
 static struct h2_server *server_of(struct h2_session *session)
 {
     return container_of(session, struct h2_server, session);

@@ -13,6 +13,10 @@
 struct h2_server_pool;
 struct h2_server_pool *h2_server_pool_new(struct loop *loop, unsigned sessions_max);
 void h2_server_pool_free(struct h2_server_pool *pool);
+/* For whoever takes blocks of the loop: when they are scarce, the session whose requests hold most
+ * of them loses these (on_reset NO_MEMORY), at the end of the turn, if that is more than half of
+ * all by the number of sessions. */
+void h2_server_pool_relieve(struct h2_server_pool *pool);
 
 struct h2_server_options {
     const struct http_limits *limits; /* borrowed; outlives the session */

@@ -80,9 +80,55 @@ static void *mem_realloc(void *ptr, size_t size, void *user)
     return piece;
 }
 
+/* Blocks that its streams hold, as far as can be told. */
+static unsigned session_held(const struct h2_session *s)
+{
+    unsigned held = 0;
+    dlist_foreach(it, next, &s->streams)
+    {
+        held += h2_stream_held(dlist_entry(it, struct h2_stream, link));
+    }
+    return held;
+}
+
+static void shared_on_relief(struct loop_task *task)
+{
+    struct h2_shared *shared = container_of(task, struct h2_shared, relief);
+    struct block_pool *blocks = shared->loop->blocks;
+    unsigned most = block_max(blocks) / 2 / MAX(shared->sessions_count, 1u);
+    struct h2_session *worst = NULL;
+
+    if (!block_is_scarce(blocks))
+        return;
+    dlist_foreach(it, next, &shared->sessions)
+    {
+        struct h2_session *s = dlist_entry(it, struct h2_session, shared_link);
+        unsigned held = s->conn != NULL ? session_held(s) : 0;
+        if (held > most) {
+            worst = s;
+            most = held;
+        }
+    }
+    if (worst == NULL)
+        return;
+    dlist_foreach(it, next, &worst->streams)
+    {
+        h2_stream_fail(dlist_entry(it, struct h2_stream, link), NGHTTP2_ENHANCE_YOUR_CALM,
+                       HTTP_ERROR_NO_MEMORY);
+    }
+}
+
+void h2_shared_relieve(struct h2_shared *shared)
+{
+    if (UNLIKELY(block_is_scarce(shared->loop->blocks)))
+        loop_defer(shared->loop, &shared->relief);
+}
+
 void h2_shared_init(struct h2_shared *shared, struct loop *loop, unsigned streams_max)
 {
-    *shared = (struct h2_shared){.loop = loop};
+    *shared = (struct h2_shared){.loop = loop, .relief.run = shared_on_relief};
+    dlist_init(&shared->sessions);
+    dlist_init(&shared->relief.link);
     pool_init(&shared->streams, "h2_stream", sizeof(struct h2_stream), streams_max);
     h2_mem_init(&shared->mem);
     shared->callbacks = h2_input_callbacks();
@@ -92,6 +138,7 @@ void h2_shared_init(struct h2_shared *shared, struct loop *loop, unsigned stream
 
 void h2_shared_fini(struct h2_shared *shared)
 {
+    loop_cancel(&shared->relief);
     pool_fini(&shared->streams);
     h2_mem_fini(&shared->mem);
     nghttp2_session_callbacks_del(shared->callbacks);
@@ -194,7 +241,9 @@ static void session_finish(struct h2_session *s)
     while ((link = dlist_pop_front(&s->streams)) != NULL)
         h2_stream_free(dlist_entry(link, struct h2_stream, link));
     nghttp2_session_del(s->ng);
-    ASSERT(s->heap == 0 && s->kept == 0 && s->spent == NULL);
+    ASSERT(s->heap == 0 && s->kept == 0 && s->queued == 0 && s->spent == NULL);
+    dlist_remove(&s->shared_link);
+    s->shared->sessions_count--;
     s->role->on_closed(s, (enum http_error)s->error, s->error_text);
 }
 
@@ -305,6 +354,21 @@ void h2_session_settle(struct h2_session *s)
     if (error != 0)
         h2_session_broken(s, error);
     h2_session_want_pump(s);
+}
+
+void h2_session_add_queued(struct h2_session *s, uint32_t bytes)
+{
+    s->queued += bytes;
+    s->crowded |= s->queued >= H2_SESSION_HIGH;
+}
+
+void h2_session_take_queued(struct h2_session *s, uint32_t bytes)
+{
+    s->queued -= bytes;
+    if (!s->crowded || s->queued > H2_SESSION_LOW)
+        return;
+    s->crowded = false;
+    h2_session_want_events(s); /* streams may go on */
 }
 
 static void session_failed(struct h2_session *s, int error)
@@ -608,6 +672,8 @@ int h2_session_init(struct h2_session *s, struct h2_shared *shared, const struct
         return -ENOMEM;
     }
     s->conn = conn;
+    dlist_push_back(&shared->sessions, &s->shared_link);
+    shared->sessions_count++;
     conn_set_owner(conn, &s->conn_owner);
     if (role->server)
         h2_session_want_pump(s);

@@ -23,6 +23,8 @@
 
 #define H2_FRAME_HEAD 9u /* bytes */
 #define H2_SHARED_OUT_SIZE 32768u
+#define H2_SESSION_HIGH (1u << 20) /* bytes that all streams keep for sending: crowded */
+#define H2_SESSION_LOW (512u << 10) /* and not any more */
 #define H2_SESSION_HEAP_MAX (1u << 20) /* of nghttp2: HPACK, streams, queued heads and frames */
 
 struct h2_session;
@@ -33,6 +35,9 @@ struct h2_shared {
     struct loop *loop;
     struct pool streams; /* struct h2_stream */
     struct h2_mem mem; /* nghttp2's */
+    struct dlist sessions; /* struct h2_session.shared_link, all */
+    unsigned sessions_count; /* in the list */
+    struct loop_task relief;
     struct date_cache date;
     nghttp2_session_callbacks *callbacks;
     uint8_t *frame_buf; /* nghttp2's, of whichever session is pumped */
@@ -46,6 +51,10 @@ struct h2_shared {
 /* streams_max: of all sessions together. Start-up: panics without memory. */
 void h2_shared_init(struct h2_shared *shared, struct loop *loop, unsigned streams_max);
 void h2_shared_fini(struct h2_shared *shared); /* all sessions are gone (asserted) */
+/* When blocks are scarce: at the end of the turn the session that holds most of them loses all its
+ * streams, if that is more than its share, which is half of all by the number of sessions. So those
+ * who hold little find some, whatever others hold on to. Server sessions. */
+void h2_shared_relieve(struct h2_shared *shared);
 
 /* What differs between the ends. Called from the loop, never inside a call down. */
 struct h2_role {
@@ -77,6 +86,7 @@ struct h2_session {
     struct conn *conn; /* NULL: closed or lost, h2_role.on_closed follows */
     nghttp2_session *ng;
     struct h2_shared *shared;
+    struct dlist shared_link;
     const struct h2_role *role;
     const struct http_limits *limits;
     struct loop_task task; /* the end of the turn: pump, callbacks that were put off, finish */
@@ -97,6 +107,7 @@ struct h2_session {
     uint64_t block_deadline_ns; /* of it to be complete; 0: none in progress */
 
     uint32_t kept; /* body bytes that wait for credit, all streams */
+    uint32_t queued; /* body bytes kept for sending, all streams */
     uint32_t unsettled; /* body bytes not yet given back to the connection's window */
     size_t heap; /* bytes nghttp2 has, but for the shared buffer */
 
@@ -114,6 +125,7 @@ struct h2_session {
     bool booting; /* nghttp2 is being set up and has not asked for its frame buffer yet */
     bool receiving, pumping; /* inside nghttp2 */
     bool pump_due, events_due, room_due;
+    bool crowded; /* queued reached H2_SESSION_HIGH and has not fallen to H2_SESSION_LOW since */
     bool settled; /* the peer's SETTINGS came */
     bool acked; /* ours were acknowledged */
     bool secure, draining, final_sent, peer_goaway, peer_ended;
@@ -158,6 +170,9 @@ int h2_session_condemn(struct h2_session *s, uint32_t code, enum http_error erro
 void h2_session_on_ping_ack(struct h2_session *s, const uint8_t *data);
 /* Gives received bytes back to the connection's window, as far as what is kept allows. */
 void h2_session_settle(struct h2_session *s);
+/* h2_session.queued grew or shrank by so much. */
+void h2_session_add_queued(struct h2_session *s, uint32_t bytes);
+void h2_session_take_queued(struct h2_session *s, uint32_t bytes);
 static inline uint64_t h2_session_now(const struct h2_session *s)
 {
     return s->shared->loop->clock.mono_ns;

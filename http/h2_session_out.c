@@ -104,7 +104,7 @@ static bool session_serve(struct h2_session *s, struct h2_stream *stream)
         out_flush(s);
     if (ok && s->quantum < quantum && h2_stream_has_output(stream))
         h2_stream_on_window(stream); /* back to the end of the line */
-    if (stream->drain_due && stream->tx.len <= H2_STREAM_LOW)
+    if (stream->drain_due && h2_stream_is_drained(stream))
         h2_session_want_events(s);
     return ok;
 }

@@ -49,6 +49,7 @@ struct h2_stream *h2_stream_accept(struct h2_session *s, int32_t id, struct aren
 static void stream_drop_tx(struct h2_stream *stream)
 {
     struct block_pool *blocks = h2_stream_blocks(stream);
+    h2_session_take_queued(stream->session, stream->tx.len);
     h2_queue_drop(&stream->tx, blocks);
     if (stream->tx_trailers != NULL)
         block_put(blocks, stream->tx_trailers);
@@ -207,6 +208,19 @@ void h2_stream_on_window(struct h2_stream *stream)
     h2_session_want_pump(stream->session);
 }
 
+bool h2_stream_is_drained(const struct h2_stream *stream)
+{
+    return stream->tx.len <= (stream->session->crowded ? 0 : H2_STREAM_LOW);
+}
+
+unsigned h2_stream_held(const struct h2_stream *stream)
+{
+    uint32_t in = stream->rx.len + stream->rx_out; /* what was given out is on its way, or waits */
+    unsigned arena = stream->arena != NULL;
+    return arena + (stream->tx.len + BLOCK_SIZE - 1) / BLOCK_SIZE +
+           (in + BLOCK_SIZE - 1) / BLOCK_SIZE;
+}
+
 static int stream_submit_trailers(struct h2_stream *stream)
 {
     struct h2_session *s = stream->session;
@@ -277,6 +291,7 @@ int h2_stream_send_data(nghttp2_session *ng UNUSED, nghttp2_frame *frame UNUSED,
         size_t n = MIN(front.len, len);
         h2_session_out_body(s, (const uint8_t *)front.ptr, n);
         uint8_t *block = h2_queue_take(&stream->tx, blocks, n);
+        h2_session_take_queued(s, (uint32_t)n);
         if (block != NULL) {
             block_head(blocks, block)->next = s->spent;
             s->spent = block;
@@ -309,7 +324,8 @@ static bool stream_is_congested(const struct http_stream *base)
     struct h2_stream *stream = h2_stream_of(base);
     if (stream_has_failed(stream) || !stream->open)
         return false;
-    bool congested = stream->tx.len >= H2_STREAM_HIGH || conn_is_congested(stream->session->conn);
+    uint32_t high = stream->session->crowded ? 1 : H2_STREAM_HIGH;
+    bool congested = stream->tx.len >= high || conn_is_congested(stream->session->conn);
     if (congested)
         stream->drain_due = true;
     return congested;
@@ -318,12 +334,16 @@ static bool stream_is_congested(const struct http_stream *base)
 static int stream_keep_rest(struct h2_stream *stream)
 {
     struct span piece;
+    if (stream->borrow_len > 0 && stream->session->role->server)
+        h2_shared_relieve(stream->session->shared);
     while (stream->borrow_len > 0) {
         const struct iovec *iov = stream->borrow++;
         piece = span_skip(span_make(iov->iov_base, iov->iov_len), stream->borrow_skip);
         stream->borrow_skip = 0;
         stream->borrow_len -= piece.len;
+        uint32_t before = stream->tx.len;
         int error = h2_queue_add(&stream->tx, h2_stream_blocks(stream), piece);
+        h2_session_add_queued(stream->session, stream->tx.len - before);
         if (error < 0)
             return error;
     }

@@ -10,15 +10,18 @@
  * dies with the later one.
  *
  * Output: bytes that the windows and the conn take now go from the holder's memory; the rest is
- * kept in blocks, above H2_STREAM_HIGH the stream is congested. Input: bytes up to the credit are
+ * kept in blocks, up to a mark at which the stream is congested. Input: bytes up to the credit are
  * given out as they come, what is beyond is kept in blocks; the peer was allowed at most
  * HTTP_STREAM_WINDOW. */
 
 #include "http/h2_queue.h"
 #include "http/h2_session.h"
 
-#define H2_STREAM_HIGH 65536u /* bytes kept for sending: congested */
-#define H2_STREAM_LOW 32768u /* on_drain */
+/* Bytes kept for sending: congested; on_drain. While the session is crowded (h2_session.h) a stream
+ * is congested with the first byte that it keeps, until the last has gone: those that flow go on,
+ * the others keep what they have and no more. */
+#define H2_STREAM_HIGH 65536u
+#define H2_STREAM_LOW 32768u
 /* A server's streams begin with this window: one block. A holder that grants more raises it, so
  * what streams may keep while nobody has asked for their bodies is small. */
 #define H2_STREAM_WINDOW_SERVER 16384u
@@ -114,6 +117,10 @@ void h2_stream_free(struct h2_stream *stream);
 uint64_t h2_stream_deadline(const struct h2_stream *stream);
 void h2_stream_on_deadline(struct h2_stream *stream);
 
+/* Blocks that it holds, or its holder for it, as far as can be told. */
+unsigned h2_stream_held(const struct h2_stream *stream);
+/* A holder that found it congested may go on. */
+bool h2_stream_is_drained(const struct h2_stream *stream);
 /* Bytes or an end wait to be sent. */
 bool h2_stream_has_output(const struct h2_stream *stream);
 /* The data source of every stream: nghttp2's callbacks. */

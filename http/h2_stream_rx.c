@@ -97,6 +97,8 @@ int h2_stream_on_data(struct h2_stream *stream, struct span data)
     stream_await_body(stream);
     if (data.len == 0)
         return 0;
+    if (s->role->server)
+        h2_shared_relieve(s->shared);
     uint32_t before = stream->rx.len;
     int error = h2_queue_add(&stream->rx, h2_stream_blocks(stream), data);
     s->kept += stream->rx.len - before;
@@ -189,8 +191,7 @@ void h2_stream_run(struct h2_stream *stream)
         return;
     if (stream->reset_due) {
         h2_stream_abort(stream, (enum http_error)stream->error, s->error_text);
-    } else if (stream->drain_due && stream->tx.len <= H2_STREAM_LOW &&
-               !conn_is_congested(s->conn)) {
+    } else if (stream->drain_due && h2_stream_is_drained(stream) && !conn_is_congested(s->conn)) {
         stream->drain_due = false;
         stream->stream.user->ops->on_drain(stream->stream.user, &stream->stream);
     }

@@ -203,6 +203,16 @@ unsigned block_in_use(const struct block_pool *pool)
     return pool->in_use;
 }
 
+unsigned block_max(const struct block_pool *pool)
+{
+    return pool->blocks_max;
+}
+
+bool block_is_scarce(const struct block_pool *pool)
+{
+    return pool->blocks_max - pool->in_use <= pool->blocks_max / 8;
+}
+
 void block_trim(struct block_pool *pool)
 {
     class_trim(&pool->small, RESERVE_BLOCKS);

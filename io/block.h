@@ -18,6 +18,9 @@ void block_pool_free(struct block_pool *pool); /* all blocks returned (asserted)
 void *block_get(struct block_pool *pool);
 void block_put(struct block_pool *pool, void *block);
 unsigned block_in_use(const struct block_pool *pool);
+unsigned block_max(const struct block_pool *pool); /* the cap */
+/* At most an eighth of the cap is left: it is time to refuse those who hold much. */
+bool block_is_scarce(const struct block_pool *pool);
 /* Returns unused memory to the system beyond a small reserve; call at most every second or so. */
 void block_trim(struct block_pool *pool);
 /* Chunks for arenas of this thread; valid as long as the pool. A chunk is one block, or a large

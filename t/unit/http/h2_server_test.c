@@ -481,21 +481,6 @@ static void run_floods(void)
     }
 }
 
-/* Peers that ask for much and open no window: what is kept of the answers is bounded. */
-static void run_closed_windows(void)
-{
-    start(NULL);
-    h2_peer_send_setting(&peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0);
-    for (uint32_t id = 1; id < 100; id += 2)
-        h2_peer_get(&peer, id, "/big");
-    settle();
-    assert_int_equal(app.count, 50);
-    for (unsigned i = 0; i < app.count; i++)
-        assert_true(app.requests[i]->left + 120000 > BIG_BODY);
-    assert_true(block_in_use(app.wire.loop->blocks) <= 50 * 9);
-    stop();
-}
-
 /* After the last GOAWAY a peer that goes on sending is cut all the same. */
 static void run_deaf_to_goaway(void)
 {
@@ -743,7 +728,6 @@ WIRE_TEST(refusals)
 WIRE_TEST(userinfo)
 WIRE_TEST(large_heads)
 WIRE_TEST(floods)
-WIRE_TEST(closed_windows)
 WIRE_TEST(deaf_to_goaway)
 WIRE_TEST(stream_ids)
 WIRE_TEST(goaway_own_stream)
@@ -774,7 +758,6 @@ int main(void)
         cmocka_unit_test(test_userinfo),
         cmocka_unit_test(test_large_heads),
         cmocka_unit_test(test_floods),
-        cmocka_unit_test(test_closed_windows),
         cmocka_unit_test(test_deaf_to_goaway),
         cmocka_unit_test(test_stream_ids),
         cmocka_unit_test(test_goaway_own_stream),

@@ -15,6 +15,7 @@
 
 #define WIRE_TURNS_MAX 5000 /* of at most 1 ms: far more than anything here needs */
 
+unsigned wire_blocks_max;
 static enum loop_engine engine_now = LOOP_ENGINE_EPOLL;
 
 void wire_each_engine(void (*test)(void))
@@ -33,7 +34,8 @@ void wire_each_engine(void (*test)(void))
 struct loop *wire_loop_new(void)
 {
     struct loop *loop;
-    struct loop_options options = {.engine = engine_now, .conns_max = 64, .seed = 1};
+    struct loop_options options = {
+        .engine = engine_now, .conns_max = 64, .blocks_max = wire_blocks_max, .seed = 1};
     struct err err;
     int error = loop_new(&loop, &options, &err);
     if (error < 0)

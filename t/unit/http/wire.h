@@ -18,6 +18,8 @@ struct wire {
 
 /* Runs the test once on each engine that there is here. */
 void wire_each_engine(void (*test)(void));
+/* Of the loops that are made from now on; 0: the default. */
+extern unsigned wire_blocks_max;
 /* On the engine of wire_each_engine; outside of it on epoll. */
 struct loop *wire_loop_new(void);
 void wire_open(struct wire *wire, struct loop *loop);

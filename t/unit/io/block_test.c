@@ -48,7 +48,10 @@ static void test_large_counts_as_four(void **state)
     void *a = block_get(pool), *b = block_get(pool);
     assert_non_null(b);
     assert_null(block_get(pool));
+    assert_true(block_is_scarce(pool));
     block_put_large(pool, large);
+    assert_false(block_is_scarce(pool));
+    assert_int_equal(block_max(pool), 6);
     assert_int_equal(block_in_use(pool), 2);
     block_put(pool, a);
     block_put(pool, b);
