@@ -271,8 +271,6 @@ static void up_on_reset(struct http_stream_user *user, struct http_stream *strea
                             : http_error_text(error);
     exchange_release_endpoint(ex, CLUSTER_RESULT_RESET);
     ex->wants_fresh = ex->reused;
-    if (died)
-        ex->tried = NULL; /* the endpoint is not to blame */
     enum outcome outcome = up_reset_outcome(ex, error);
     bool can_retry = outcome != OUTCOME_UPSTREAM_PROTOCOL && outcome != OUTCOME_OVERLOAD;
     if (!can_retry || !exchange_retry(ex, cause))

@@ -2,6 +2,7 @@
 """Backends that say too much, too late or to the wrong request, and backends
 that are not there: no answer ever goes to another request."""
 import socket
+import threading
 import time
 
 import pytest
@@ -223,6 +224,36 @@ def test_refused_endpoints_are_ejected(gw):
         assert gw.log(path=f"/refused/{i}")["response_flags"] == "UF"
     assert gw.outcomes("upstream_connect_failed") == before + 5
     wait_until(lambda: gw.errors().count("endpoint ejected") >= 2, "two ejections")
+
+
+def test_killed_endpoint(gateways, origins):
+    """What was sent to it on a kept connection goes to the other, though its own turn is next."""
+    asked, killed = threading.Event(), threading.Event()
+
+    def doomed(sock, _origin):
+        stream = Stream(sock)
+        while read_request(stream)[1] != "/held":
+            http_answer(sock, b"doomed")
+        asked.set()
+        killed.wait(20)
+
+    gateway, dying, other = gateways(), origins(doomed), origins()
+    gateway.workers = 1
+    gateway.write([m.gateway([m.listener("http", gateway.port)]),
+                   m.http_route("r", [m.rule("/", ["b"])]),
+                   *m.service("b", dying.port, other.port)])
+    gateway.start()
+    bodies = [request(gateway.port, "/warm").body for _ in range(4)]
+    if bodies[-1] == b"doomed":
+        request(gateway.port, "/turn")
+    with connect(gateway.port) as s:
+        s.sendall(b"GET /held HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        assert asked.wait(20)
+        assert request(gateway.port, "/between").body != b"doomed"
+        dying.close()
+        killed.set()
+        assert Stream(s).response().status == 200
+    assert gateway.log(path="/held")["attempts"] == 2
 
 
 def test_one_of_two_endpoints_is_dead(gw):

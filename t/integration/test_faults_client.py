@@ -200,7 +200,7 @@ def test_ten_thousand_connections(gateways, origins, many):
 
 def test_connections_max(gateways, origins):
     """Beyond it a client is refused at once; those that are in are served; room comes back."""
-    gateway = gateways(settings={"connections_max": 32})
+    gateway = gateways(settings={"connections_max": 32, "header_timeout": "600s"})
     gateway.workers = 1
     gateway.write([m.gateway([m.listener("http", gateway.port)]),
                    m.http_route("r", [m.rule("/", ["origin"])]),
@@ -224,7 +224,7 @@ def test_few_descriptors(gateways, origins):
     def limited():
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
 
-    gateway = gateways(preexec=limited)
+    gateway = gateways({"header_timeout": "600s"}, preexec=limited)
     gateway.write([m.gateway([m.listener("http", gateway.port)]),
                    m.http_route("r", [m.rule("/", ["origin"])]),
                    *m.service("origin", origins().port)])
