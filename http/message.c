@@ -45,7 +45,7 @@ struct http_head *http_head_copy(const struct http_head *head, struct arena *are
     copy->fields_count = 0;
     for (unsigned i = 0; i < head->fields_count; i++) {
         const struct http_field *field = &head->fields[i];
-        if (field->removed)
+        if (field->removed && field->id != HTTP_HEADER_TE)
             continue;
         fields[copy->fields_count] = *field;
         fields[copy->fields_count].name = arena_copy(arena, field->name);

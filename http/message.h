@@ -67,7 +67,8 @@ struct http_head {
 
 /* An empty head in the arena with room for fields_cap fields; NULL: arena overflow. */
 struct http_head *http_head_new(struct arena *arena, unsigned fields_cap);
-/* A deep copy, without the fields that were removed. NULL: arena overflow. */
+/* A deep copy, without the fields that were removed, but for TE: whoever writes HTTP/2 looks there
+ * whether trailers are wanted. NULL: arena overflow. */
 struct http_head *http_head_copy(const struct http_head *head, struct arena *arena);
 /* false: there is none of these fields (http_header_bit, http_header_ids). */
 static inline bool http_head_may_have(const struct http_head *head, uint64_t ids)

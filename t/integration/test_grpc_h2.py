@@ -10,7 +10,7 @@ from h2.connection import ConnectionState
 import manifests as m
 from grpc_peer import Caller, echo, server
 from origin import server_context
-from wire import client_context, connect, free_port, wait_until
+from wire import client_context, connect, free_port, refusing_port, wait_until
 
 SERVICE = "pkg.Echo"
 
@@ -26,6 +26,9 @@ def say(call):
     elif method == "Refuse":
         call.finish()
         call.refuse(5, [("grpc-message", "no%20such%E2%98%BA"), ("x-why", "w")])
+    elif method == "Unavailable":
+        call.finish()
+        call.refuse(14)
     elif method == "Early":
         call.wait(lambda seen: seen.body)
         call.answer()
@@ -97,6 +100,7 @@ def gw(module_gateways, module_origins, certs):
         m.grpc_rule([m.call("pkg.Wrong")], ["wrong"]),
         m.grpc_rule([m.call("pkg.Old")], ["old"]),
         m.grpc_rule([m.call("pkg.Refused")], ["refused"]),
+        m.grpc_rule([m.call("pkg.Half"), m.call("grpc.health.v1.Health")], ["half"]),
         m.grpc_rule([m.call("pkg.Mirrored")], ["say"], filters=[
             {"type": "RequestMirror", "requestMirror": {"backendRef": m.backend("other")}}]),
         m.grpc_rule([m.call("pkg.Limited")], ["other"], name="limited"),
@@ -107,7 +111,9 @@ def gw(module_gateways, module_origins, certs):
         m.gateway([m.listener("http", gateway.port),
                    m.listener("tls", gateway.tls_port, "HTTPS", certs=["a"])]),
         m.grpc_route("grpc", rules, ["grpc.test", "a.test"]), limit,
-        *m.service("refused", free_port()), m.secret("a", certs.a), m.config_map("ca", certs.ca),
+        *m.service("refused", free_port()),
+        *m.service("half", origins["say"].port, refusing_port()),
+        m.secret("a", certs.a), m.config_map("ca", certs.ca),
         m.backend_tls("secure", "secure", "echo.test", "ca"),
         m.backend_tls("wrong", "wrong", "other.test", "ca"),
         m.backend_tls("old", "old", "echo.test", "ca")]
@@ -270,6 +276,18 @@ def test_unavailable(caller, service, message):
     assert_refused(call(caller, f"/pkg.{service}/X"), 14, message)
 
 
+def test_a_dead_backend(gw, caller):
+    """Its calls go to the other one; after three it is left alone. What a backend says of itself is
+    the caller's: it is asked all the same."""
+    for path in ("/pkg.Half/Say", "/pkg.Half/Say", "/grpc.health.v1.Health/Check"):
+        for _ in range(4):
+            assert call(caller, path).finish().status == (0, "")
+    wait_until(lambda: "endpoint ejected" in gw.errors() and "test/half" in gw.errors(), "ejection")
+    for _ in range(6):
+        assert call(caller, "/pkg.Half/Unavailable").finish().status[0] == 14
+    assert call(caller, "/pkg.Half/Say").finish().status == (0, "")
+
+
 def test_backend_tls(gw, caller):
     assert call(caller, "/pkg.Secure/X").finish().replies == [b"hello"]
     assert call(caller, "/pkg.Secure/X").finish().status == (0, "")
@@ -279,7 +297,12 @@ def test_mirror(gw, caller):
     mark = str(time.monotonic())
     ended = call(caller, "/pkg.Mirrored/Say", fields=[("x-mark", mark)]).finish()
     assert ended.replies == [b"hello"] and ended.status == (0, "")
-    wait_until(lambda: any(h.get("x-mark") == mark for h in gw.origins["other"].heads), "a copy")
+
+    def copies():
+        seen = getattr(gw.origins["other"], "heads", [])  # made by its first connection
+        return [head for head in seen if head.get("x-mark") == mark]
+
+    assert wait_until(copies, "a copy")[0]["te"] == "trailers"
 
 
 def test_limited(gw, caller):

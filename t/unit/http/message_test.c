@@ -99,14 +99,17 @@ static void test_copy(void **state)
     assert_true(http_head_add(head, span_str(name), arena_copy(&first, SPAN_LIT("one"))));
     assert_true(http_head_add(head, SPAN_LIT("x-gone"), SPAN_LIT("two")));
     assert_true(http_head_add_id(head, HTTP_HEADER_COOKIE, arena_copy(&first, SPAN_LIT("c"))));
+    assert_true(http_head_add_id(head, HTTP_HEADER_TE, arena_copy(&first, SPAN_LIT("trailers"))));
     assert_int_equal(http_head_remove(head, SPAN_LIT("x-gone")), 1);
+    assert_int_equal(http_head_remove_id(head, HTTP_HEADER_TE), 1);
     head->method = HTTP_METHOD_POST;
     head->path = arena_copy(&first, SPAN_LIT("/path"));
     head->host = arena_copy(&first, SPAN_LIT("a.test"));
     head->content_length = 7;
     struct http_head *copy = http_head_copy(head, &second);
     arena_fini(&first);
-    assert_int_equal(copy->fields_count, 2);
+    assert_int_equal(copy->fields_count, 3);
+    assert_true(copy->fields[2].removed && span_equal_str(copy->fields[2].value, "trailers"));
     assert_true(span_equal_str(http_head_find(copy, SPAN_LIT("X-Name"))->value, "one"));
     assert_true(span_equal_str(http_head_find_id(copy, HTTP_HEADER_COOKIE)->value, "c"));
     assert_null(http_head_find(copy, SPAN_LIT("x-gone")));
