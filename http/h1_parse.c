@@ -14,8 +14,8 @@
  * are copied one by one.
  *
  * llhttp splits the fields; the start line, of which its versions differ in what they let
- * through, is read here, and that of a request it never sees. Both views must agree: llhttp has to
- * find as many fields as h1_scan found lines, and each name must be followed by its colon. */
+ * through, is read here, and llhttp never sees it. Both views must agree: llhttp has to find as
+ * many fields as h1_scan found lines, and each name must be followed by its colon. */
 
 #define PARSE_PIECE_MAX 8192u /* bytes copied in one piece */
 #define PARSE_SPARE_FIELDS 12u /* room for what filters add */
@@ -64,19 +64,30 @@ static const llhttp_settings_t parse_settings = {
     .on_headers_complete = parse_on_complete,
 };
 
-/* Fields of the whole head at bytes, of which the start line is the first line_len. A request has
- * another one for llhttp: which methods and targets there are must not depend on its version. */
+/* A parser that has seen a start line, always the same: what llhttp lets through there depends on
+ * its version. Made once a thread. */
+static bool parse_begin(llhttp_t *parser, bool response)
+{
+    static __thread llhttp_t begun[2];
+    static __thread bool made[2];
+    static const struct span lines[2] = {{"GET / HTTP/1.1\r\n", 16}, {"HTTP/1.1 200 OK\r\n", 17}};
+    if (!made[response]) {
+        llhttp_init(&begun[response], response ? HTTP_RESPONSE : HTTP_REQUEST, &parse_settings);
+        made[response] =
+            llhttp_execute(&begun[response], lines[response].ptr, lines[response].len) == HPE_OK;
+    }
+    *parser = begun[response];
+    return made[response];
+}
+
+/* Fields of the whole head at bytes, of which the start line is the first line_len. */
 static enum http_error parse_fields(struct http_head *head, struct span bytes, size_t line_len,
                                     unsigned fields)
 {
-    static const struct span request = {"GET / HTTP/1.1\r\n", 16};
     struct parse_state state = {.head = head};
-    llhttp_init(&state.parser, head->is_response ? HTTP_RESPONSE : HTTP_REQUEST, &parse_settings);
-    if (!head->is_response) {
-        if (llhttp_execute(&state.parser, request.ptr, request.len) != HPE_OK)
-            return HTTP_ERROR_BAD_REQUEST;
-        bytes = span_skip(bytes, line_len + 2); /* h1_scan vouches for CR LF */
-    }
+    if (!parse_begin(&state.parser, head->is_response))
+        return HTTP_ERROR_BAD_REQUEST;
+    bytes = span_skip(bytes, line_len + 2); /* h1_scan vouches for CR LF */
     llhttp_errno_t error = llhttp_execute(&state.parser, bytes.ptr, bytes.len);
     if (error != HPE_PAUSED || !state.complete || state.bad)
         return HTTP_ERROR_BAD_REQUEST;
