@@ -54,7 +54,11 @@ void limit_init(struct limit *limit, const struct model_limit *model, bool has_s
 {
     const struct conf_limit_rule *rule = model->rule;
 
-    *limit = (struct limit){.model = model, .has_store = has_store};
+    *limit = (struct limit){
+        .model = model,
+        .has_store = has_store,
+        .is_synced = rule->on_store_failure == CONF_LIMIT_FAILURE_LOCAL,
+    };
     gcra_init(&limit->gcra, rule->requests, rule->period_ns, rule->burst);
     struct hash_key key = *hash_process_key();
     if (has_store)

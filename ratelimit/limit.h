@@ -34,14 +34,16 @@ struct limit {
     struct remote_limit *remote; /* NULL: in process only, or the store cannot be used */
     struct remote_command command; /* has_store only */
     bool has_store;
+    bool is_synced; /* rule.onStoreFailure is Local: the bucket in memory follows the store's */
     struct hash_key key; /* of the bucket ids */
     uint64_t overflow; /* hash of the scope id */
     char *names; /* the header names of the rule's keys, lower case, one after the other; heap */
     struct metric_series *decisions[LIMIT_DECISION_COUNT];
 };
 
-/* prefix: the store's key prefix, or empty for a limit without one. The model is borrowed. Control
- * path: allocates. Any thread. */
+/* prefix: the store's key prefix, or empty for a limit without one. The model is borrowed: it goes
+ * with its snapshot, so what is still in flight for a request that is over must not look at it.
+ * Control path: allocates. Any thread. */
 void limit_init(struct limit *limit, const struct model_limit *model, bool has_store,
                 struct span prefix);
 void limit_fini(struct limit *limit);

@@ -22,7 +22,8 @@
  * unless the late answer says that it has counted it. So the mean rate holds.
  *
  * Lifetime. `pending` lives from start to done or cancel. A part whose question is in flight
- * outlives it as an orphan (part.pending NULL) until the store answers or is given up. */
+ * outlives it as an orphan (part.pending NULL) until the store answers or is given up. It holds its
+ * set of limits, but not the snapshot: limit.model may be gone. */
 
 #define PENDING_MAX (1u << 16)
 #define PARTS_MAX (1u << 18)
@@ -243,7 +244,7 @@ static bool pending_is_decided(const struct pending *pending)
 
 static void part_sync(struct part *part, const struct gcra_verdict *verdict)
 {
-    if (part->limit->model->rule->on_store_failure == CONF_LIMIT_FAILURE_LOCAL)
+    if (part->limit->is_synced)
         local_limit_sync(part->limiter->options.local, &part->id, &part->limit->gcra,
                          now_of(part->limiter), verdict);
 }

@@ -185,5 +185,6 @@ class Gateway:
             process, self.process = self.process, None
             del process
         text = self.errors()
-        assert not BROKEN.search(text), text
+        broken = BROKEN.search(text)
+        assert not broken, "\n".join(text[broken.start():].splitlines()[:45])
         assert result == code, f"exit status {result}\n{text}"

@@ -304,6 +304,28 @@ def test_store_paused(gateways, origins, redis):
     wait_until(lambda: settled_decision(gateway), "decisions by the store")
 
 
+def test_answer_that_outlives_its_configuration(gateways, origins, redis):
+    """The request is over, and so is the configuration that it began with."""
+    gateway, origin = gateways(), origins()
+    store = m.store("s", redis.endpoint, timeouts={"deadline": "200ms"})
+
+    def version(requests):
+        return objects(gateway.port, origin.port, [m.limit("l", "r0", requests, store="s")],
+                       [store])
+
+    gateway.write(version(1000))
+    gateway.start()
+    statuses(gateway.port, 2)
+    connected(gateway)
+    redis.process.send_signal(signal.SIGSTOP)
+    try:
+        assert statuses(gateway.port, 1) == [200]
+        gateway.apply(version(2000))
+    finally:
+        redis.process.send_signal(signal.SIGCONT)
+    wait_until(lambda: settled_decision(gateway), "decisions by the store")
+
+
 def settled_decision(gateway):
     """A request that the store decided: no new store error."""
     before = gateway.metric("ringgate_ratelimit_store_errors_total")
