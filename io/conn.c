@@ -218,6 +218,11 @@ void conn_set_write_timeout(struct conn *conn, uint64_t timeout_ns)
     }
 }
 
+bool conn_is_over(const struct conn *conn)
+{
+    return conn->torn || conn->error || conn->closing;
+}
+
 const char *conn_error_text(const struct conn *conn)
 {
     return conn->error_text;

@@ -127,6 +127,8 @@ void conn_abort(struct conn *conn);
 /* For layers and for the conn itself: the connection is of no use. text (static) is kept for
  * conn_error_text; on_close(error) follows from the loop. The first call wins. */
 void conn_fail(struct conn *conn, int error, const char *text);
+/* It was closed or has failed: deferred work of a layer has nothing to do any more. */
+bool conn_is_over(const struct conn *conn);
 const char *conn_error_text(const struct conn *conn); /* "" when none; also during on_close */
 
 struct loop *conn_loop(const struct conn *conn);

@@ -194,11 +194,6 @@ static void input_feed(struct conn *conn, struct span data)
         conn_up_data(conn, data);
 }
 
-static bool input_is_over(const struct conn *conn)
-{
-    return conn->torn || conn->error || conn->closing;
-}
-
 static void input_pass_end(struct conn *conn)
 {
     if (!conn->rx_eof || conn->end_passed || conn->stash_len > 0 || conn->in_to_layer)
@@ -246,7 +241,7 @@ void conn_receive(struct conn *conn, struct span data)
 static void stash_run(struct conn *conn)
 {
     struct block_pool *blocks = conn->sock.loop->blocks;
-    while (conn->stash_len > 0 && !input_is_over(conn) && !input_blocked(conn)) {
+    while (conn->stash_len > 0 && !conn_is_over(conn) && !input_blocked(conn)) {
         uint8_t *block = conn->stash_head;
         struct block_head *head = block_head(blocks, block);
         uint32_t n = MIN(head->end - head->start, STASH_PIECE);
@@ -271,15 +266,15 @@ static void stash_run(struct conn *conn)
 
 void conn_input_run(struct conn *conn)
 {
-    if (input_is_over(conn))
+    if (conn_is_over(conn))
         return;
     if (conn->in_to_layer)
         window_to_layer(conn);
     else if (conn->in_len > 0 && !conn->paused && conn->open)
         window_deliver(conn);
-    if (!input_is_over(conn))
+    if (!conn_is_over(conn))
         stash_run(conn);
-    if (input_is_over(conn))
+    if (conn_is_over(conn))
         return;
     input_pass_end(conn);
     conn_rx_update(conn);
@@ -375,6 +370,6 @@ bool conn_is_ended(const struct conn *conn)
 void conn_input_end(struct conn *conn)
 {
     conn->rx_eof = true;
-    if (!input_is_over(conn))
+    if (!conn_is_over(conn))
         input_pass_end(conn);
 }

@@ -81,6 +81,8 @@ struct engine_ops {
     const char *name;
     bool real; /* descriptors are the kernel's: splice works */
     void (*free)(struct engine *engine);
+    /* Hands to the kernel what was asked for, as the next wait would; NULL: it has it already. */
+    void (*submit)(struct engine *engine);
     /* Submits, waits at most wait_ns (0: does not) for events. */
     void (*wait)(struct engine *engine, uint64_t wait_ns);
     void (*dispatch)(struct engine *engine);
@@ -129,10 +131,10 @@ struct engine {
 };
 
 /* Engines. reterr names what failed and the remedy. */
-MUST_CHECK int uring_new(struct loop *loop, const struct loop_options *options,
-                         struct engine **ret, struct err *reterr);
-MUST_CHECK int epoll_new(struct loop *loop, const struct loop_options *options,
-                         struct engine **ret, struct err *reterr);
+MUST_CHECK int uring_new(struct loop *loop, const struct loop_options *options, struct engine **ret,
+                         struct err *reterr);
+MUST_CHECK int epoll_new(struct loop *loop, const struct loop_options *options, struct engine **ret,
+                         struct err *reterr);
 
 /* Shared by the engines (io/engine.c). */
 void engine_init(struct engine *engine, const struct engine_ops *ops, struct loop *loop);

@@ -164,7 +164,7 @@ static void dispatch(struct engine *engine)
 static bool is_ready(const struct engine *engine)
 {
     const struct epoll *epoll = container_of(engine, struct epoll, engine);
-    return !dlist_is_empty(&engine->ready) || !dlist_is_empty(&epoll->failed);
+    return epoll->count > 0 || !dlist_is_empty(&engine->ready) || !dlist_is_empty(&epoll->failed);
 }
 
 static int sock_register(struct sock *sock)

@@ -71,6 +71,7 @@ int loop_new_with_engine(struct loop **ret, const struct loop_options *options,
         return err_set(reterr, -ENOMEM, "no memory for an event loop");
     loop->conns_max = options->conns_max;
     dlist_init(&loop->tasks);
+    dlist_init(&loop->slow);
     dlist_init(&loop->flush);
     dlist_init(&loop->graves);
     dlist_init(&loop->all);
@@ -110,7 +111,7 @@ void loop_free(struct loop *loop)
     }
     while (loop->conns > 0 || loop->holds > 0 || !dlist_is_empty(&loop->graves))
         loop_turn(loop, 10 * NS_PER_MS);
-    ASSERT(dlist_is_empty(&loop->tasks));
+    ASSERT(dlist_is_empty(&loop->tasks) && dlist_is_empty(&loop->slow));
     loop_release(loop);
 }
 
@@ -138,6 +139,31 @@ static void loop_flush(struct loop *loop)
         conn_end_turn(dlist_entry(link, struct conn, flush_link));
 }
 
+/* Some slow work, and when that took long, as long a window for others: requests that are between
+ * client and backend are done meanwhile, and a storm of handshakes has half of the processor and
+ * what the others leave. The window ends early when nothing comes for half of it. */
+static void loop_run_slow(struct loop *loop, bool idle)
+{
+    if (dlist_is_empty(&loop->slow) || (!idle && loop->clock.mono_ns < loop->slow_next_ns))
+        return;
+    if (loop->engine->ops->submit)
+        loop->engine->ops->submit(loop->engine);
+    /* Simulated time stands still meanwhile: one, so that a run can be repeated. */
+    bool is_simulated = loop->engine->ops->clock != NULL;
+    uint64_t begin_ns = clock_mono_ns(), now_ns = begin_ns;
+    do {
+        struct dlist *link = dlist_pop_front(&loop->slow);
+        struct loop_task *task = dlist_entry(link, struct loop_task, link);
+        task->run(task);
+        now_ns = clock_mono_ns();
+    } while (!dlist_is_empty(&loop->slow) && !is_simulated && now_ns - begin_ns < LOOP_SLOW_NS);
+    uint64_t took_ns = is_simulated ? 0 : now_ns - begin_ns;
+    /* Another process may have had the core meanwhile: that is no reason to wait as long. */
+    loop->slow_window_ns = took_ns > 2 * LOOP_SLOW_NS ? MIN(took_ns, 16 * LOOP_SLOW_NS) : 0;
+    loop->slow_next_ns = loop->slow_window_ns > 0 ? now_ns + loop->slow_window_ns : 0;
+    loop_flush(loop);
+}
+
 /* How long the turn may wait: nothing is left over and no timer is due. */
 static uint64_t loop_wait_ns(struct loop *loop, uint64_t wait_max_ns)
 {
@@ -145,6 +171,10 @@ static uint64_t loop_wait_ns(struct loop *loop, uint64_t wait_max_ns)
         loop->engine->ops->is_ready(loop->engine))
         return 0;
     uint64_t next = wheel_next_ns(&loop->wheel), now = loop->clock.mono_ns;
+    if (!dlist_is_empty(&loop->slow)) {
+        next = MIN(next, loop->slow_next_ns);
+        wait_max_ns = MIN(wait_max_ns, loop->slow_window_ns / 2);
+    }
     if (next <= now)
         return 0;
     return MIN(wait_max_ns, next - now);
@@ -158,12 +188,14 @@ void loop_turn(struct loop *loop, uint64_t wait_max_ns)
     uint64_t wait = loop_wait_ns(loop, MIN(wait_max_ns, WAIT_MAX_NS));
     engine->ops->wait(engine, wait);
     loop_clock(loop);
+    bool idle = wait > 0 && !engine->ops->is_ready(engine);
     loop->turns++;
     engine->ops->dispatch(engine);
     engine_run_ready(engine);
     (void)wheel_advance(&loop->wheel, loop->clock.mono_ns); /* how many fired is of no interest */
     loop_run_list(&loop->tasks);
     loop_flush(loop);
+    loop_run_slow(loop, idle);
     loop_run_list(&loop->graves);
 }
 
@@ -183,6 +215,13 @@ void loop_defer(struct loop *loop, struct loop_task *task)
     ASSERT(task->run);
     if (!dlist_is_linked(&task->link))
         dlist_push_back(&loop->tasks, &task->link);
+}
+
+void loop_defer_slow(struct loop *loop, struct loop_task *task)
+{
+    ASSERT(task->run);
+    if (!dlist_is_linked(&task->link))
+        dlist_push_back(&loop->slow, &task->link);
 }
 
 void loop_cancel(struct loop_task *task)

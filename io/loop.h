@@ -7,7 +7,7 @@
  * by its thread only; other threads use io/mailbox.h.
  *
  * One turn: submit and wait (engine), dispatch completions, fire due timers,
- * run deferred work, flush connections that were written to. Callbacks of
+ * run deferred work, flush connections that were written to, run some slow work. Callbacks of
  * conns, acceptors and watches run only from a turn, never inside the call that started the
  * operation. */
 
@@ -47,6 +47,8 @@ struct loop {
     struct block_pool *blocks;
     struct engine *engine;
     struct dlist tasks; /* struct loop_task.link */
+    struct dlist slow; /* struct loop_task.link: see loop_defer_slow */
+    uint64_t slow_next_ns, slow_window_ns; /* end and length of the window after the last of it */
     struct dlist flush; /* conns with bytes to send, struct conn.flush_link */
     struct dlist graves; /* struct loop_task.link: memory that can go at the end of the turn */
     struct dlist all; /* every conn, struct conn.all_link */
@@ -86,7 +88,13 @@ void loop_turn(struct loop *loop, uint64_t wait_max_ns);
 void loop_stop(struct loop *loop);
 /* Runs task at the end of this turn. Does nothing when it is queued already. */
 void loop_defer(struct loop *loop, struct loop_task *task);
-void loop_cancel(struct loop_task *task);
+/* For work that keeps the processor, such as a signature: runs task once the output of a turn is on
+ * its way. Tasks run in the order in which they were deferred, in a turn for LOOP_SLOW_NS and at
+ * least one of them; when that took longer than twice this time, others have the loop for as long,
+ * unless they have nothing to do. Does nothing when it is queued already. */
+void loop_defer_slow(struct loop *loop, struct loop_task *task);
+#define LOOP_SLOW_NS (NS_PER_MS / 2)
+void loop_cancel(struct loop_task *task); /* deferred in either way */
 
 static inline void loop_arm(struct loop *loop, struct timer *timer, uint64_t after_ns)
 {

@@ -82,6 +82,14 @@ static void wait_for_events(struct engine *engine, uint64_t wait_ns)
     }
 }
 
+static void submit_now(struct engine *engine)
+{
+    struct uring *uring = uring_of(engine);
+    unsigned count = sq_flush(&uring->ring);
+    if (count > 0)
+        (void)ring_enter(uring, count, 0, 0); /* what is left over goes with the next wait */
+}
+
 void uring_put_aside(struct uring *uring)
 {
     struct io_uring_cqe *cqe;
@@ -313,6 +321,7 @@ static const struct engine_ops uring_ops = {
     .name = "io_uring",
     .real = true,
     .free = uring_free,
+    .submit = submit_now,
     .wait = wait_for_events,
     .dispatch = dispatch,
     .is_ready = is_ready,

@@ -28,7 +28,7 @@
 #define SMALL_BYTES 16384u
 #define SMALL_AFTER_NS NS_PER_S
 
-_Static_assert(2 * BLOCK_SIZE >= RECORD_PLAIN_MAX + RECORD_OVERHEAD_MAX, "held fits a record");
+_Static_assert(TLS_HELD_MAX >= RECORD_PLAIN_MAX + RECORD_OVERHEAD_MAX, "held fits a record");
 
 /* --- out --- */
 
@@ -281,9 +281,12 @@ void tls_direct_drop(struct tls_layer *layer)
     layer->held_len = 0;
 }
 
-/* Keeps the beginning of a record. */
-static void hold(struct tls_layer *layer)
+void tls_direct_hold(struct tls_layer *layer)
 {
+    if (layer->in.len > TLS_HELD_MAX - layer->held_len) {
+        tls_layer_fail(layer, -EPROTO, "TLS: more than the handshake allows");
+        return;
+    }
     while (layer->in.len > 0) {
         uint8_t **block = &layer->held[layer->held_len / BLOCK_SIZE];
         size_t at = layer->held_len % BLOCK_SIZE;
@@ -327,7 +330,7 @@ bool tls_direct_read(struct tls_layer *layer, uint8_t *plain)
         size = record_body_size(&layer->rx, head);
     }
     if (have < sizeof(head) || (size >= 0 && have - sizeof(head) < (size_t)size)) {
-        hold(layer);
+        tls_direct_hold(layer);
         return false;
     }
     ssize_t len = size < 0 ? size : record_open(&layer->rx, head, &pieces, plain, &type);

@@ -24,6 +24,7 @@
 /* Cipher contexts of a worker, 1.2 KB each and two for a connection: those of 256 connections
  * that are busy at the same time stay keyed; beyond that a record costs a key schedule more. */
 #define TLS_CIPHERS_MAX 512u
+#define TLS_HELD_MAX (2 * BLOCK_SIZE)
 #define TLS_KEY_UPDATES_MAX 32 /* in a second: more is an attack on our processor */
 
 struct tls_layer;
@@ -78,18 +79,26 @@ enum tls_layer_state {
     TLS_LAYER_FAILED, /* reported; bytes are ignored */
 };
 
+/* A handshake with a client waits after its ClientHello until other work is done: the answer takes
+ * a signature, which may keep the processor for milliseconds (loop_defer_slow). */
+enum tls_turn { TLS_TURN_NONE, TLS_TURN_AWAITED, TLS_TURN_NOW };
+
 struct tls_layer {
     struct layer layer;
+    struct loop_task task; /* while TLS_TURN_AWAITED */
     struct tls_worker *worker;
     SSL *ssl; /* NULL: not begun, or handed over */
     /* Until the handover only secrets and sequence numbers, as OpenSSL makes and counts them. */
     struct record_side rx, tx;
     struct span in; /* what is left of the bytes given to the current call */
     size_t out_start; /* where its records begin in worker->out */
-    uint8_t *held[2]; /* blocks with the beginning of a record; NULL: none */
+    /* Blocks with the beginning of a record, or what came while its turn was awaited; NULL: none.
+     */
+    uint8_t *held[2];
     uint32_t held_len;
     int down_error; /* of layer_down_write inside a call */
     uint8_t state; /* enum tls_layer_state */
+    uint8_t turn; /* enum tls_turn */
     bool ended; /* end passed up */
     bool shut; /* close_notify sent */
     bool lenient; /* server: goes on without a valid client certificate */
@@ -155,6 +164,7 @@ void tls_handover(struct tls_layer *layer);
 bool tls_direct_read(struct tls_layer *layer, uint8_t *plain);
 int tls_direct_write(struct tls_layer *layer, const struct iovec *iov, int count);
 int tls_direct_shutdown(struct tls_layer *layer);
+void tls_direct_hold(struct tls_layer *layer); /* keeps layer->in, TLS_HELD_MAX in all */
 void tls_direct_drop(struct tls_layer *layer); /* gives held blocks back */
 
 /* tls_server.c */

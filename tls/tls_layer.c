@@ -188,6 +188,18 @@ static void on_open(struct layer *base)
         tls_layer_fail(layer, -ENOMEM, "TLS: no memory");
 }
 
+static void take_input(struct tls_layer *layer, struct span data)
+{
+    layer->in = data;
+    if (layer->state == TLS_LAYER_HANDSHAKE && layer->turn != TLS_TURN_AWAITED)
+        handshake(layer);
+    if (layer->state == TLS_LAYER_OPEN)
+        read_records(layer);
+    if (layer->turn == TLS_TURN_AWAITED)
+        tls_direct_hold(layer);
+    layer->in = SPAN_NONE;
+}
+
 static void on_data(struct layer *base, struct span data)
 {
     struct tls_layer *layer = tls_layer_of(base);
@@ -196,14 +208,41 @@ static void on_data(struct layer *base, struct span data)
         tls_layer_fail(layer, -ENOMEM, "TLS: no memory");
         return;
     }
-    if (layer->state == TLS_LAYER_FAILED || layer->ended)
+    if (layer->state != TLS_LAYER_FAILED && !layer->ended)
+        take_input(layer, data);
+}
+
+static void end_turn_wait(struct tls_layer *layer)
+{
+    if (layer->turn != TLS_TURN_AWAITED)
         return;
-    layer->in = data;
-    if (layer->state == TLS_LAYER_HANDSHAKE)
-        handshake(layer);
-    if (layer->state == TLS_LAYER_OPEN)
-        read_records(layer);
-    layer->in = SPAN_NONE;
+    loop_cancel(&layer->task);
+    layer->turn = TLS_TURN_NONE;
+    metric_add(METRIC_TLS_HANDSHAKES_WAITING, -1);
+}
+
+/* The ClientHello is with OpenSSL; what came after it was held. */
+static void on_turn(struct loop_task *task)
+{
+    struct tls_layer *layer = container_of(task, struct tls_layer, task);
+    struct block_pool *blocks = layer->worker->loop->blocks;
+    uint8_t *held[] = {layer->held[0], layer->held[1]};
+    size_t len = layer->held_len;
+
+    end_turn_wait(layer);
+    if (layer->state != TLS_LAYER_HANDSHAKE || conn_is_over(layer->layer.conn))
+        return;
+    layer->held[0] = layer->held[1] = NULL;
+    layer->held_len = 0;
+    layer->turn = TLS_TURN_NOW;
+    take_input(layer, SPAN_NONE);
+    for (size_t i = 0; i < ARRAY_COUNT(held) && held[i]; i++) {
+        size_t piece = MIN(len, (size_t)BLOCK_SIZE);
+        if (layer->state != TLS_LAYER_FAILED && !conn_is_over(layer->layer.conn))
+            take_input(layer, span_make(held[i], piece));
+        len -= piece;
+        block_put(blocks, held[i]);
+    }
 }
 
 static void on_end(struct layer *base)
@@ -253,6 +292,7 @@ static void layer_free(struct layer *base)
     /* Cut off in the middle, by a deadline or the peer. */
     if (layer->state == TLS_LAYER_HANDSHAKE && !layer->client)
         metric_inc(METRIC_TLS_HANDSHAKE_ERRORS);
+    end_turn_wait(layer);
     tls_ssl_end(layer);
     tls_direct_drop(layer);
     record_side_wipe(&layer->rx);
@@ -282,6 +322,8 @@ struct tls_layer *tls_layer_new(struct tls_worker *worker)
         return NULL;
     layer->layer.ops = &tls_layer_ops;
     layer->worker = worker;
+    dlist_init(&layer->task.link);
+    layer->task.run = on_turn;
     layer->rx.pool = layer->tx.pool = worker->records;
     layer->tx.sealing = true;
     layer->names = layer->names_room;

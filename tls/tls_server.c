@@ -11,6 +11,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/arena.h"
+#include "base/metric.h"
 #include "tls/digest.h"
 #include "tls/pem.h"
 #include "tls/sni.h"
@@ -309,6 +310,13 @@ int tls_server_on_hello(SSL *ssl, int *alert, void *user)
     char name_room[SNI_NAME_MAX + 1];
     struct span name = SPAN_LIT("");
 
+    if (layer->turn != TLS_TURN_NOW) {
+        layer->turn = TLS_TURN_AWAITED;
+        metric_inc(METRIC_TLS_HANDSHAKES_WAITING);
+        loop_defer_slow(worker->loop, &layer->task);
+        return SSL_CLIENT_HELLO_RETRY;
+    }
+    layer->turn = TLS_TURN_NONE;
     if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &extension, &extension_len) == 1) {
         struct span raw;
         if (sni_parse(span_make(extension, extension_len), &raw) < 0 ||

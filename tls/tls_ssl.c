@@ -131,7 +131,9 @@ bool tls_ssl_handshake(struct tls_layer *layer)
     const char *text = NULL;
     struct tls_layer *outer = enter(layer);
     int ret = SSL_do_handshake(layer->ssl);
-    if (ret != 1 && SSL_get_error(layer->ssl, ret) != SSL_ERROR_WANT_READ)
+    int error = ret == 1 ? SSL_ERROR_NONE : SSL_get_error(layer->ssl, ret);
+    if (error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ &&
+        error != SSL_ERROR_WANT_CLIENT_HELLO_CB)
         text = why(layer);
     int rc = leave(layer, outer);
     if (rc < 0)

@@ -5,9 +5,11 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -542,12 +544,90 @@ static void test_choose_under_seccomp(void **state)
     (void)close(fds[1]);
 }
 
+struct slow_task {
+    struct loop_task task;
+    struct loop *loop;
+    unsigned *ran, turn; /* of the loop */
+    uint64_t busy_ns;
+};
+
+static void slow_run(struct loop_task *task)
+{
+    struct slow_task *slow = container_of(task, struct slow_task, task);
+    slow->turn = (unsigned)slow->loop->turns;
+    ++*slow->ran;
+    for (uint64_t end = clock_mono_ns() + slow->busy_ns; clock_mono_ns() < end;)
+        ;
+}
+
+static void slow_run_again(struct loop_task *task)
+{
+    struct slow_task *slow = container_of(task, struct slow_task, task);
+    slow_run(task);
+    loop_defer_slow(slow->loop, task);
+}
+
+/* One long piece of slow work in a turn, in order; a conn is served before each of them. */
+static void test_slow_work(void **state)
+{
+    enum { COUNT = 4 };
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine) {
+        struct loop *loop = fixture_loop(engine);
+        struct addr addr;
+        struct crowd crowd;
+        struct slow_task tasks[COUNT];
+        unsigned ran = 0;
+        crowd_init(&crowd, 1);
+        struct acceptor *acceptor =
+            acceptor_start(loop, fixture_listen(&addr), crowd_accept, &crowd);
+        int client = fixture_connect(&addr);
+        struct timeval patience = {.tv_sec = 20};
+        assert_int_equal(
+            setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+        FIXTURE_UNTIL(loop, crowd.count == 1);
+        for (int i = 0; i < COUNT; i++) {
+            tasks[i] = (struct slow_task){{.run = slow_run}, loop, &ran, 0, 2 * LOOP_SLOW_NS};
+            dlist_init(&tasks[i].task.link);
+            loop_defer_slow(loop, &tasks[i].task);
+        }
+        loop_defer_slow(loop, &tasks[0].task); /* it is queued */
+        for (unsigned i = 0; i < COUNT; i++) {
+            char in[4];
+            int on_its_way = 4;
+            assert_int_equal(send(client, "ping", 4, 0), 4);
+            while (on_its_way > 0)
+                assert_int_equal(ioctl(client, SIOCOUTQ, &on_its_way), 0);
+            while (ran == i)
+                loop_turn(loop, NS_PER_S); /* it waits for no event */
+            assert_int_equal(ran, i + 1);
+            assert_int_equal(tasks[i].turn, (unsigned)loop->turns);
+            assert_int_equal(recv(client, in, 4, 0), 4); /* sent before the work was done */
+        }
+        /* What defers itself comes after the others. */
+        tasks[0].task.run = slow_run_again;
+        loop_defer_slow(loop, &tasks[0].task);
+        loop_defer_slow(loop, &tasks[1].task);
+        while (ran < COUNT + 2)
+            loop_turn(loop, NS_PER_S);
+        assert_true(tasks[0].turn < tasks[1].turn);
+        loop_cancel(&tasks[0].task);
+        loop_turn(loop, 0);
+        assert_int_equal(ran, COUNT + 2);
+        (void)close(client);
+        FIXTURE_UNTIL(loop, loop->conns == 0);
+        crowd_fini(&crowd);
+        fixture_end(loop, acceptor);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choose),
         cmocka_unit_test(test_choose_under_seccomp),
         cmocka_unit_test(test_tasks),
+        cmocka_unit_test(test_slow_work),
         cmocka_unit_test(test_run_and_stop),
         cmocka_unit_test(test_free_closes_descriptors),
         cmocka_unit_test(test_watch),

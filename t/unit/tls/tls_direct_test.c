@@ -76,6 +76,7 @@ static void peer_pump(struct peer *peer)
             for (size_t at = 0; at < (size_t)n && !peer->conn.error; at += peer->chunk)
                 peer->conn.layer->ops->on_data(
                     peer->conn.layer, span_make(data + at, MIN(peer->chunk, (size_t)n - at)));
+            conn_run_slow();
         }
         moved |= peer->conn.out.len > 0;
     }

@@ -69,6 +69,37 @@ void conn_flush(struct conn *conn)
     (void)conn;
 }
 
+bool conn_is_over(const struct conn *conn)
+{
+    return conn->error != 0;
+}
+
+/* Slow work of all loops of a thread. */
+static __thread struct dlist slow;
+
+void loop_defer_slow(struct loop *loop, struct loop_task *task)
+{
+    (void)loop;
+    if (!slow.next)
+        dlist_init(&slow);
+    dlist_push_back(&slow, &task->link);
+}
+
+void loop_cancel(struct loop_task *task)
+{
+    dlist_remove(&task->link);
+}
+
+/* What the loop does at the end of a turn. */
+static inline void conn_run_slow(void)
+{
+    struct dlist *link;
+    while (slow.next && (link = dlist_pop_front(&slow))) {
+        struct loop_task *task = dlist_entry(link, struct loop_task, link);
+        task->run(task);
+    }
+}
+
 struct layer *conn_find_layer(const struct conn *conn, const struct layer_ops *ops)
 {
     return conn->layer && conn->layer->ops == ops ? conn->layer : NULL;
@@ -106,6 +137,7 @@ static inline bool conn_move(struct conn *from, struct conn *to, size_t chunk)
     for (size_t i = 0; i < data.len && !to->error; i += chunk)
         to->layer->ops->on_data(to->layer, span_make(data.data + i, MIN(chunk, data.len - i)));
     buf_fini(&data);
+    conn_run_slow();
     return true;
 }
 
@@ -287,6 +319,7 @@ static inline void raw_pump(struct raw *raw, struct conn *conn)
         int len = BIO_read(SSL_get_wbio(raw->ssl), data, sizeof(data));
         if (len > 0 && !conn->error)
             conn->layer->ops->on_data(conn->layer, span_make(data, (size_t)len));
+        conn_run_slow();
         if (conn->out.len > 0) {
             BIO_write(SSL_get_rbio(raw->ssl), conn->out.data, (int)conn->out.len);
             buf_reset(&conn->out);

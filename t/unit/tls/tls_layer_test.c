@@ -81,6 +81,68 @@ static void test_all_in_the_last_flight(void **state)
     tls_client_spec_free(client);
 }
 
+/* A ClientHello for a new server conn; what follows it comes with it or alone. */
+static void hello_begin(struct pair *pair, const struct tls_server_spec *server,
+                        const struct tls_client_spec *client, struct span rest, bool alone)
+{
+    pair_begin(pair, worker, server, client);
+    struct buf *out = &pair->client.out;
+    if (!alone) {
+        buf_add_span(out, rest);
+        rest = SPAN_NONE;
+    }
+    pair->server.layer->ops->on_data(pair->server.layer, buf_span(out));
+    buf_reset(out);
+    if (rest.len > 0)
+        pair->server.layer->ops->on_data(pair->server.layer, rest);
+    assert_false(pair->server.writes > 0 || pair->server.open);
+}
+
+#define HELD_MAX (2 * BLOCK_SIZE)
+#define CHANGE_CIPHER_SPEC "\x14\x03\x03\x00\x01\x01" /* allowed there by RFC 8446 D.4 */
+
+/* Nothing is answered before the slow work of the turn; what comes meanwhile is kept. */
+static void test_hello_awaits_its_turn(void **state)
+{
+    enum { COUNT = 5 };
+    static char flood[HELD_MAX + 1];
+    struct pair pairs[COUNT];
+    (void)state;
+    struct tls_server_spec *server = server_plain();
+    struct tls_client_spec *client = client_plain();
+    int64_t waiting = metric_get(METRIC_TLS_HANDSHAKES_WAITING);
+    size_t blocks = block_in_use(loops[0].blocks);
+    hello_begin(&pairs[0], server, client, SPAN_NONE, false);
+    hello_begin(&pairs[1], server, client, SPAN_LIT(CHANGE_CIPHER_SPEC), false);
+    hello_begin(&pairs[2], server, client, SPAN_LIT(CHANGE_CIPHER_SPEC), true);
+    hello_begin(&pairs[3], server, client, SPAN_NONE, false);
+    pairs[3].server.layer->ops->on_end(pairs[3].server.layer);
+    hello_begin(&pairs[4], server, client, span_make(flood, HELD_MAX), true);
+    assert_int_equal(pairs[4].server.error, 0);
+    pairs[4].server.layer->ops->on_data(pairs[4].server.layer, SPAN_LIT("x"));
+    assert_string_equal(pairs[4].server.text, "TLS: more than the handshake allows");
+    assert_int_equal(metric_get(METRIC_TLS_HANDSHAKES_WAITING), waiting + COUNT);
+
+    conn_run_slow();
+    assert_int_equal(metric_get(METRIC_TLS_HANDSHAKES_WAITING), waiting);
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(pairs[i].server.writes, i < 3);
+        conn_pump(&pairs[i].client, &pairs[i].server, 1u << 20);
+        assert_int_equal(pairs[i].server.open, i < 3);
+        pair_end(&pairs[i]);
+    }
+    assert_int_equal(block_in_use(loops[0].blocks), blocks);
+
+    /* Gone before its turn. */
+    hello_begin(&pairs[0], server, client, SPAN_LIT(CHANGE_CIPHER_SPEC), true);
+    pair_end(&pairs[0]);
+    assert_int_equal(metric_get(METRIC_TLS_HANDSHAKES_WAITING), waiting);
+    assert_true(dlist_is_empty(&slow));
+    assert_int_equal(block_in_use(loops[0].blocks), blocks);
+    tls_server_spec_free(server);
+    tls_client_spec_free(client);
+}
+
 static void test_large_transfer(void **state)
 {
     const size_t size = 1u << 20;
@@ -114,8 +176,12 @@ static void test_garbage(void **state)
     } cases[] = {
         {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "TLS: the client speaks plain HTTP"},
         {"HTTP/1.1 200 OK\r\n\r\n", "TLS: what came is not TLS"},
-        {"\x16\x03\x01\xff\xff" "aaaaaaaaaaaaaaaaa", NULL},
-        {"\x17\x03\x03\x01\x01" "aaaaaaaaaaaaaaaaaaaaaa", NULL},
+        {"\x16\x03\x01\xff\xff"
+         "aaaaaaaaaaaaaaaaa",
+         NULL},
+        {"\x17\x03\x03\x01\x01"
+         "aaaaaaaaaaaaaaaaaaaaaa",
+         NULL},
         {"\x15\x03\x03\x01\x02\x02\x28", NULL},
         {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "TLS: what came is not TLS"},
     };
@@ -381,6 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handshake_and_data),
         cmocka_unit_test(test_all_in_the_last_flight),
+        cmocka_unit_test(test_hello_awaits_its_turn),
         cmocka_unit_test(test_large_transfer),
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_flipped_bits),
