@@ -190,7 +190,7 @@ static enum http_error parse_head(const struct h1_parse *parse, struct span byte
     if (head != NULL && whole)
         bytes = arena_copy(parse->arena, bytes);
     if (head == NULL || bytes.ptr == NULL)
-        return HTTP_ERROR_HEAD_TOO_LARGE;
+        return HTTP_ERROR_NO_MEMORY;
     head->is_response = response;
     struct span line = parse_first_line(bytes);
     enum http_error error =
@@ -198,7 +198,7 @@ static enum http_error parse_head(const struct h1_parse *parse, struct span byte
     if (error == HTTP_ERROR_NONE)
         error = parse_fields(head, bytes, line.len, fields);
     if (!whole && !parse_keep(head))
-        return HTTP_ERROR_HEAD_TOO_LARGE;
+        return HTTP_ERROR_NO_MEMORY;
     *ret = head;
     return error;
 }

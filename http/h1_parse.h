@@ -15,7 +15,7 @@ struct h1_parse {
 };
 
 /* head: what h1_scan_run found, borrowed for the call. NONE and *ret; else the reason, and *ret is
- * NULL or what is known, for logs. A full arena is HEAD_TOO_LARGE. */
+ * NULL or what is known, for logs. A full arena is NO_MEMORY. */
 MUST_CHECK enum http_error h1_parse_request(const struct h1_parse *parse, struct span head,
                                             struct http_head **ret);
 /* The same for responses; every error is BAD_RESPONSE. */

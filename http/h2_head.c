@@ -21,7 +21,7 @@ void h2_head_begin(struct h2_head *block, const struct h2_head_rules *rules, str
         return;
     block->head = http_head_new(arena, HEAD_FIELDS);
     if (block->head == NULL) {
-        block->error = HTTP_ERROR_HEAD_TOO_LARGE;
+        block->error = HTTP_ERROR_NO_MEMORY;
         return;
     }
     block->head->version_major = 2;
@@ -61,7 +61,7 @@ static bool head_is_name(struct span name, enum http_header_id id)
 static enum http_error head_keep(struct h2_head *block, struct span value, struct span *ret)
 {
     *ret = arena_copy(block->arena, value);
-    return ret->ptr == NULL ? HTTP_ERROR_HEAD_TOO_LARGE : HTTP_ERROR_NONE;
+    return ret->ptr == NULL ? HTTP_ERROR_NO_MEMORY : HTTP_ERROR_NONE;
 }
 
 /* Known, once, of this kind of message, before all other fields (RFC 9113 8.3). */
@@ -88,7 +88,7 @@ static enum http_error head_store(struct h2_head *block, enum http_header_id id,
     name = id == HTTP_HEADER_OTHER ? arena_copy(block->arena, name) : http_header_name(id);
     value = arena_copy(block->arena, value);
     if (name.ptr == NULL || value.ptr == NULL || !http_head_add_found(block->head, id, name, value))
-        return HTTP_ERROR_HEAD_TOO_LARGE;
+        return HTTP_ERROR_NO_MEMORY;
     return HTTP_ERROR_NONE;
 }
 
@@ -194,7 +194,7 @@ static enum http_error head_join_cookies(struct h2_head *block)
     struct http_field *first = http_head_find_id(head, HTTP_HEADER_COOKIE);
     char *joined = arena_alloc_aligned(block->arena, block->cookie_bytes, 1);
     if (joined == NULL)
-        return HTTP_ERROR_HEAD_TOO_LARGE;
+        return HTTP_ERROR_NO_MEMORY;
     size_t at = 0;
     for (struct http_field *field = first; field < head->fields + head->fields_count; field++) {
         if (field->id != HTTP_HEADER_COOKIE)
@@ -226,12 +226,12 @@ static enum http_error head_set_host(struct h2_head *block)
         uint16_t port;
         int parsed = uri_parse_authority(block->arena, block->host, &host, &port);
         if (parsed == -ENOBUFS)
-            return HTTP_ERROR_HEAD_TOO_LARGE;
+            return HTTP_ERROR_NO_MEMORY;
         if (parsed < 0 || !span_equal(host, head->host) || port != head->port)
             return HTTP_ERROR_BAD_HOST;
     }
     return http_head_add_id(head, HTTP_HEADER_HOST, head->authority) ? HTTP_ERROR_NONE
-                                                                     : HTTP_ERROR_HEAD_TOO_LARGE;
+                                                                     : HTTP_ERROR_NO_MEMORY;
 }
 
 static enum http_error head_set_path(struct http_head *head)
@@ -354,7 +354,8 @@ static bool head_end_response(struct h2_head *block, bool end_stream)
 enum http_error h2_head_end(struct h2_head *block, bool end_stream, struct http_head **ret)
 {
     *ret = block->head;
-    if (block->head == NULL)
+    bool request = block->rules.kind == H2_HEAD_REQUEST; /* of which the log wants to know more */
+    if (block->head == NULL || (block->error == HTTP_ERROR_NO_MEMORY && !request))
         return (enum http_error)block->error;
     switch (block->rules.kind) {
     case H2_HEAD_REQUEST:

@@ -67,8 +67,8 @@ MUST_CHECK bool h2_head_add(struct h2_head *block, struct span name, struct span
  * trailers of which none is left: NULL); else why it is refused and *ret is what is known, for
  * logs, or NULL:
  *   requests: BAD_REQUEST, BAD_HOST, BAD_TARGET, BAD_FRAMING, METHOD, URI_TOO_LONG, EXPECTATION,
- *             HEAD_TOO_LARGE (also a full arena), with a status to answer by;
- *   responses: BAD_RESPONSE; trailers: BAD_REQUEST.
+ *             HEAD_TOO_LARGE, NO_MEMORY (a full arena), with a status to answer by;
+ *   responses: BAD_RESPONSE, NO_MEMORY; trailers: BAD_REQUEST, NO_MEMORY.
  * Malformed in the sense of RFC 9113 8.1.1 is what h2_head_is_malformed says: such a stream is
  * reset with PROTOCOL_ERROR; an answer may come before that. */
 MUST_CHECK enum http_error h2_head_end(struct h2_head *block, bool end_stream,

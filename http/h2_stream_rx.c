@@ -285,7 +285,8 @@ int h2_stream_on_head(struct h2_stream *stream, bool end_stream)
     if (kind == H2_HEAD_REQUEST && error != HTTP_ERROR_NONE) {
         stream_refuse(stream, error, head);
     } else if (error != HTTP_ERROR_NONE) {
-        h2_stream_fail(stream, NGHTTP2_PROTOCOL_ERROR, error);
+        bool ours = error == HTTP_ERROR_NO_MEMORY;
+        h2_stream_fail(stream, ours ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_PROTOCOL_ERROR, error);
     } else if (kind == H2_HEAD_REQUEST) {
         stream_request(stream, head, end_stream);
     } else if (kind == H2_HEAD_RESPONSE && head != NULL) {

@@ -11,7 +11,7 @@ enum http_error target_set_authority(struct http_head *head, struct span text)
 {
     int error = uri_parse_authority(head->arena, text, &head->host, &head->port);
     if (error == -ENOBUFS)
-        return HTTP_ERROR_HEAD_TOO_LARGE;
+        return HTTP_ERROR_NO_MEMORY;
     if (error < 0)
         return HTTP_ERROR_BAD_HOST;
     size_t host = head->host.len;
@@ -27,7 +27,7 @@ enum http_error target_set_authority(struct http_head *head, struct span text)
         head->authority = head->host;
     else
         head->authority = arena_printf(head->arena, "%.*s:%u", SPAN_ARG(head->host), head->port);
-    return head->authority.ptr == NULL ? HTTP_ERROR_HEAD_TOO_LARGE : HTTP_ERROR_NONE;
+    return head->authority.ptr == NULL ? HTTP_ERROR_NO_MEMORY : HTTP_ERROR_NONE;
 }
 
 enum http_error target_set_origin(struct http_head *head, struct span text)
@@ -38,7 +38,7 @@ enum http_error target_set_origin(struct http_head *head, struct span text)
         return HTTP_ERROR_BAD_TARGET;
     int error = uri_normalize_path(head->arena, path, &head->path);
     if (error == -ENOBUFS)
-        return HTTP_ERROR_HEAD_TOO_LARGE;
+        return HTTP_ERROR_NO_MEMORY;
     return error < 0 ? HTTP_ERROR_BAD_TARGET : HTTP_ERROR_NONE;
 }
 
