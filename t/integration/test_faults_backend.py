@@ -46,7 +46,7 @@ def afterwards(data):
 
 def too_late(sock):
     """The whole answer after its time; the gateway has to be gone by then."""
-    time.sleep(1.3)
+    time.sleep(2.6)
     sock.sendall(LENGTH)
     read_all(sock)
 
@@ -113,7 +113,7 @@ def dies_idle(sock, origin):
 
 @pytest.fixture(scope="module")
 def gw(module_gateways, module_origins):
-    gateway = module_gateways(settings={"route_timeout": "1s", "upstream_connect_timeout": "200ms"})
+    gateway = module_gateways(settings={"route_timeout": "2s", "upstream_connect_timeout": "1s"})
     gateway.workers = 1  # so that the connection a request left idle is the next one's
     gateway.play, gateway.dies = module_origins(play), module_origins(dies_idle)
     gateway.play.done, gateway.dies.requests = [], []

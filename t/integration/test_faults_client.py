@@ -27,8 +27,8 @@ V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + socket.inet_aton("192.0.2.7") + \
 
 @pytest.fixture(scope="module")
 def gw(module_gateways, module_origins, certs):
-    gateway = module_gateways(settings={"tls_handshake_timeout": "700ms",
-                                        "header_timeout": "700ms"})
+    gateway = module_gateways(settings={"tls_handshake_timeout": "1500ms",
+                                        "header_timeout": "1500ms"})
     gateway.https, gateway.proxied = free_port(), free_port()
     origin = module_origins()
     gateway.write([

@@ -171,7 +171,7 @@ def test_a_silent_session_is_not_used_again(gateways, origins, certs):
         return False
 
     origin = origins(http2.handler(at_head=at_head))
-    gateway = serve(gateways, certs, m.h2_service("b", origin.port), {"route_timeout": "500ms"})
+    gateway = serve(gateways, certs, m.h2_service("b", origin.port), {"route_timeout": "2s"})
     peer = h2_dial(gateway)
     with peer.sock:
         assert peer.request("/first").status == 200

@@ -138,13 +138,15 @@ def gw(module_gateways, module_origins):
     backends["refuses"] = after(sends(rst(h.REFUSED_STREAM)))
     backends["leaves"] = after(lambda s, n: (s.send(h.goaway(0)), closes(s, n))[1])
     backends["silent"] = after()
-    gateway = module_gateways({"route_timeout": "2s"})
+    gateway = module_gateways()
     gateway.origins = {name: module_origins(handler, name=name)
                        for name, handler in backends.items()}
     names = list(backends)
+    more = {"silent": {"timeouts": {"backendRequest": "2s"}}}
     objects = [m.gateway([m.listener("http", gateway.port)])]
     for at in range(0, len(names), 16):
-        objects.append(m.http_route(f"r{at}", [m.rule(f"/{n}", [n]) for n in names[at:at + 16]]))
+        objects.append(m.http_route(f"r{at}", [m.rule(f"/{n}", [n], **more.get(n, {}))
+                                               for n in names[at:at + 16]]))
     for name in names:
         objects += m.h2_service(name, gateway.origins[name].port)
     for name in ("refuses", "leaves"):

@@ -199,6 +199,8 @@ def test_rate_over_a_store_that_stalls(gateways, origins, redis):
     thread.start()
     try:
         offer.run(300, 4)
+        wait_until(lambda: (offer.one(300), offer.counts()["owed"])[1] > offer.before["owed"],
+                   "a debt")
     finally:
         stop.set()
         thread.join()
