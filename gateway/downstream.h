@@ -18,13 +18,12 @@ struct downstream {
     struct dlist link; /* worker->downstream_list */
     const struct tls_info *tls; /* NULL: plain */
     struct addr_short client; /* socket's peer, or the PROXY header's source */
-    uint8_t client_ip_len; /* 0: not made yet, by the first request */
-    char client_ip[39]; /* for X-Forwarded-For; an IPv6 address is no longer */
     struct client_hold hold;
+    unsigned proxy_pending : 1;
+    unsigned refs : 31; /* the connection or session, and every exchange that came of it */
     uint64_t start_ns;
-    unsigned refs; /* the connection or session, and every exchange that came of it */
-    bool proxy_pending;
 };
+_Static_assert(sizeof(struct downstream) <= 128, "idle clients are to stay small");
 
 /* Takes an accepted conn. */
 void downstream_accept(struct worker_listener *listener, const struct snapshot_port *port,

@@ -33,17 +33,11 @@ static struct span forwarded_chain(struct exchange *ex)
     return chain;
 }
 
-/* The same for every request of a connection. */
-static struct span forwarded_peer_text(struct downstream *d)
+static struct span forwarded_peer_text(struct exchange *ex)
 {
-    if (d->client_ip_len == 0) {
-        char text[ADDR_TEXT_SIZE];
-        struct addr client;
-        addr_expand(&d->client, &client);
-        d->client_ip_len = (uint8_t)MIN(addr_format_ip(&client, text), sizeof(d->client_ip));
-        memcpy(d->client_ip, text, d->client_ip_len);
-    }
-    return span_make(d->client_ip, d->client_ip_len);
+    char *text = arena_alloc_aligned(&ex->arena, ADDR_SHORT_TEXT_SIZE, 1);
+    return text != NULL ? span_make(text, addr_short_format_ip(&ex->downstream->client, text))
+                        : SPAN_NONE;
 }
 
 /* Takes the last element off a comma-separated list. */
@@ -130,7 +124,7 @@ bool forwarded_write(struct exchange *ex)
         if (!trusted || field->id == HTTP_HEADER_X_FORWARDED_CLIENT_CERT)
             field->removed = true;
     }
-    struct span peer = forwarded_peer_text(ex->downstream), chain = forwarded_chain(ex);
+    struct span peer = forwarded_peer_text(ex), chain = forwarded_chain(ex);
     struct span value =
         chain.len == 0 ? peer
                        : arena_printf(&ex->arena, "%.*s, %.*s", SPAN_ARG(chain), SPAN_ARG(peer));

@@ -38,7 +38,7 @@ enum chunk_state {
 
 void chunk_init(struct chunk *chunk, uint32_t ext_bytes_max)
 {
-    *chunk = (struct chunk){.ext_bytes_max = ext_bytes_max, .state = CHUNK_STATE_SIZE};
+    *chunk = (struct chunk){.ext_left = ext_bytes_max, .state = CHUNK_STATE_SIZE};
 }
 
 static inline bool chunk_is_space(char c)
@@ -141,8 +141,7 @@ static enum chunk_state chunk_byte(struct chunk *chunk, char c)
         next = chunk_ext_byte((enum chunk_state)chunk->state, c);
         break;
     }
-    if (next >= CHUNK_STATE_GAP && next <= CHUNK_STATE_QUOTED_END &&
-        ++chunk->ext_bytes > chunk->ext_bytes_max)
+    if (next >= CHUNK_STATE_GAP && next <= CHUNK_STATE_QUOTED_END && chunk->ext_left-- == 0)
         return CHUNK_STATE_BAD;
     return next;
 }

@@ -10,7 +10,7 @@
 
 struct chunk {
     uint64_t remaining; /* data bytes of the current chunk not yet given out */
-    uint32_t ext_bytes, ext_bytes_max; /* of the whole message */
+    uint32_t ext_left; /* bytes of extensions that may still come in the whole message */
     uint8_t state, digits;
 };
 

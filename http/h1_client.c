@@ -248,7 +248,7 @@ static bool client_read_head(struct h1_client *c)
 
 static void client_read_body(struct h1_client *c)
 {
-    switch (h1_rx_pump(&c->rx)) {
+    switch (h1_rx_pump(&c->rx, &c->stream)) {
     case H1_RX_GONE:
         return;
     case H1_RX_BAD:
@@ -563,7 +563,6 @@ struct http_client *h1_client_start(struct h1_client_pool *pool, struct conn *co
     c->conn_owner.ops = &client_conn_ops;
     c->stream.ops = &client_stream_ops;
     c->rx.conn = conn;
-    c->rx.stream = &c->stream;
     c->rx.limits = limits;
     c->pool = pool;
     c->owner = owner;

@@ -40,12 +40,12 @@ void h1_rx_begin_tunnel(struct h1_rx *rx, uint32_t credit)
 }
 
 /* The user may do anything in on_body, also end the session: then conn is NULL. */
-static void rx_deliver(struct h1_rx *rx, struct span data, size_t used)
+static void rx_deliver(struct h1_rx *rx, struct http_stream *stream, struct span data, size_t used)
 {
-    struct http_stream_user *user = rx->stream->user;
+    struct http_stream_user *user = stream->user;
     rx->credit -= (uint32_t)data.len;
     rx->delivering = true;
-    user->ops->on_body(user, rx->stream, data);
+    user->ops->on_body(user, stream, data);
     rx->delivering = false;
     if (rx->conn != NULL)
         conn_consume(rx->conn, used);
@@ -61,7 +61,8 @@ static enum h1_rx_event rx_wait(struct h1_rx *rx, bool bytes_left)
 }
 
 /* LENGTH and UNTIL_CLOSE. true: go on. */
-static bool rx_plain(struct h1_rx *rx, struct span in, enum h1_rx_event *ret)
+static bool rx_plain(struct h1_rx *rx, struct http_stream *stream, struct span in,
+                     enum h1_rx_event *ret)
 {
     bool counted = rx->kind == H1_RX_LENGTH;
     if (counted && rx->remaining == 0) {
@@ -77,17 +78,18 @@ static bool rx_plain(struct h1_rx *rx, struct span in, enum h1_rx_event *ret)
     }
     if (counted)
         rx->remaining -= n;
-    rx_deliver(rx, span_make(in.ptr, n), n);
+    rx_deliver(rx, stream, span_make(in.ptr, n), n);
     return true;
 }
 
-static bool rx_chunked(struct h1_rx *rx, struct span in, enum h1_rx_event *ret)
+static bool rx_chunked(struct h1_rx *rx, struct http_stream *stream, struct span in,
+                       enum h1_rx_event *ret)
 {
     size_t used;
     struct span data;
     switch (chunk_decode(&rx->chunk, in, rx->credit, &used, &data)) {
     case CHUNK_DATA:
-        rx_deliver(rx, data, used);
+        rx_deliver(rx, stream, data, used);
         return true;
     case CHUNK_MORE:
         conn_consume(rx->conn, used);
@@ -117,7 +119,7 @@ static enum h1_rx_event rx_trailers(struct h1_rx *rx, struct span in)
     return H1_RX_END;
 }
 
-enum h1_rx_event h1_rx_pump(struct h1_rx *rx)
+enum h1_rx_event h1_rx_pump(struct h1_rx *rx, struct http_stream *stream)
 {
     enum h1_rx_event event = H1_RX_WAIT;
     bool more = true;
@@ -130,10 +132,10 @@ enum h1_rx_event h1_rx_pump(struct h1_rx *rx)
             return H1_RX_END;
         case H1_RX_LENGTH:
         case H1_RX_UNTIL_CLOSE:
-            more = rx_plain(rx, in, &event);
+            more = rx_plain(rx, stream, in, &event);
             break;
         case H1_RX_CHUNKED:
-            more = rx_chunked(rx, in, &event);
+            more = rx_chunked(rx, stream, in, &event);
             break;
         case H1_RX_TRAILERS:
             return rx_trailers(rx, in);

@@ -18,12 +18,13 @@ enum h1_rx_kind {
 
 struct h1_rx {
     struct conn *conn; /* NULL: the session has let go of it */
-    struct http_stream *stream;
     struct arena *arena; /* of the message; the session's user owns it */
     const struct http_limits *limits;
     struct http_head *trailers; /* after END */
-    uint64_t remaining; /* LENGTH: bytes to come */
-    struct chunk chunk;
+    union {
+        uint64_t remaining; /* LENGTH: bytes to come */
+        struct chunk chunk; /* CHUNKED */
+    };
     struct h1_scan scan; /* of the head, later of the trailers */
     uint32_t credit; /* body bytes that may be given out */
     uint8_t kind; /* enum h1_rx_kind */
@@ -44,8 +45,8 @@ enum h1_rx_event {
 void h1_rx_begin(struct h1_rx *rx, const struct http_head *head, uint32_t credit);
 /* The connection's bytes are a tunnel's from now on; they last until it is closed. */
 void h1_rx_begin_tunnel(struct h1_rx *rx, uint32_t credit);
-/* Gives out what is there. Calls on_body. */
-enum h1_rx_event h1_rx_pump(struct h1_rx *rx);
+/* Gives out what is there to the stream's user. Calls on_body. */
+enum h1_rx_event h1_rx_pump(struct h1_rx *rx, struct http_stream *stream);
 /* Never beyond HTTP_STREAM_WINDOW in all. */
 void h1_rx_grant(struct h1_rx *rx, size_t bytes);
 /* Stops waiting for credit, so that input comes again. */

@@ -46,24 +46,26 @@ struct h1_server {
     struct h1_tx tx;
     struct h1_server_pool *pool;
     struct http_server_owner *owner;
-    struct span upgrade; /* of the current request */
-    struct conn *h2_conn; /* to be given to the owner as HTTP/2 */
+    union {
+        const struct http_head *request; /* the current one; NULL: none yet */
+        struct conn *h2_conn; /* is_h2: to be given to the owner as HTTP/2 */
+    };
     struct loop_task task; /* from the loop: server_finish, or the end of a tunnel's input */
     uint32_t requests;
     uint8_t read, write; /* enum server_read, server_write */
     uint8_t depth; /* conn callbacks we are inside of */
     uint8_t error; /* enum http_error for on_closed */
     uint8_t minor; /* of the current request's version */
-    bool secure, draining, peer_ended;
     bool head_begun; /* bytes of a head have come: the head timeout runs */
     bool crlf_skipped; /* the one empty line before a request line */
     bool head_method; /* HEAD */
-    bool tunnel; /* 101 was sent */
     bool client_stays; /* the current request does not ask for the connection's end */
     bool keep_alive; /* of the current exchange, as told to the client */
     bool arena_lent; /* request_arena gave one that no request has taken */
+    bool secure : 1, draining : 1, peer_ended : 1, is_h2 : 1;
+    bool tunnel : 1; /* 101 was sent */
 };
-_Static_assert(sizeof(struct h1_server) <= 256, "idle sessions are to stay small");
+_Static_assert(sizeof(struct h1_server) <= 208, "idle sessions are to stay small");
 
 struct h1_server_pool *h1_server_pool_new(struct loop *loop, unsigned sessions_max)
 {
@@ -112,7 +114,7 @@ static void server_finish(struct h1_server *s)
     loop_cancel(&s->task);
     server_release_arena(s);
     struct http_server_owner *owner = s->owner;
-    struct conn *h2_conn = s->h2_conn;
+    struct conn *h2_conn = s->is_h2 ? s->h2_conn : NULL;
     if (h2_conn == NULL)
         owner->ops->on_closed(owner, (enum http_error)s->error);
     pool_put(&s->pool->pool, s);
@@ -216,7 +218,7 @@ static void server_request(struct h1_server *s, struct http_head *head)
     s->head_method = head->method == HTTP_METHOD_HEAD;
     s->tunnel = false;
     s->keep_alive = s->client_stays = head->keep_alive;
-    s->upgrade = head->upgrade;
+    s->request = head;
     s->read = SERVER_READ_BODY;
     s->write = SERVER_WRITE_NONE;
     s->stream.user = NULL;
@@ -297,6 +299,7 @@ static bool server_is_h1(struct h1_server *s, struct span in)
     if (found < 0)
         return true;
     if (found > 0) {
+        s->is_h2 = true;
         s->h2_conn = s->rx.conn;
         server_detach(s, HTTP_ERROR_NONE);
     }
@@ -352,7 +355,7 @@ static void server_open_tunnel(struct h1_server *s)
 /* true: the body is over, go on. */
 static bool server_read_body(struct h1_server *s)
 {
-    switch (h1_rx_pump(&s->rx)) {
+    switch (h1_rx_pump(&s->rx, &s->stream)) {
     case H1_RX_GONE:
         return false;
     case H1_RX_BAD:
@@ -377,7 +380,7 @@ static bool server_read_body(struct h1_server *s)
 
 static void server_read_tunnel(struct h1_server *s)
 {
-    if (h1_rx_pump(&s->rx) == H1_RX_WAIT && !s->rx.paused && server_is_ended(s))
+    if (h1_rx_pump(&s->rx, &s->stream) == H1_RX_WAIT && !s->rx.paused && server_is_ended(s))
         server_read_ended(s);
 }
 
@@ -528,10 +531,10 @@ static int server_send_interim(struct h1_server *s, const struct http_head *head
     struct h1_plan plan = {.framing = H1_FRAMING_NONE, .announce = HTTP_LENGTH_UNKNOWN};
     if (head->status != 101)
         return s->minor == 0 ? 0 : h1_write_response(s->rx.conn, head, &plan);
-    ASSERT(s->upgrade.len > 0);
+    ASSERT(s->request->upgrade.len > 0);
     plan.framing = H1_FRAMING_UNTIL_CLOSE;
     plan.connection = SPAN_LIT("upgrade");
-    plan.upgrade = s->upgrade;
+    plan.upgrade = s->request->upgrade;
     int error = h1_write_response(s->rx.conn, head, &plan);
     h1_tx_begin(&s->tx, &plan);
     s->write = SERVER_WRITE_BODY;
@@ -689,7 +692,6 @@ struct http_server *h1_server_start(struct h1_server_pool *pool, struct conn *co
     s->conn_owner.ops = &server_conn_ops;
     s->stream.ops = &server_stream_ops;
     s->rx.conn = conn;
-    s->rx.stream = &s->stream;
     s->rx.limits = options->limits;
     s->pool = pool;
     s->owner = owner;

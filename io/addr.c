@@ -246,6 +246,18 @@ void addr_expand(const struct addr_short *from, struct addr *ret)
     }
 }
 
+size_t addr_short_format_ip(const struct addr_short *addr, char out[ADDR_SHORT_TEXT_SIZE])
+{
+    char text[ADDR_TEXT_SIZE];
+    struct addr whole;
+    if (addr->family == AF_INET)
+        return (size_t)(put_v4(out, addr->ip) - out);
+    addr_expand(addr, &whole);
+    size_t len = MIN(addr_format_ip(&whole, text), (size_t)ADDR_SHORT_TEXT_SIZE);
+    memcpy(out, text, len);
+    return len;
+}
+
 bool addr_equal(const struct addr *a, const struct addr *b)
 {
     if (a->len == 0 || b->len == 0)

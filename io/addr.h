@@ -31,6 +31,9 @@ struct addr_short {
 /* Unix addresses become none. */
 void addr_shorten(const struct addr *addr, struct addr_short *ret);
 void addr_expand(const struct addr_short *from, struct addr *ret);
+/* As addr_format_ip, without the NUL and into the 39 bytes that the longest takes. */
+#define ADDR_SHORT_TEXT_SIZE 39
+size_t addr_short_format_ip(const struct addr_short *addr, char out[ADDR_SHORT_TEXT_SIZE]);
 
 /* "[2001:db8::1]:443" and a NUL; Unix paths are cut to fit. */
 #define ADDR_TEXT_SIZE 120

@@ -97,7 +97,7 @@ struct conn *conn_alloc(struct loop *loop, int fd)
     dlist_push_back(&loop->all, &conn->all_link);
     conn->task.run = conn_task_run;
     timer_init(&conn->timer, conn_on_timer);
-    conn->write_timeout_ns = CONN_WRITE_TIMEOUT_NS;
+    conn->write_timeout_ms = CONN_WRITE_TIMEOUT_NS / NS_PER_MS;
     conn->error_text = "";
     return conn;
 }
@@ -148,8 +148,7 @@ void conn_up_open(struct conn *conn)
     }
     conn->open = true;
     /* It was the deadline of connecting; from here it watches output. */
-    conn->write_deadline_ns =
-        conn->queued ? conn->sock.loop->clock.mono_ns + conn->write_timeout_ns : 0;
+    conn->write_deadline_ns = conn->queued ? conn_write_deadline(conn) : 0;
     conn_timer_update(conn);
     if (conn->owner->ops->on_open)
         conn->owner->ops->on_open(conn->owner, conn);
@@ -211,9 +210,10 @@ void conn_set_deadline(struct conn *conn, uint64_t deadline_ns)
 void conn_set_write_timeout(struct conn *conn, uint64_t timeout_ns)
 {
     ASSERT(timeout_ns > 0);
-    conn->write_timeout_ns = timeout_ns;
+    uint64_t timeout_ms = (timeout_ns + NS_PER_MS - 1) / NS_PER_MS;
+    conn->write_timeout_ms = (uint32_t)MIN(timeout_ms, (uint64_t)UINT32_MAX);
     if (conn->open && conn->queued > 0) {
-        conn->write_deadline_ns = conn->sock.loop->clock.mono_ns + timeout_ns;
+        conn->write_deadline_ns = conn_write_deadline(conn);
         conn_timer_update(conn);
     }
 }

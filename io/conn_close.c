@@ -63,7 +63,7 @@ void conn_fail(struct conn *conn, int error, const char *text)
     ASSERT(error < 0);
     if (conn->error || conn->torn)
         return;
-    conn->error = error;
+    conn->error = (int16_t)error; /* errno has no number above 4095 */
     conn->error_text = text;
     if (conn->sock.rx_want != SOCK_RX_OFF)
         conn->sock.loop->engine->ops->rx_set(&conn->sock, SOCK_RX_OFF);
@@ -105,7 +105,7 @@ void conn_close(struct conn *conn, bool linger)
         conn_closing_step(conn);
         return;
     }
-    conn->write_deadline_ns = conn->sock.loop->clock.mono_ns + conn->write_timeout_ns;
+    conn->write_deadline_ns = conn_write_deadline(conn);
     conn_timer_update(conn);
     conn_rx_update(conn);
 }

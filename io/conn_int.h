@@ -65,6 +65,9 @@ struct conn {
     uint32_t stash_len;
 
     uint32_t discarded; /* while closing */
+    uint32_t write_timeout_ms;
+    int16_t error;
+    int16_t tx_error; /* sending failed, receiving goes on for a while; output is dropped */
     /* Output: a chain of blocks, sent from the head. */
     uint8_t *out_head, *out_tail;
     uint8_t *reserved;
@@ -74,7 +77,6 @@ struct conn {
 
     uint64_t deadline_ns; /* the owner's, or of lingering */
     uint64_t write_deadline_ns; /* of connecting and handshakes until open */
-    uint64_t write_timeout_ns;
     struct timer timer;
 
     struct loop_task task;
@@ -82,11 +84,15 @@ struct conn {
     struct conn_raw *raw_rx, *raw_tx; /* NULL: the conn itself */
     uint64_t bytes_in, bytes_out;
     const char *error_text;
-    int error;
-    int tx_error; /* sending failed, receiving goes on for a while; output is dropped */
     struct addr *dialled; /* of the loop's pool; NULL: accepted */
 };
-_Static_assert(sizeof(struct conn) <= 400, "conn grew: an idle one is to stay small");
+_Static_assert(sizeof(struct conn) <= 384, "conn grew: an idle one is to stay small");
+
+/* From now on. */
+static inline uint64_t conn_write_deadline(const struct conn *conn)
+{
+    return conn->sock.loop->clock.mono_ns + conn->write_timeout_ms * NS_PER_MS;
+}
 
 /* conn.c */
 struct conn *conn_alloc(struct loop *loop, int fd); /* NULL: fd is the caller's */

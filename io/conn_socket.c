@@ -127,7 +127,7 @@ static struct block_head *output_append_block(struct conn *conn, uint8_t *block)
 static void output_grew(struct conn *conn, size_t n)
 {
     if (conn->queued == 0 && n > 0 && conn->open && !conn->tx_error) {
-        conn->write_deadline_ns = conn->sock.loop->clock.mono_ns + conn->write_timeout_ns;
+        conn->write_deadline_ns = conn_write_deadline(conn);
         conn_timer_update(conn);
     }
     conn->queued += n;
@@ -195,8 +195,7 @@ static void output_progress(struct conn *conn)
 {
     /* Before open the deadline is that of connecting. */
     if (conn->open || conn->closing)
-        conn->write_deadline_ns =
-            conn->queued ? conn->sock.loop->clock.mono_ns + conn->write_timeout_ns : 0;
+        conn->write_deadline_ns = conn->queued ? conn_write_deadline(conn) : 0;
     if (conn->write_deadline_ns)
         conn_timer_update(conn);
     if (conn->congested && conn->queued < CONN_LOW_WATER)
@@ -233,7 +232,7 @@ static int output_failed(struct conn *conn, int error)
         conn_fail(conn, error, "send failed");
         return error;
     }
-    conn->tx_error = error;
+    conn->tx_error = (int16_t)error;
     output_discard(conn);
     conn->write_deadline_ns = conn->sock.loop->clock.mono_ns + CONN_LAST_WORDS_NS;
     conn_timer_update(conn);

@@ -118,7 +118,7 @@ static int pipe_flush(struct relay_flow *flow)
         ssize_t n = splice_once(flow->pipe[0], to->sock.fd, flow->pipe_bytes);
         if (n == -EAGAIN) {
             to->tx_busy = true;
-            to->write_deadline_ns = flow->relay->loop->clock.mono_ns + to->write_timeout_ns;
+            to->write_deadline_ns = conn_write_deadline(to);
             conn_timer_update(to);
             flow->relay->loop->engine->ops->wait_writable(&to->sock);
             return -EAGAIN;

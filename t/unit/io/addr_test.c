@@ -96,7 +96,8 @@ static void test_short(void **state)
 {
     (void)state;
     static const char *const texts[] = {"1.2.3.4:80", "255.255.255.255:65535", "[::1]:443",
-                                        "[2001:db8::1]:1"};
+                                        "[2001:db8::1]:1",
+                                        "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:1"};
     struct addr addr, back;
     struct addr_short little;
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
@@ -107,6 +108,10 @@ static void test_short(void **state)
         addr_expand(&little, &back);
         assert_true(addr_equal(&addr, &back));
         assert_int_equal(addr.len, back.len);
+        char text[ADDR_TEXT_SIZE], brief[ADDR_SHORT_TEXT_SIZE];
+        size_t len = addr_short_format_ip(&little, brief);
+        assert_int_equal(len, addr_format_ip(&addr, text));
+        assert_memory_equal(brief, text, len);
     }
     assert_int_equal(addr_parse(span_str("unix:/run/x.sock"), &addr), 0);
     addr_shorten(&addr, &little);
