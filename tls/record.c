@@ -185,6 +185,15 @@ static struct span pieces_next(struct record_pieces *pieces, size_t max)
     return span_make(ptr, len);
 }
 
+static void pieces_skip(struct record_pieces *pieces, size_t len)
+{
+    while (len > 0) {
+        struct span piece = pieces_next(pieces, len);
+        ASSERT(piece.len > 0);
+        len -= piece.len;
+    }
+}
+
 void record_pieces_copy(struct record_pieces *pieces, void *to, size_t len)
 {
     uint8_t *at = to;
@@ -234,14 +243,37 @@ static void make_nonce(const struct record_side *side, uint8_t nonce[RECORD_IV_S
         nonce[4 + i] ^= seq[i];
 }
 
-/* Sets nonce and additional data. text_size: plaintext bytes, without the inner type. */
-static bool begin(EVP_CIPHER_CTX *ctx, const struct record_side *side,
-                  const uint8_t nonce[RECORD_IV_SIZE], const uint8_t *head, size_t text_size)
+static OSSL_PARAM tag_param(uint8_t tag[RECORD_TAG_SIZE])
+{
+    return OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, RECORD_TAG_SIZE);
+}
+
+/* The nonce of a record and, to open it, the tag; else NULL. With AES-GCM all of the nonce is given
+ * as the part that is "fixed", which the size -1 says: given to EVP_CipherInit_ex2, OpenSSL 3.0
+ * looks up its length by name, at twice the price. */
+static bool set_nonce(EVP_CIPHER_CTX *ctx, const struct record_side *side,
+                      uint8_t nonce[RECORD_IV_SIZE], uint8_t *tag)
+{
+    OSSL_PARAM params[3], *param = params;
+    if (tag)
+        *param++ = tag_param(tag);
+    if (side->suite == RECORD_CHACHA20_POLY1305) {
+        if (EVP_CipherInit_ex2(ctx, NULL, NULL, nonce, side->sealing, NULL) != 1)
+            return false;
+    } else {
+        *param++ = OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, nonce,
+                                                     (size_t)-1);
+    }
+    *param = OSSL_PARAM_construct_end();
+    return param == params || EVP_CIPHER_CTX_set_params(ctx, params) == 1;
+}
+
+/* Sets the additional data. text_size: plaintext bytes, without the inner type. */
+static bool add_data(EVP_CIPHER_CTX *ctx, const struct record_side *side, const uint8_t *head,
+                     size_t text_size)
 {
     uint8_t data[8 + RECORD_HEADER_SIZE];
     int done;
-    if (EVP_CipherInit_ex2(ctx, NULL, NULL, nonce, side->sealing, NULL) != 1)
-        return false;
     if (side->tls13)
         return EVP_CipherUpdate(ctx, NULL, &done, head, RECORD_HEADER_SIZE) == 1;
     put_u64(data, side->seq);
@@ -284,9 +316,7 @@ static bool seal_body(EVP_CIPHER_CTX *ctx, struct record_pieces *pieces, size_t 
         ok = update_pieces(ctx, out, pieces, len);
         ok = ok && (total == len || update(ctx, out + len, out + len, total - len));
     }
-    OSSL_PARAM tag[] = {
-        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, out + total, RECORD_TAG_SIZE),
-        OSSL_PARAM_construct_end()};
+    OSSL_PARAM tag[] = {tag_param(out + total), OSSL_PARAM_construct_end()};
     return ok && EVP_EncryptFinal_ex(ctx, out + total, &done) == 1 &&
            EVP_CIPHER_CTX_get_params(ctx, tag) == 1;
 }
@@ -315,7 +345,7 @@ ssize_t record_seal(struct record_side *side, enum record_type type, struct reco
     }
     if (side->tls13)
         out[prefix + len] = (uint8_t)type;
-    if (!begin(ctx, side, nonce, out, len) ||
+    if (!set_nonce(ctx, side, nonce, NULL) || !add_data(ctx, side, out, len) ||
         !seal_body(ctx, pieces, len, out + prefix, len + (side->tls13 ? 1 : 0)))
         return -ENOMEM;
     side->seq++;
@@ -379,14 +409,11 @@ ssize_t record_open(struct record_side *side, const uint8_t head[RECORD_HEADER_S
     } else {
         make_nonce(side, nonce);
     }
-    if (!begin(ctx, side, nonce, head, len) || !update_pieces(ctx, out, pieces, len))
-        return -EBADMSG;
-    record_pieces_copy(pieces, tag, sizeof(tag));
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, sizeof(tag)),
-        OSSL_PARAM_construct_end()};
-    if (EVP_CIPHER_CTX_set_params(ctx, params) != 1 ||
-        EVP_DecryptFinal_ex(ctx, out + len, &done) != 1)
+    struct record_pieces behind = *pieces;
+    pieces_skip(&behind, len);
+    record_pieces_copy(&behind, tag, sizeof(tag));
+    if (!set_nonce(ctx, side, nonce, tag) || !add_data(ctx, side, head, len) ||
+        !update_pieces(ctx, out, pieces, len) || EVP_DecryptFinal_ex(ctx, out + len, &done) != 1)
         return -EBADMSG;
     side->seq++;
     if (side->tls13)
