@@ -11,10 +11,12 @@ ATTACKERS, STREAMS = 24, 100
 
 
 def backend(sock, _origin):
-    """/big gets as much as the window of a stream lets through, all else is answered."""
+    """/big gets nearly as much as the window of a stream lets through; /never gets no answer; for
+    /stuck no window is opened either."""
     server = h.Server(sock, (h.MAX_CONCURRENT_STREAMS, 1000))
+    stuck = set()
     while (got := server.read()) is not None:
-        if got.kind == h.DATA and got.payload:
+        if got.kind == h.DATA and got.payload and got.stream not in stuck:
             server.send(h.number(h.WINDOW_UPDATE, 0, len(got.payload)))
         if got.kind != h.HEADERS:
             continue
@@ -22,6 +24,8 @@ def backend(sock, _origin):
         if path == "/big":
             server.send(h.headers(got.stream, [(":status", "200")], end=False),
                         *[h.frame(h.DATA, 0, got.stream, b"x" * 16384)] * 3)
+        elif path == "/stuck":
+            stuck.add(got.stream)
         elif path != "/never":
             server.respond(got.stream)
 
@@ -62,7 +66,16 @@ def wait_long(port):
     return client
 
 
-@pytest.mark.parametrize("much", [ask_much, read_nothing, wait_long])
+def send_much(port):
+    """Bodies that the backend does not take."""
+    client = h.Client(port)
+    for _ in range(STREAMS):
+        stream = client.request("/stuck", method="POST", end=False)
+        client.send(h.frame(h.DATA, 0, stream, b"x" * 10000))
+    return client
+
+
+@pytest.mark.parametrize("much", [ask_much, read_nothing, wait_long, send_much])
 def test_others_are_served(gw, much):
     """Whoever holds most of what there is loses it when others need it."""
     with h.Client(gw.port) as good:
