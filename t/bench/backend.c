@@ -15,11 +15,10 @@
 /* The backends of the benchmark in one thread: backend [-p] HTTP ECHO BULK [MTLS CERT KEY CA],
  * upper case is a port or a file.
  *
- * HTTP  keep-alive; the last segment of the path says how large the body is: 0, 1k, 64k or 1m. A
- *       request for an upgrade gets 101 and then an echo.
- * ECHO  sends back what comes.  BULK  sends without end after the first byte.
- * MTLS  HTTP behind TLS with a client certificate.
- * -p polls instead of sleeping, so that no peer pays for waking us. */
+ * HTTP  keep-alive; the last segment of the path says how large the body is: 0, 100, 1k, 64k or 1m.
+ * A request for an upgrade gets 101 and then an echo. ECHO  sends back what comes.  BULK  sends
+ * without end after the first byte. MTLS  HTTP behind TLS with a client certificate. -p polls
+ * instead of sleeping, so that no peer pays for waking us. */
 
 #define EVENTS 256
 
@@ -38,8 +37,11 @@ static struct response {
     const char *segment;
     size_t size, len;
     char *bytes;
-} responses[] = {
-    {"0", 0, 0, NULL}, {"1k", 1024, 0, NULL}, {"64k", 65536, 0, NULL}, {"1m", 1 << 20, 0, NULL}};
+} responses[] = {{"0", 0, 0, NULL},
+                 {"100", 100, 0, NULL},
+                 {"1k", 1024, 0, NULL},
+                 {"64k", 65536, 0, NULL},
+                 {"1m", 1 << 20, 0, NULL}};
 
 static char bulk[256 * 1024];
 static SSL_CTX *tls;

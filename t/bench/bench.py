@@ -10,9 +10,12 @@ ratio to the baseline of the same round. doc/performance.md has the method and i
 import argparse
 import json
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -21,7 +24,7 @@ from pathlib import Path
 import host
 import peers
 import report
-from scenarios import CHANGE, IDLE, QUICK, QUICK_PEERS, SCENARIOS
+from scenarios import BESIDE, CHANGE, IDLE, QUICK, QUICK_PEERS, SCENARIOS, STORM
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "integration"))
 import certs  # noqa: E402
@@ -45,8 +48,9 @@ class Site:
         self.ports = ports
         self.authority = certs.Authority(folder, "ca")
         names = "DNS:h0.bench.test,DNS:up.bench.test,IP:127.0.0.1"
-        self.pairs = {name: self.authority.issue(name, names, key="rsa" if name == "rsa" else "ec")
-                      for name in ("ec", "rsa", "up", "client")}
+        self.pairs = {name: self.authority.issue(name, names,
+                                                 key=name if name.startswith("rsa") else "ec")
+                      for name in ("ec", "rsa", "rsa4096", "up", "client")}
         up = self.pairs["up"]
         numbers = [ports[k] for k in ("http", "echo", "bulk", "mtls")]
         options = ["-p"] if poll else []
@@ -100,10 +104,53 @@ class Load:
     def ready(self):
         return int(self.line().split()[1])
 
-    def result(self):
+    def begin(self):
         self.process.stdin.write("\n")
         self.process.stdin.flush()
+
+    def result(self):
+        self.begin()
         return json.loads(self.line())
+
+
+class Slow:
+    """Clients of a peer that ask for 1 MiB and read it at about 10 KiB a second, while the block
+    runs."""
+
+    def __init__(self, peer):
+        self.peer, self.over, self.socks = peer, threading.Event(), []
+
+    def connect(self):
+        s = self.peer.scenario
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(10)
+        sock.connect(("127.0.0.1", self.peer.port))
+        if s.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            sock = context.wrap_socket(sock)
+        sock.sendall(b"GET /1m HTTP/1.1\r\nHost: h0.bench.test\r\n\r\n")
+        return sock
+
+    def run(self):
+        while not self.over.wait(0.1):
+            for sock in self.socks:
+                try:
+                    sock.recv(1024)
+                except OSError:
+                    pass  # it is one that does not read any more, then
+
+    def __enter__(self):
+        self.socks = [self.connect() for _ in range(self.peer.scenario.slow)]
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+        for sock in self.socks:
+            sock.close()
 
 
 def load(site, peer, seconds, rate=0):
@@ -120,7 +167,7 @@ def slice_of(site, peer, args):
     """One measurement; again while somebody else was on the core."""
     for _ in range(1 if args.quick else 3):
         pids = peer.pids()
-        with Load(load_command(site, peer, args.seconds)) as running:
+        with Slow(peer), Load(load_command(site, peer, args.seconds)) as running:
             running.ready()
             before = host.Usage.now(pids, site.cores[0])
             got = running.result()
@@ -155,7 +202,8 @@ def extras(site, peer, seconds):
             got = running.result()
         found["syscalls"] = calls.count() / max(1, operations(peer, got))
     if peer.scenario.rate:
-        got = load(site, peer, 1.5, peer.scenario.rate)
+        with Slow(peer):
+            got = load(site, peer, 1.5, peer.scenario.rate)
         found.update(p50=got["p50"], p99=got["p99"])
     return found
 
@@ -234,6 +282,29 @@ def idle_memory(scenario, site, wanted, conns):
             "head": ["KiB a connection", "MiB before"]}
 
 
+def beside_storm(scenario, site, wanted, seconds=3):
+    """R6: latency alone and beside the storm, in milliseconds."""
+
+    def measure(peer, _):
+        alone = load(site, peer, seconds, scenario.rate)
+        storm = host.pinned(site.cores[1], [site.load, "-c", STORM, "-t", seconds, "-s",
+                                            "handshake", peer.port, "/0"])
+        with Slow(peer), Load(storm) as others, \
+                Load(load_command(site, peer, seconds, scenario.rate)) as running:
+            others.ready()
+            running.ready()
+            others.begin()
+            beside = running.result()
+            shaken = json.loads(others.line())
+        return [*(got[q] / 1e3 for got in (alone, beside) for q in ("p50", "p99")),
+                shaken["done"] / shaken["seconds"]]
+
+    rows, skipped = one_by_one(scenario, site, wanted, measure)
+    print(f"{scenario.name}: " + ", ".join(f"{n} p99 {r[3]:.3g} ms" for n, r in rows.items()))
+    return {"title": scenario.title, "rows": rows, "skipped": skipped,
+            "head": ["p50 ms alone", "p99 ms alone", "p50 ms", "p99 ms", "handshakes a second"]}
+
+
 def answers(port, name):
     request = urllib.request.Request(f"http://127.0.0.1:{port}/p0/0", headers={"Host": name})
     try:
@@ -279,7 +350,8 @@ def arguments():
     parser.add_argument("--build", type=Path, default=Path.cwd(), help="where it was built")
     parser.add_argument("--out", type=Path, default=Path("bench-results"))
     parser.add_argument("--quick", action="store_true", help="less than a minute")
-    parser.add_argument("--scenarios", help="S1,S2; also S8 (idle memory), R3 (changes)")
+    parser.add_argument("--scenarios", help="S1,S2; also S8 (idle memory), R3 (changes), "
+                        "R6 (handshake storm)")
     parser.add_argument("--peers", help="nginx,ringgate,ringgate:epoll")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="of load in a slice")
@@ -288,8 +360,8 @@ def arguments():
     args.seconds = args.seconds or (0.25 if args.quick else 1.0)
     args.peers = args.peers.split(",") if args.peers else (QUICK_PEERS if args.quick else ())
     names = args.scenarios.split(",") if args.scenarios else (
-        QUICK if args.quick else [*SCENARIOS, "S8", "R3"])
-    unknown = set(names) - set(SCENARIOS) - {"S8", "R3"}
+        QUICK if args.quick else [*SCENARIOS, "S8", "R3", "R6"])
+    unknown = set(names) - set(SCENARIOS) - {"S8", "R3", "R6"}
     if unknown:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
     args.scenarios = names
@@ -313,6 +385,8 @@ def main():
             results["others"][scenario.name] = idle_memory(scenario, site, args.peers, 5000)
         if "R3" in args.scenarios:
             results["others"]["R3"] = change_time(CHANGE, site, args.peers)
+        if "R6" in args.scenarios:
+            results["others"]["R6"] = beside_storm(BESIDE, site, args.peers)
         report.write(args.out, results, chosen)
     finally:
         site.stop()

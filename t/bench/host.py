@@ -46,6 +46,11 @@ def cores():
     return available[0], available[1]
 
 
+def all_but(core):
+    """The other cores, as taskset wants them."""
+    return ",".join(str(c) for c in sorted(os.sched_getaffinity(0)) if c != core)
+
+
 def pinned(core, command):
     """The command on that core, ahead of others of this machine when we may."""
     nice = ["nice", "-n", "-19"] if os.geteuid() == 0 else []

@@ -29,7 +29,8 @@
  *       ping       64 bytes there and back over TCP; websocket: the same as frames after an upgrade
  *       bulk       one byte there, then receives
  * -s TLS 1.3. -p polls instead of sleeping. -r requests are due at a fixed rate, whatever
- * the answers do, and latency counts from when they were due. -n hosts and five paths at random. */
+ * the answers do, and latency counts from when they were due. -n hosts and five paths at random.
+ * PATH may be several, with commas between them: then each is as probable. */
 
 #define EVENTS 256
 #define PING_SIZE 64
@@ -72,18 +73,30 @@ const struct request *load_request(struct load *load)
     return &load->requests[load->random % load->requests_count];
 }
 
+/* The path with that number in a list. */
+static void path_copy(const char *list, unsigned number, char out[64])
+{
+    for (; number > 0; number--)
+        list = strchr(list, ',') + 1;
+    snprintf(out, 64, "%.*s", (int)strcspn(list, ","), list);
+}
+
 static void requests_make(struct load *load)
 {
     const struct load_options *options = &load->options;
-    load->requests_count = options->hosts ? options->hosts * 5 : 1;
+    unsigned paths = 1;
+    for (const char *at = options->path; (at = strchr(at, ',')); at++)
+        paths++;
+    load->requests_count = options->hosts ? options->hosts * 5 : paths;
     load->requests = calloc(load->requests_count, sizeof(*load->requests));
     for (unsigned i = 0; load->requests && i < load->requests_count; i++) {
         struct request *request = &load->requests[i];
-        snprintf(request->host, sizeof(request->host), "h%u.bench.test", i / 5);
+        snprintf(request->host, sizeof(request->host), "h%u.bench.test",
+                 options->hosts ? i / 5 : 0);
         if (options->hosts)
             snprintf(request->path, sizeof(request->path), "/p%u%s", i % 5, options->path);
         else
-            snprintf(request->path, sizeof(request->path), "%s", options->path);
+            path_copy(options->path, i, request->path);
         int n = asprintf(&request->bytes,
                          "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: load\r\nAccept: */*\r\n%s\r\n",
                          request->path, request->host,

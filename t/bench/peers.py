@@ -33,7 +33,8 @@ class Peer:
         self.process = self.redis = None
         command = getattr(self, self.program)(scenario.hosts)
         with open(self.dir / "output", "w") as output:
-            self.process = subprocess.Popen(host.pinned(site.cores[0], command), stdout=output,
+            core = site.cores[0] if self.workers == 1 else host.all_but(site.cores[1])
+            self.process = subprocess.Popen(host.pinned(core, command), stdout=output,
                                             stderr=output, start_new_session=True)
         if not host.wait_port(port, self.process):
             self.stop()
@@ -84,6 +85,10 @@ class Peer:
         return path
 
     @property
+    def workers(self):
+        return int(self.variant) if self.variant.isdigit() else 1
+
+    @property
     def upstream(self):
         return self.site.ports[self.scenario.upstream]
 
@@ -99,7 +104,8 @@ class Peer:
 
     def nginx(self, hosts):
         s, d, client = self.scenario, self.dir, self.site.pairs["client"]
-        text = (f"daemon off; worker_processes 1; pid {d}/pid; error_log {d}/error warn;\n"
+        text = (f"daemon off; worker_processes {self.workers}; pid {d}/pid;\n"
+                f"error_log {d}/error warn;\n"
                 "events { worker_connections 19000; multi_accept on; }\n")
         listen = f"listen 127.0.0.1:{self.port}"
         if s.tcp:
@@ -336,7 +342,8 @@ alpn-protos = "http/1.1"
         if self.variant in ("embedded", "redis"):
             objects += self.ringgate_limit()
         self.write("objects.yaml", m.document(objects))
-        return [site.ringgate, "run", "--config", self.dir / "objects.yaml", "--workers", "1",
+        return [site.ringgate, "run", "--config", self.dir / "objects.yaml",
+                "--workers", self.workers,
                 "--io", "epoll" if self.variant == "epoll" else "auto", "--admin",
                 f"unix:{self.dir}/admin", "--access-log", "off"]
 

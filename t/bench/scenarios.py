@@ -23,6 +23,7 @@ class Scenario:
     conns: int = 64
     hosts: int = 0
     rate: int = 0  # requests a second while latency is measured; 0: not
+    slow: int = 0  # clients beside that read 1 MiB at some KiB a second
     unit: str = "request"  # what an operation is; MiB counts bytes
 
     @property
@@ -56,6 +57,11 @@ SCENARIOS = {s.name: s for s in (
              mode="websocket", path="/ws", rate=8000, unit="message"),
     Scenario("R1", "HTTP/1.1, 1 KiB, every request counted against a limit",
              ("ringgate", "ringgate:embedded", "ringgate:redis")),
+    Scenario("R4", "HTTP/1.1, 1 KiB, one worker and two", ("nginx", "nginx:2", "ringgate",
+                                                           "ringgate:2")),
+    Scenario("R5", "HTTP/1.1, 100 B to 1 MiB, 32 slow clients beside",
+             path=",".join(["/100"] * 8 + ["/1k"] * 8 + ["/64k"] * 3 + ["/1m"]), conns=32,
+             rate=1500, slow=32),
     Scenario("R2-1", "HTTPS, 1 host of 5 prefixes", ROUTING, tls="ec", hosts=1),
     Scenario("R2-10000", "HTTPS, 10,000 hosts of 5 prefixes", ROUTING, tls="ec", hosts=10000),
 )}
@@ -76,3 +82,11 @@ IDLE = (
 
 # R3: from a change of the configuration to the first right answer.
 CHANGE = Scenario("R3", "a host added to 5,000: time until it answers", ROUTING, hosts=5000)
+
+# R6: what established connections notice of handshakes: requests at a fixed rate, alone and
+# beside STORM clients that shake hands again and again (RSA 4096) and a slow one.
+STORM = 16
+BESIDE = Scenario("R6", f"HTTPS, 1,000 requests a second beside {STORM} clients that shake hands "
+                  "(RSA 4096) and a slow one",
+                  ("nginx", "haproxy", "h2o", "envoy", "ringgate", "ringgate:epoll"),
+                  tls="rsa4096", conns=16, rate=1000, slow=1)

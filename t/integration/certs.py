@@ -39,8 +39,8 @@ class Authority(Pair):
         """sans in openssl's notation: "DNS:a.test,URI:spiffe://x/y"."""
         pair = Pair(self.folder, name)
         kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-        if key == "rsa":
-            kind = ["-newkey", "rsa:2048"]
+        if key.startswith("rsa"):
+            kind = ["-newkey", "rsa:" + (key[3:] or "2048")]
         request = self.folder / f"{name}.csr"
         extensions = self.folder / f"{name}.ext"
         extensions.write_text(f"subjectAltName={sans}\nbasicConstraints=critical,CA:FALSE\n"
