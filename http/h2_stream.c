@@ -178,6 +178,8 @@ void h2_stream_on_closed(struct h2_stream *stream, uint32_t code)
         stream->session->role->release_arena(stream->session, stream->arena);
         stream->arena = NULL;
         stream->arena_lent = false;
+        if (stream->session->block_stream == stream)
+            stream->session->block_stream = NULL;
     }
     /* A server that has answered whole may say that it needs no more of the request. */
     if (stream->stream.user != NULL && !(stream->rx_end && stream->tx_eof) && !answered)
