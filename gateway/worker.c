@@ -87,7 +87,7 @@ static void worker_on_accept(struct acceptor *acceptor UNUSED, struct conn *conn
 
 const struct snapshot_port *worker_listener_port(const struct worker_listener *listener)
 {
-    if (listener->acceptor == NULL)
+    if (!listener->is_configured)
         return NULL;
     return &listener->worker->view->snapshot->ports[listener->port];
 }
@@ -105,6 +105,7 @@ static void worker_open_listener(struct worker *worker, const char *key, int fd,
     struct worker_listener *listener = xcalloc(1, sizeof(*listener));
     snprintf(listener->key, sizeof(listener->key), "%s", key);
     listener->worker = worker;
+    listener->is_configured = true;
     listener->port = port;
     listener->refs = 1;
     listener->acceptor = acceptor_start(worker->loop, fd, worker_on_accept, listener);
@@ -140,6 +141,7 @@ static void worker_apply_listeners(struct worker *worker, const struct worker_pu
                 kept = true;
             }
         node = hmap_next(&worker->listeners, node);
+        listener->is_configured = kept;
         if (!kept)
             worker_close_listener(worker, listener);
     }

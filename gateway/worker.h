@@ -33,7 +33,10 @@ struct worker_listener {
     struct hmap_node node; /* key: "addr:port" */
     struct worker *worker;
     struct acceptor *acceptor; /* NULL: closed */
-    unsigned port; /* index into snapshot->ports of the newest view; valid while acceptor is set */
+    /* The newest view has its port, ports[port]: also during a drain, when nothing is accepted any
+     * more but requests still come on connections. */
+    bool is_configured;
+    unsigned port;
     unsigned refs; /* connections */
     char key[ADDR_TEXT_SIZE];
 };

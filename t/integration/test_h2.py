@@ -461,6 +461,38 @@ def test_drain_with_goaway(gateways, origins, certs):
     assert gateway.log(path="/")["outcome"] == "ok"
 
 
+def test_requests_that_cross_goaway(gateways, origins, certs):
+    """Sent before the client knew of the drain: it is served, or left to be sent elsewhere."""
+    gateway = serve(gateways, certs, m.service("b", origins().port), {"drain_timeout": "20s"})
+    peer, kept = h2_dial(gateway), connect(gateway.port)
+    with peer.sock, kept:
+        assert peer.request("/").status == 200
+        kept.sendall(b"GET /h1 HTTP/1.1\r\nHost: a.test\r\n")
+        held = peer.open("/held", "POST", end=False)
+        gateway.log(path="/")
+        gateway.signal(signal.SIGTERM)
+        wait_until(lambda: refuses(gateway.port), "the end of accepting")
+        number = peer.open("/late")  # nothing was read yet
+        kept.sendall(b"\r\n")
+        assert Stream(kept).response().status == 200
+        message = peer.stream(number)
+        peer.until(lambda: message.ended or any(last < number for _, last in peer.goaways))
+        assert not message.ended or message.status == 200
+        peer.send_body(held, b"body")
+        assert peer.finish(held).status == 200
+    assert gateway.wait() == 0
+
+
+def refuses(port):
+    try:
+        connect(port).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def test_reload_changes_nothing_for_open_connections(gateways, origins, certs):
     origin = origins()
     gateway = serve(gateways, certs, m.service("b", origin.port))
