@@ -386,7 +386,7 @@ int uring_new(struct loop *loop, const struct loop_options *options, struct engi
     if (!uring)
         return err_set(reterr, -ENOMEM, "no memory for an io_uring engine");
     engine_init(&uring->engine, &uring_ops, loop);
-    dlist_init(&uring->starved);
+    uring_rx_init(uring);
     uring->ring.ring_fd = -1;
     unsigned sq_entries = options->ring_entries ? options->ring_entries : SQ_ENTRIES;
     unsigned cq_entries = options->cq_entries ? options->cq_entries : CQ_ENTRIES;

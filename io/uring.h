@@ -21,6 +21,8 @@ struct uring {
     struct io_uring ring;
     struct bufring bufring;
     struct dlist starved; /* sock.link: receive ended for want of a buffer */
+    struct dlist doubted; /* sock.link: receiving, a reset may have been missed */
+    struct timer doubt;
     bool multishot; /* receive with provided buffers works here */
     bool reg_fd; /* the ring's descriptor is registered */
     bool no_iowait;
@@ -68,6 +70,7 @@ MUST_CHECK int uring_restrict_and_enable(const struct io_uring *ring, bool *ret_
 void uring_restrict_off(void);
 
 /* uring_rx.c */
+void uring_rx_init(struct uring *uring);
 void uring_rx_set(struct sock *sock, enum sock_rx rx);
 void uring_rx_starved_run(struct uring *uring);
 

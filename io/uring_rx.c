@@ -27,7 +27,51 @@
 #define IORING_RECV_MULTISHOT (1U << 1)
 #endif
 
+#define DOUBT_NS (100 * NS_PER_MS)
+#define DOUBT_BATCH 64u
+
 static void rx_update(struct sock *sock);
+
+/* A multishot receive goes by the bytes that are left and waits for the next wake-up when there are
+ * none: a reset that came together with bytes is never told. Who had bytes is asked later, many in
+ * one call; a receive that begins anew finds the error. */
+static void on_doubt(struct timer *timer)
+{
+    struct uring *uring = container_of(timer, struct uring, doubt);
+    struct pollfd fds[DOUBT_BATCH];
+    struct sock *socks[DOUBT_BATCH];
+    struct dlist batch, *link;
+    dlist_take(&batch, &uring->doubted);
+    while (!dlist_is_empty(&batch)) {
+        nfds_t count = 0;
+        while (count < DOUBT_BATCH && (link = dlist_pop_front(&batch)) != NULL) {
+            socks[count] = container_of(link, struct sock, link);
+            fds[count] = (struct pollfd){.fd = socks[count]->fd};
+            count++;
+        }
+        if (poll(fds, count, 0) <= 0)
+            continue;
+        for (nfds_t i = 0; i < count; i++)
+            if ((fds[i].revents & (POLLERR | POLLHUP)) && socks[i]->rx_armed == SOCK_RX_DATA)
+                uring_cancel(uring, &socks[i]->rx);
+    }
+}
+
+static void rx_doubt(struct uring *uring, struct sock *sock)
+{
+    if (dlist_is_linked(&sock->link))
+        return;
+    if (dlist_is_empty(&uring->doubted))
+        loop_arm(sock->loop, &uring->doubt, DOUBT_NS);
+    dlist_push_back(&uring->doubted, &sock->link);
+}
+
+void uring_rx_init(struct uring *uring)
+{
+    dlist_init(&uring->starved);
+    dlist_init(&uring->doubted);
+    timer_init(&uring->doubt, on_doubt);
+}
 
 static void on_poll(struct op *op, int res, uint32_t flags)
 {
@@ -61,17 +105,20 @@ static void on_recv(struct op *op, int res, uint32_t flags)
     }
     if (!sock->closing && res <= 0) {
         if (res == -ENOBUFS) {
-            if (!dlist_is_linked(&sock->link))
-                dlist_push_back(&uring->starved, &sock->link);
+            dlist_remove(&sock->link); /* in doubt */
+            dlist_push_back(&uring->starved, &sock->link);
             return;
         }
         if (res != -ECANCELED)
             engine_end_rx(sock, res);
     }
-    if (sock->closing)
+    if (sock->closing) {
         uring_sock_idle(sock);
-    else
-        rx_update(sock);
+        return;
+    }
+    rx_update(sock);
+    if (sock->rx_armed == SOCK_RX_DATA && sock->rx_want == SOCK_RX_DATA && res > 0)
+        rx_doubt(uring, sock);
 }
 
 static void arm_poll(struct sock *sock)
@@ -132,7 +179,8 @@ void uring_rx_set(struct sock *sock, enum sock_rx rx)
 {
     ASSERT(!sock->closing);
     sock->rx_want = (uint8_t)rx;
-    dlist_remove(&sock->link); /* the ready list or the starved one: rx_update knows better */
+    if (rx != SOCK_RX_DATA || sock->rx_armed != SOCK_RX_DATA)
+        dlist_remove(&sock->link); /* whatever list it is on: rx_update knows better */
     if (rx == SOCK_RX_DATA && uring_of(sock->loop->engine)->multishot)
         sock->readable = false; /* the receive finds out by itself */
     rx_update(sock);

@@ -210,6 +210,27 @@ static void test_peer_reset(void **state)
     }
 }
 
+/* Bytes and a reset that were there before anybody received: both are told. */
+static void test_reset_before_receiving(void **state)
+{
+    (void)state;
+    FIXTURE_EACH_ENGINE(engine)
+    {
+        struct fixture_link p = {.loop = fixture_loop(engine)};
+        struct addr addr;
+        recorder_init(&p.rec);
+        p.acceptor = acceptor_start(p.loop, fixture_listen(&addr), recorder_accept, &p.rec);
+        assert_non_null(p.acceptor);
+        p.client = fixture_connect(&addr);
+        write_all(p.client, "early", 5);
+        reset_client(p.client);
+        FIXTURE_UNTIL(p.loop, p.rec.closes == 1);
+        assert_int_equal(p.rec.error, -ECONNRESET);
+        assert_int_equal(p.rec.len, 5);
+        fixture_link_end(&p);
+    }
+}
+
 /* An answer to a request that was not read to its end must reach the peer. */
 static void test_close_with_linger(void **state)
 {
@@ -583,6 +604,7 @@ int main(void)
         cmocka_unit_test(test_half_close_from_peer),
         cmocka_unit_test(test_half_close_from_us),
         cmocka_unit_test(test_peer_reset),
+        cmocka_unit_test(test_reset_before_receiving),
         cmocka_unit_test(test_close_with_linger),
         cmocka_unit_test(test_linger_is_bounded),
         cmocka_unit_test(test_write_timeout),
