@@ -220,8 +220,8 @@ static void decode_again(const struct schema_input *input, const struct decode *
                          struct schema_output *ret)
 {
     struct conf_object *obj = ret->object;
-    /* Alignment, and the red zone of the empty allocation below in sanitizer builds. */
-    size_t size = arena_bytes(first->arena) + sizeof(struct arena_chunk) + 48;
+    /* Sanitizer builds ask for the alignment of the last allocation on top. */
+    size_t size = arena_bytes(first->arena) + sizeof(struct arena_chunk) + 16;
     arena_init(&obj->arena, MAX(size, (size_t)256), 0, NULL);
     struct decode decode = {
         .arena = &obj->arena,

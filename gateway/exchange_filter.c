@@ -101,7 +101,7 @@ static bool filter_response(struct exchange *ex, const struct filter_program *pr
 bool exchange_filter_response(struct exchange *ex, struct http_head *response)
 {
     return (ex->backend_filters == NULL || filter_response(ex, ex->backend_filters, response)) &&
-           filter_response(ex, &ex->rule->filters, response);
+           filter_response(ex, &ex->rule->filters->all, response);
 }
 
 enum exchange_verdict exchange_answer_preflight(struct exchange *ex)
@@ -117,7 +117,7 @@ enum exchange_verdict exchange_step_filter_request(struct exchange *ex)
     http_head_remove_hop_by_hop(ex->request);
     if (!forwarded_write(ex))
         exchange_fail(ex, OUTCOME_OVERLOAD);
-    else if (exchange_filter_request(ex, &ex->rule->filters))
+    else if (exchange_filter_request(ex, &ex->rule->filters->all))
         exchange_goto(ex, EXCHANGE_STEP_PICK);
     return EXCHANGE_NEXT;
 }

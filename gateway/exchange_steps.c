@@ -85,7 +85,7 @@ static int find_rule(struct exchange *ex, const struct route_query *query, bool 
     if (*ret_is_preflight) {
         wanted.header = NULL;
         if (route_table_find(ex->port->routes, &wanted, &ex->match) == 0 &&
-            ex->port->rules[ex->match.rule->id].cors != NULL)
+            ex->port->rules[ex->match.rule->id].filters->cors != NULL)
             return 0;
     }
     return route_table_find(ex->port->routes, query, &ex->match);
@@ -119,7 +119,7 @@ enum exchange_verdict exchange_step_route(struct exchange *ex)
         return fail(ex, OUTCOME_NO_ROUTE);
     ex->rule_index = ex->match.rule->id;
     ex->rule = &ex->port->rules[ex->rule_index];
-    if (ex->rule->cors != NULL) {
+    if (ex->rule->filters->cors != NULL) {
         ex->origin = cors_origin(ex->request);
         if (is_preflight)
             return exchange_answer_preflight(ex);
@@ -190,8 +190,8 @@ enum exchange_verdict exchange_step_pick(struct exchange *ex)
         if (i < 0 || conf->backends[i].cluster < 0)
             return fail(ex, OUTCOME_NO_BACKEND);
         ex->backend = &conf->backends[i];
-        if (ex->rule->backend_filters != NULL) {
-            ex->backend_filters = &ex->rule->backend_filters[i];
+        if (ex->rule->filters->by_backend != NULL) {
+            ex->backend_filters = &ex->rule->filters->by_backend[i];
             if (!exchange_filter_request(ex, ex->backend_filters))
                 return EXCHANGE_NEXT;
         }

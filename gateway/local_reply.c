@@ -53,9 +53,9 @@ static void reply_send(struct exchange *ex, struct http_head *head, struct span 
 /* Scripts are to be able to read what went wrong. */
 static struct http_head *reply_allow(struct exchange *ex, struct http_head *head)
 {
-    if (head == NULL || ex->rule == NULL || ex->rule->cors == NULL)
+    if (head == NULL || ex->rule == NULL || ex->rule->filters->cors == NULL)
         return head;
-    return cors_allow(ex->rule->cors, ex->origin, head) ? head : NULL;
+    return cors_allow(ex->rule->filters->cors, ex->origin, head) ? head : NULL;
 }
 
 /* Trailers-only: a head that ends the response. */
@@ -160,7 +160,7 @@ void local_reply_limited(struct exchange *ex)
 void local_reply_preflight(struct exchange *ex)
 {
     struct http_head *head = reply_head(ex, 204, SPAN_NONE, 0);
-    if (head != NULL && !cors_allow_preflight(ex->rule->cors, ex->request, head))
+    if (head != NULL && !cors_allow_preflight(ex->rule->filters->cors, ex->request, head))
         head = NULL;
     reply_send(ex, head, SPAN_NONE);
 }

@@ -69,27 +69,38 @@ static void filter_program_compile(struct filter_program *program,
     }
 }
 
-void rule_compile(struct rule *rule, const struct route_rule *route_rule, struct arena *arena)
+static const struct filter_program *backend_filters_compile(const struct model_rule *conf,
+                                                            struct arena *arena)
 {
-    const struct model_rule *conf = route_rule->conf;
-    bool any = false;
-
-    *rule = (struct rule){.route_rule = route_rule};
-    if (conf->filters_count > 0)
-        filter_program_compile(&rule->filters, conf->filters, conf->filters_count, arena);
-    for (unsigned i = 0; i < rule->filters.count; i++) {
-        if (rule->filters.steps[i].type == MODEL_FILTER_CORS)
-            rule->cors = &rule->filters.steps[i].cors;
-    }
-    for (unsigned i = 0; i < conf->backends_count; i++)
-        any |= conf->backends[i].filters_count > 0;
-    if (!any)
-        return;
     struct filter_program *each = arena_array(arena, struct filter_program, conf->backends_count);
     for (unsigned i = 0; each != NULL && i < conf->backends_count; i++)
         filter_program_compile(&each[i], conf->backends[i].filters, conf->backends[i].filters_count,
                                arena);
-    rule->backend_filters = each;
+    return each;
+}
+
+void rule_compile(struct rule *rule, const struct route_rule *route_rule, struct arena *arena)
+{
+    static const struct rule_filters none;
+    const struct model_rule *conf = route_rule->conf;
+    bool of_backend = false;
+
+    *rule = (struct rule){.route_rule = route_rule, .filters = &none};
+    for (unsigned i = 0; i < conf->backends_count; i++)
+        of_backend |= conf->backends[i].filters_count > 0;
+    if (conf->filters_count == 0 && !of_backend)
+        return;
+    struct rule_filters *filters = arena_new(arena, struct rule_filters);
+    if (filters == NULL)
+        return; /* the arena tells */
+    filter_program_compile(&filters->all, conf->filters, conf->filters_count, arena);
+    for (unsigned i = 0; i < filters->all.count; i++) {
+        if (filters->all.steps[i].type == MODEL_FILTER_CORS)
+            filters->cors = &filters->all.steps[i].cors;
+    }
+    if (of_backend)
+        filters->by_backend = backend_filters_compile(conf, arena);
+    rule->filters = filters;
 }
 
 void rule_fini(struct rule *rule)

@@ -54,11 +54,15 @@ struct rule_series {
     struct metric_series *requests[RULE_CODE_CLASSES], *seconds; /* made at first use, atomic */
 };
 
+struct rule_filters {
+    struct filter_program all; /* of the rule, for all backends */
+    const struct cors_policy *cors; /* of a filter; NULL: none */
+    const struct filter_program *by_backend; /* NULL when no backend has any */
+};
+
 struct rule {
     const struct route_rule *route_rule;
-    struct filter_program filters;
-    const struct cors_policy *cors; /* of a filter; NULL: none */
-    const struct filter_program *backend_filters; /* by backend, NULL when no backend has any */
+    const struct rule_filters *filters; /* never NULL: rules without any share an empty one */
     struct rule_series *series; /* atomic; NULL until first use */
 };
 
