@@ -99,11 +99,15 @@ class Gateway:
         finally:
             connection.close()
 
-    def is_ready(self):
+    def health(self, what):
+        """The status of /healthz/ready or live; None while nothing answers."""
         try:
-            return self.get("/healthz/ready")[0] == 200
+            return self.get("/healthz/" + what)[0]
         except OSError:
-            return False
+            return None
+
+    def is_ready(self):
+        return self.health("ready") == 200
 
     def metric(self, name):
         """The sum of a metric over its labels; name may hold a label selector."""

@@ -130,10 +130,10 @@ def test_health_and_metrics(served):
 def test_not_ready_before_a_configuration(gateways):
     gateway = gateways()
     gateway.start(ready=False)
-    wait_until(lambda: gateway.process.poll() is not None or gateway.admin.exists())
+    wait_until(lambda: gateway.process.poll() is not None or gateway.health("live"))
     if gateway.process.poll() is None:
-        assert gateway.get("/healthz/live")[0] == 200
-        assert gateway.get("/healthz/ready")[0] == 503
+        assert gateway.health("live") == 200
+        assert gateway.health("ready") == 503
 
 
 def test_drain_lets_requests_finish(gateways, origins):
