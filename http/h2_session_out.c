@@ -12,8 +12,7 @@
  */
 
 #define DIRECT_MIN 16384u
-#define COPY_MAX 2048u /* so that many small answers are one piece, one record of TLS, one write   \
-                        */
+#define COPY_MAX 2048u /* many small answers are one piece, one record of TLS, one write */
 
 static void out_flush(struct h2_session *s)
 {
