@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import struct
 import threading
 import time
 
@@ -98,12 +99,24 @@ def moved(gateway, origin, *addresses):
     return result
 
 
+def listening(port):
+    """The addresses of all sockets that listen on a port."""
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        rows = [line.split() for line in file.readlines()[1:]]
+    found = [row[1].split(":") for row in rows if row[3] == "0A"]
+    return sorted(socket.inet_ntoa(struct.pack("=I", int(address, 16)))
+                  for address, number in found if int(number, 16) == port)
+
+
 def test_listener_moves_from_the_wildcard_to_an_address(gateways, origins):
     gateway, origin = gateways(), origins()
     gateway.write(moved(gateway, origin, "0.0.0.0"))
     gateway.start()
     for addresses in (["127.0.0.1"], ["0.0.0.0"], ["127.0.0.1", "127.0.0.2"]):
         gateway.apply(moved(gateway, origin, *addresses))
+        # Who is in the queue of a socket that closes is reset.
+        wait_until(lambda a=addresses: listening(gateway.port) == sorted(gateway.workers * a),
+                   "the sockets of before to be closed")
         assert request(gateway.port, "/").status == 200
     assert "in use" not in gateway.errors()
 
