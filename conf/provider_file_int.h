@@ -10,7 +10,7 @@
 #include "conf/schema.h"
 
 #define PROVIDER_DEPTH_MAX 8
-#define PROVIDER_FILES_MAX 10000
+#define PROVIDER_FILES_MAX 100000
 #define PROVIDER_DATA_SIZE_MAX (1u << 20)
 
 /* One document of a file: what it gave and what is wrong with it. */

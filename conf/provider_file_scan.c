@@ -305,7 +305,7 @@ static void walk_add(struct walk *walk, const char *path, bool is_pem_dir, bool 
     if (walk->count == PROVIDER_FILES_MAX) {
         if (!walk->is_full)
             scan_report(walk->provider, path,
-                        "more than 10000 files: this one and those after it are left out");
+                        "more than 100000 files: this one and those after it are left out");
         walk->is_full = true;
         return;
     }
