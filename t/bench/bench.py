@@ -319,8 +319,7 @@ def change_time(scenario, site, wanted):
 
     def measure(peer, started):
         cpu = sum(map(host.task_ns, peer.pids()))
-        peer.change(scenario.hosts + 1)
-        begin = time.monotonic()
+        begin = peer.change(scenario.hosts + 1)
         while not answers(peer.port, f"h{scenario.hosts}.bench.test"):
             if time.monotonic() > begin + 60:
                 raise RuntimeError("the change does not arrive")

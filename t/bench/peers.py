@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import host
@@ -31,6 +32,7 @@ class Peer:
         shutil.rmtree(self.dir, ignore_errors=True)
         self.dir.mkdir(parents=True)
         self.process = self.redis = None
+        self.written = 0.0  # when its configuration was, last
         command = getattr(self, self.program)(scenario.hosts)
         with open(self.dir / "output", "w") as output:
             core = site.cores[0] if self.workers == 1 else host.all_but(site.cores[1])
@@ -59,11 +61,15 @@ class Peer:
                     pass
 
     def change(self, hosts):
-        """The same with that many hosts, in force as soon as the peer gets there."""
+        """The same with that many hosts, in force as soon as the peer gets there: since when it
+        could, by time.monotonic()."""
         getattr(self, self.program)(hosts)
         signals = {"nginx": signal.SIGHUP, "haproxy": signal.SIGUSR2}
-        if self.program in signals:
-            self.process.send_signal(signals[self.program])
+        if self.program not in signals:
+            return self.written  # it watches the file; since then we cleaned up
+        begin = time.monotonic()
+        self.process.send_signal(signals[self.program])
+        return begin
 
     # --- helpers of the configurations ---------------------------------------------
 
@@ -81,6 +87,7 @@ class Peer:
         path = self.dir / name
         part = self.dir / (name + ".part")
         part.write_text(text)
+        self.written = time.monotonic()
         part.rename(path)
         return path
 
