@@ -166,12 +166,19 @@ static void down_on_reset(struct http_stream_user *user, struct http_stream *str
     exchange_run(ex);
 }
 
+static unsigned down_held(const struct http_stream_user *user)
+{
+    const struct exchange *ex = container_of(user, struct exchange, down_user);
+    return (unsigned)((ex->arena.used + BLOCK_SIZE - 1) / BLOCK_SIZE) + kept_body_blocks(&ex->kept);
+}
+
 const struct http_stream_user_ops exchange_down_ops = {
     .on_head = down_on_head,
     .on_body = down_on_body,
     .on_end = down_on_end,
     .on_drain = down_on_drain,
     .on_reset = down_on_reset,
+    .held = down_held,
 };
 
 /* Response side. */

@@ -19,11 +19,17 @@ bool exchange_keep_body(struct exchange *ex, struct span data)
     size_t max =
         model_rule_retry(ex->rule->route_rule->conf) != NULL ? KEPT_MAX : KEPT_UNPROCESSED_MAX;
 
+    struct block_pool *blocks = ex->worker->loop->blocks;
+
     if (is_between)
         max += HTTP_STREAM_WINDOW; /* what the client was already granted may still come */
-    if (!ex->keeps_body || kept_body_add(&ex->kept, ex->worker->loop->blocks, data, max) == 0)
+    if (!ex->keeps_body)
         return true;
-    ex->keeps_body = false;
+    /* A copy for an attempt that may never come is the first thing to do without. */
+    bool is_luxury = !is_between && block_is_scarce(blocks);
+    if (!is_luxury && kept_body_add(&ex->kept, blocks, data, max) == 0)
+        return true;
+    exchange_drop_body(ex);
     return !is_between;
 }
 

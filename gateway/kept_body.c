@@ -57,6 +57,11 @@ int kept_body_send(const struct kept_body *body, struct block_pool *blocks,
     return 0;
 }
 
+unsigned kept_body_blocks(const struct kept_body *body)
+{
+    return (unsigned)((body->size + BLOCK_SIZE - 1) / BLOCK_SIZE);
+}
+
 void kept_body_drop(struct kept_body *body, struct block_pool *blocks)
 {
     for (uint8_t *block = body->first; block != NULL;) {

@@ -20,6 +20,8 @@ MUST_CHECK int kept_body_add(struct kept_body *body, struct block_pool *blocks, 
 /* Sends all of it and keeps it. 0; -errno as http_stream_send_body. */
 MUST_CHECK int kept_body_send(const struct kept_body *body, struct block_pool *blocks,
                               struct http_stream *stream);
+/* Blocks it has. */
+unsigned kept_body_blocks(const struct kept_body *body);
 /* Lets go of it: it is empty. */
 void kept_body_drop(struct kept_body *body, struct block_pool *blocks);
 

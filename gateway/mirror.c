@@ -221,7 +221,7 @@ void mirror_start(struct exchange *ex, const struct mirror_program *program)
 
     if (ex->request->upgrade.len > 0 || !mirror_is_chosen(program, &loop->rand))
         return;
-    struct mirror *m = pool_get_zero(&worker->mirrors);
+    struct mirror *m = block_is_scarce(loop->blocks) ? NULL : pool_get_zero(&worker->mirrors);
     if (m == NULL) {
         metric_inc(METRIC_MIRRORS_DROPPED);
         return;

@@ -24,7 +24,7 @@ struct mirror_program {
 
 /* Whether this request is one to copy. */
 bool mirror_is_chosen(const struct mirror_program *program, struct rand_state *rand);
-/* Copies the request of an exchange as it is now, unless a cap is reached. */
+/* Copies the request of an exchange as it is now, unless a cap is reached or blocks are scarce. */
 void mirror_start(struct exchange *ex, const struct mirror_program *program);
 
 /* To all copies of an exchange that are not complete: */

@@ -218,8 +218,10 @@ bool h2_stream_is_drained(const struct h2_stream *stream)
 unsigned h2_stream_held(const struct h2_stream *stream)
 {
     uint32_t in = stream->rx.len + stream->rx_out; /* what was given out is on its way, or waits */
-    unsigned arena = stream->arena != NULL;
-    return arena + (stream->tx.len + BLOCK_SIZE - 1) / BLOCK_SIZE +
+    const struct http_stream_user *user = stream->stream.user;
+    unsigned holder =
+        user != NULL && user->ops->held != NULL ? user->ops->held(user) : stream->arena != NULL;
+    return holder + (stream->tx.len + BLOCK_SIZE - 1) / BLOCK_SIZE +
            (in + BLOCK_SIZE - 1) / BLOCK_SIZE;
 }
 

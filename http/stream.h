@@ -89,6 +89,9 @@ struct http_stream_user_ops {
     /* The stream failed and is gone. */
     void (*on_reset)(struct http_stream_user *user, struct http_stream *stream,
                      enum http_error error);
+    /* Server streams: blocks that the holder has for the request, the arena's among them; asked
+     * when blocks are scarce. NULL: one. */
+    unsigned (*held)(const struct http_stream_user *user);
 };
 
 struct http_stream_user {
