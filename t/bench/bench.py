@@ -12,6 +12,7 @@ import json
 import shutil
 import socket
 import ssl
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ import certs  # noqa: E402
 PORTS = {"http": 9000, "echo": 9001, "bulk": 9002, "mtls": 9443}  # of the backends
 PORT = 8000  # of the first peer
 FOREIGN_MAX = 0.08  # of the peer's core used by others: the slice is taken again
+LATENCIES = 3  # rounds in which latency is taken: a single one tells of the neighbours
 METHOD = ("CPU time by the scheduler's accounting, one worker on a core of its own; polling "
           "client and backends on another; ratios within a round; median (least to most)")
 
@@ -192,8 +194,15 @@ def start_peers(scenario, site, wanted):
     return running, skipped
 
 
+def latency(site, peer):
+    """(p50, p99) in microseconds at the scenario's rate."""
+    with Slow(peer):
+        got = load(site, peer, 1.5, peer.scenario.rate)
+    return got["p50"], got["p99"]
+
+
 def extras(site, peer, seconds):
-    """What one slice is enough for: system calls, latency, memory."""
+    """What one slice is enough for: system calls, memory."""
     found = {"mib": host.memory_kib(peer.pids()) / 1024}
     calls = host.SyscallCount(peer.pids(), site.dir / "perf")
     if calls.possible:
@@ -201,10 +210,6 @@ def extras(site, peer, seconds):
             running.ready()
             got = running.result()
         found["syscalls"] = calls.count() / max(1, operations(peer, got))
-    if peer.scenario.rate:
-        with Slow(peer):
-            got = load(site, peer, 1.5, peer.scenario.rate)
-        found.update(p50=got["p50"], p99=got["p99"])
     return found
 
 
@@ -216,6 +221,7 @@ def progress(text):
 def run_scenario(scenario, site, args):
     running, skipped = start_peers(scenario, site, args.peers)
     rounds, more = {p.name: [] for p in running}, {}
+    latencies = {p.name: [] for p in running if scenario.rate and not args.quick}
     try:
         for number in range(-1, args.rounds):  # the first warms pools, heaps and caches
             for peer in list(running):
@@ -223,6 +229,8 @@ def run_scenario(scenario, site, args):
                     one = slice_of(site, peer, args)
                     if number >= 0:
                         rounds[peer.name].append(one)
+                    if number >= args.rounds - LATENCIES and peer.name in latencies:
+                        latencies[peer.name].append(latency(site, peer))
                     if number == args.rounds - 1 and not args.quick:
                         more[peer.name] = extras(site, peer, args.seconds)
                 except RuntimeError as e:
@@ -237,6 +245,8 @@ def run_scenario(scenario, site, args):
     rows = report.summary(rounds, scenario.baseline)
     for name, row in rows.items():
         row.update(more.get(name, {}))
+        if latencies.get(name):
+            row.update(zip(("p50", "p99"), map(statistics.median, zip(*latencies[name]))))
     progress("")
     print(f"{scenario.name}: " + ", ".join(
         f"{n} {report.number(r['us'])}" + (f" ({r['ratio']:.2f})" if r["ratio"] else "")
