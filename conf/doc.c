@@ -55,24 +55,30 @@ static const char *piece_end(const char *start, const char *end)
     return end;
 }
 
-bool doc_split(struct span file, size_t *offset, uint32_t *line, struct span *ret,
-               uint32_t *ret_line)
+bool doc_split(struct doc_cut *cut, struct span *ret, uint32_t *ret_line)
 {
-    ASSERT(*offset <= file.len);
-    const char *end = file.ptr + file.len;
-    while (*offset < file.len) {
-        const char *start = file.ptr + *offset;
+    ASSERT(cut->offset <= cut->text.len);
+    const char *end = cut->text.ptr + cut->text.len;
+    while (cut->offset < cut->text.len) {
+        const char *start = cut->text.ptr + cut->offset;
         struct span piece = span_make(start, (size_t)(piece_end(start, end) - start));
-        uint32_t piece_line = *line;
-        *offset += piece.len;
-        *line += count_lines(piece);
+        uint32_t line = cut->line;
+        cut->offset += piece.len;
+        cut->line += count_lines(piece);
         if (piece_is_blank(piece))
             continue;
         *ret = piece;
-        *ret_line = piece_line;
+        *ret_line = line;
         return true;
     }
     return false;
+}
+
+bool doc_ends_at(struct span rest, size_t size)
+{
+    ASSERT(size > 0 && size <= rest.len);
+    return size == rest.len || (rest.ptr[size - 1] == '\n' &&
+                                line_begins_document(rest.ptr + size, rest.ptr + rest.len));
 }
 
 const struct doc_node *doc_find(const struct doc_node *node, const char *key)

@@ -30,11 +30,20 @@ struct doc_node {
     struct doc_node *first, *next; /* children in the order of the file */
 };
 
-/* Cuts the next document off a file. A line that begins with "---" begins a document; no scalar
- * can hold such a line. *offset and *line (0 and 1 at first) advance. *ret_line: line number of the
- * piece's first line. false: the end. Pieces without content are skipped. */
-bool doc_split(struct span file, size_t *offset, uint32_t *line, struct span *ret,
-               uint32_t *ret_line);
+/* A file while it is cut into documents. */
+struct doc_cut {
+    struct span text;
+    size_t offset; /* what was cut off before */
+    uint32_t line; /* number of the line that stands there; 1 at first */
+};
+
+/* Cuts the next document off. A line that begins with "---" begins a document; no scalar can hold
+ * such a line. *ret_line: line number of the piece's first line. false: the end. Pieces without
+ * content are skipped. */
+bool doc_split(struct doc_cut *cut, struct span *ret, uint32_t *ret_line);
+/* Whether a piece whose bytes, as many as size, were once cut off by doc_split would be so from
+ * this text, if it begins with them. size: 1 .. rest.len. */
+bool doc_ends_at(struct span rest, size_t size);
 
 /* Parses one piece. line: number of its first line. Everything of the tree lives in the arena.
  * 0, *ret may be NULL: nothing but comments; -EINVAL: syntax, control characters, invalid UTF-8,

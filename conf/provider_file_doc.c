@@ -282,62 +282,62 @@ static struct provider_doc *doc_decode(struct provider_file *provider,
 
 /* --- a file again --- */
 
-struct known {
-    uint64_t digest;
-    unsigned index;
-};
-
-static int compare_known(const void *a, const void *b)
-{
-    const struct known *x = a, *y = b;
-    if (x->digest != y->digest)
-        return x->digest < y->digest ? -1 : 1;
-    return x->index < y->index ? -1 : x->index > y->index;
-}
-
 /* The documents of the last reading; each is taken at most once. */
 struct lookup {
     struct provider_doc **docs;
     unsigned count, next;
-    struct known *sorted; /* made at the first miss of the order */
+    uint32_t *slots; /* 1 + index by digest, open addressing; made at the first miss of the order */
+    uint32_t mask;
 };
 
+static struct provider_doc *lookup_take_at(struct lookup *lookup, unsigned at)
+{
+    struct provider_doc *doc = lookup->docs[at];
+    lookup->docs[at] = NULL;
+    lookup->next = at + 1;
+    return doc;
+}
+
+/* The next document, if the text goes on with it: then no end is looked for and no line counted. */
+static struct provider_doc *lookup_expect(struct lookup *lookup, struct span rest)
+{
+    unsigned at = lookup->next;
+    const struct provider_doc *doc = at < lookup->count ? lookup->docs[at] : NULL;
+    if (doc == NULL || doc->size > rest.len || !doc_ends_at(rest, doc->size) ||
+        hash_fast(span_make(rest.ptr, doc->size), 0) != doc->digest)
+        return NULL;
+    return lookup_take_at(lookup, at);
+}
+
+static void lookup_index(struct lookup *lookup)
+{
+    uint32_t size = 4;
+    while (size < 2 * lookup->count)
+        size *= 2;
+    lookup->slots = xcalloc(size, sizeof(lookup->slots[0]));
+    lookup->mask = size - 1;
+    for (unsigned i = 0; i < lookup->count; i++) {
+        if (lookup->docs[i] == NULL)
+            continue;
+        uint32_t at = (uint32_t)lookup->docs[i]->digest & lookup->mask;
+        while (lookup->slots[at] != 0)
+            at = (at + 1) & lookup->mask;
+        lookup->slots[at] = i + 1;
+    }
+}
+
+/* Of several that are equal the first. */
 static struct provider_doc *lookup_take(struct lookup *lookup, uint64_t digest)
 {
-    struct provider_doc *doc = NULL;
-    unsigned at = lookup->next;
-    if (at < lookup->count && lookup->docs[at] != NULL && lookup->docs[at]->digest == digest) {
-        doc = lookup->docs[at];
-        lookup->docs[at] = NULL;
-        lookup->next = at + 1;
-        return doc;
-    }
     if (lookup->count == 0)
         return NULL;
-    if (lookup->sorted == NULL) {
-        /* Those taken already have no digest to find: their places stay empty. */
-        lookup->sorted = xcalloc(lookup->count, sizeof(lookup->sorted[0]));
-        for (unsigned i = 0; i < lookup->count; i++)
-            lookup->sorted[i] =
-                (struct known){lookup->docs[i] != NULL ? lookup->docs[i]->digest : 0, i};
-        qsort(lookup->sorted, lookup->count, sizeof(lookup->sorted[0]), compare_known);
-    }
-    unsigned low = 0, high = lookup->count;
-    while (low < high) {
-        unsigned middle = low + (high - low) / 2;
-        if (lookup->sorted[middle].digest < digest)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (; low < lookup->count && lookup->sorted[low].digest == digest; low++) {
-        at = lookup->sorted[low].index;
-        doc = lookup->docs[at];
-        if (doc == NULL || doc->digest != digest)
-            continue;
-        lookup->docs[at] = NULL;
-        lookup->next = at + 1;
-        return doc;
+    if (lookup->slots == NULL)
+        lookup_index(lookup);
+    for (uint32_t at = (uint32_t)digest & lookup->mask; lookup->slots[at] != 0;
+         at = (at + 1) & lookup->mask) {
+        unsigned i = lookup->slots[at] - 1;
+        if (lookup->docs[i] != NULL && lookup->docs[i]->digest == digest)
+            return lookup_take_at(lookup, i);
     }
     return NULL;
 }
@@ -422,30 +422,49 @@ static void finish(struct provider_source *source, struct lookup *lookup, bool i
     for (unsigned i = 0; i < lookup->count; i++)
         doc_free(lookup->docs[i]);
     free(lookup->docs);
-    free(lookup->sorted);
+    free(lookup->slots);
+}
+
+/* The next document of the text: the one that stood there, or one that is cut off. */
+static struct provider_doc *parse_next(struct provider_file *provider,
+                                       struct provider_source *source, struct lookup *lookup,
+                                       struct doc_cut *cut)
+{
+    struct span rest = span_skip(cut->text, cut->offset), piece;
+    uint32_t line = cut->line;
+    struct provider_doc *doc = lookup_expect(lookup, rest);
+    if (doc != NULL) {
+        piece = span_make(rest.ptr, doc->size);
+        cut->offset += doc->size;
+        cut->line += doc->lines;
+    } else {
+        if (!doc_split(cut, &piece, &line))
+            return NULL;
+        doc = lookup_take(lookup, hash_fast(piece, 0));
+    }
+    doc = doc_renew(provider, source, doc, piece, line);
+    doc->size = (uint32_t)piece.len;
+    doc->lines = cut->line - line;
+    return doc;
 }
 
 void provider_file_parse(struct provider_file *provider, struct provider_source *source)
 {
     struct lookup lookup = {.docs = source->docs, .count = source->docs_count};
-    struct span text = span_make(source->source->text, source->source->text_len), piece;
-    struct provider_doc **docs = NULL;
+    struct doc_cut cut = {span_make(source->source->text, source->source->text_len), 0, 1};
+    struct provider_doc **docs = NULL, *doc;
     unsigned count = 0, cap = lookup.count + 16;
-    uint32_t line = 1, piece_line;
-    size_t offset = 0;
     bool is_broken = false;
-    if (span_starts_with(text, SPAN_LIT("\xef\xbb\xbf")))
-        text = span_skip(text, 3);
+    if (span_starts_with(cut.text, SPAN_LIT("\xef\xbb\xbf")))
+        cut.offset = 3;
     docs = xmalloc(cap * sizeof(docs[0]));
-    while (doc_split(text, &offset, &line, &piece, &piece_line)) {
+    while ((doc = parse_next(provider, source, &lookup, &cut)) != NULL) {
         if (count == cap) {
             cap *= 2;
             docs = xrealloc(docs, cap * sizeof(docs[0]));
         }
-        struct provider_doc *old = lookup_take(&lookup, hash_fast(piece, 0));
-        docs[count] = doc_renew(provider, source, old, piece, piece_line);
-        is_broken = is_broken || docs[count]->is_broken;
-        count++;
+        is_broken = is_broken || doc->is_broken;
+        docs[count++] = doc;
     }
     source->docs = xrealloc(docs, MAX(count, 1u) * sizeof(docs[0])); /* often one of 16 */
     source->docs_count = count;

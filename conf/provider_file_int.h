@@ -15,7 +15,8 @@
 
 /* One document of a file: what it gave and what is wrong with it. */
 struct provider_doc {
-    uint64_t digest;
+    uint64_t digest; /* of its text */
+    uint32_t size, lines; /* of its text */
     uint32_t line; /* first line, for the shift when text before it changes */
     bool is_broken; /* not parsed: what it defined is not known */
     bool has_files;

@@ -61,17 +61,19 @@ const uint64_t fuzz_rounds = 20000;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    size_t offset = 0;
-    uint32_t line = 1, piece_line;
+    uint32_t piece_line;
     struct span piece;
     /* Findings show excerpts, so the source has the text too. */
     struct conf_source *source = conf_source_new("fuzz.yaml", fuzz_copy(data, size), size);
-    struct span text = span_make(source->text, size);
+    struct doc_cut cut = {span_make(source->text, size), 0, 1};
     struct loading loading = {.source = source, .objects = objects_new()};
 
     diags_init(&loading.diags);
-    while (doc_split(text, &offset, &line, &piece, &piece_line))
+    while (doc_split(&cut, &piece, &piece_line)) {
+        size_t begin = cut.offset - piece.len;
+        ASSERT(doc_ends_at(span_skip(cut.text, begin), piece.len));
         load_document(&loading, piece, piece_line);
+    }
     objects_seal(loading.objects);
     translate_all(&loading);
     diags_fini(&loading.diags);

@@ -38,16 +38,15 @@ static void add_document(struct conf_fixture *fixture, struct span piece, uint32
 
 void conf_fixture_init(struct conf_fixture *fixture, const char *path, struct span text)
 {
-    size_t offset = 0;
-    uint32_t line = 1, piece_line;
+    uint32_t piece_line;
     struct span piece;
     char *copy = xmalloc(text.len + 1);
     memcpy(copy, text.ptr ? text.ptr : "", text.len);
     *fixture = (struct conf_fixture){.source = conf_source_new(path, copy, text.len)};
-    text = span_make(copy, text.len);
+    struct doc_cut cut = {span_make(copy, text.len), 0, 1};
     diags_init(&fixture->diags);
     fixture->objects = objects_new();
-    while (doc_split(text, &offset, &line, &piece, &piece_line))
+    while (doc_split(&cut, &piece, &piece_line))
         add_document(fixture, piece, piece_line);
     objects_seal(fixture->objects);
 }

@@ -40,11 +40,14 @@ static void test_split(void **state)
     };
     (void)state;
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
-        struct span file = span_str(cases[i].text), piece;
-        size_t offset = 0;
-        uint32_t line = 1, piece_line;
+        struct doc_cut cut = {span_str(cases[i].text), 0, 1};
+        struct span piece;
+        uint32_t piece_line;
         unsigned count = 0;
-        while (doc_split(file, &offset, &line, &piece, &piece_line)) {
+        while (doc_split(&cut, &piece, &piece_line)) {
+            struct span rest = span_skip(cut.text, (size_t)(piece.ptr - cut.text.ptr));
+            for (size_t size = 1; size <= rest.len; size++)
+                assert_int_equal(doc_ends_at(rest, size) && size <= piece.len, size == piece.len);
             assert_true(count < 4);
             assert_int_equal(piece_line, cases[i].lines[count]);
             if (count == 0)
@@ -187,14 +190,14 @@ static void test_tags(void **state)
         const char *text;
         enum doc_tag tag;
     } cases[] = {
-        {"true", DOC_TAG_BOOL},      {"no", DOC_TAG_BOOL},          {"Off", DOC_TAG_BOOL},
-        {"y", DOC_TAG_BOOL},         {"\"yes\"", DOC_TAG_STRING},   {"truth", DOC_TAG_STRING},
-        {"1", DOC_TAG_INT},          {"-12", DOC_TAG_INT},          {"0x1F", DOC_TAG_INT},
-        {"0o17", DOC_TAG_INT},       {"1_000", DOC_TAG_INT},        {"1.5", DOC_TAG_FLOAT},
-        {".5", DOC_TAG_FLOAT},       {"1e3", DOC_TAG_FLOAT},        {"12e4567", DOC_TAG_FLOAT},
-        {".inf", DOC_TAG_FLOAT},     {"1.2.3.4", DOC_TAG_STRING},   {"10s", DOC_TAG_STRING},
-        {"1e", DOC_TAG_STRING},      {"-", DOC_TAG_STRING},         {"0xg", DOC_TAG_STRING},
-        {"~", DOC_TAG_NULL},         {"null", DOC_TAG_NULL},        {"''", DOC_TAG_STRING},
+        {"true", DOC_TAG_BOOL},      {"no", DOC_TAG_BOOL},           {"Off", DOC_TAG_BOOL},
+        {"y", DOC_TAG_BOOL},         {"\"yes\"", DOC_TAG_STRING},    {"truth", DOC_TAG_STRING},
+        {"1", DOC_TAG_INT},          {"-12", DOC_TAG_INT},           {"0x1F", DOC_TAG_INT},
+        {"0o17", DOC_TAG_INT},       {"1_000", DOC_TAG_INT},         {"1.5", DOC_TAG_FLOAT},
+        {".5", DOC_TAG_FLOAT},       {"1e3", DOC_TAG_FLOAT},         {"12e4567", DOC_TAG_FLOAT},
+        {".inf", DOC_TAG_FLOAT},     {"1.2.3.4", DOC_TAG_STRING},    {"10s", DOC_TAG_STRING},
+        {"1e", DOC_TAG_STRING},      {"-", DOC_TAG_STRING},          {"0xg", DOC_TAG_STRING},
+        {"~", DOC_TAG_NULL},         {"null", DOC_TAG_NULL},         {"''", DOC_TAG_STRING},
         {"!!str 1", DOC_TAG_STRING}, {"2026-11-23", DOC_TAG_STRING},
     };
     (void)state;
@@ -256,10 +259,10 @@ static void test_positions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_split), cmocka_unit_test(test_bad_input),
-        cmocka_unit_test(test_depth), cmocka_unit_test(test_size),
+        cmocka_unit_test(test_split),    cmocka_unit_test(test_bad_input),
+        cmocka_unit_test(test_depth),    cmocka_unit_test(test_size),
         cmocka_unit_test(test_wide_map), cmocka_unit_test(test_tags),
-        cmocka_unit_test(test_hash), cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_hash),     cmocka_unit_test(test_positions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
