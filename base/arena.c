@@ -96,7 +96,7 @@ static char *align_up(char *at, size_t align)
 
 COLD void *arena_alloc_slow(struct arena *arena, size_t size, size_t align)
 {
-    ASSERT(align != 0 && (align & (align - 1)) == 0 && align <= 16);
+    ASSERT(align != 0 && (align & (align - 1)) == 0 && align <= 64);
     if (arena->overflow)
         return NULL;
     if (size > SIZE_MAX / 4)

@@ -39,7 +39,7 @@ void arena_reset(struct arena *arena);
 
 void *arena_alloc_slow(struct arena *arena, size_t size, size_t align);
 
-/* Uninitialised memory aligned to align (a power of two, <= 16), or NULL: over the cap or no
+/* Uninitialised memory aligned to align (a power of two, <= 64), or NULL: over the cap or no
  * memory, now or before. size 0 gives a valid pointer. */
 static inline void *arena_alloc_aligned(struct arena *arena, size_t size, size_t align)
 {

@@ -60,6 +60,7 @@ struct metric_series {
     struct metric_series *next;
     const char *labels; /* rendered: a="x",b="y" */
     enum metric_type type;
+    bool is_other;
     int64_t value;
     uint64_t sum_ns;
     uint64_t buckets[]; /* METRIC_BUCKETS of them in a histogram, not cumulative */
@@ -178,7 +179,8 @@ static struct metric_series *series_get(enum metric_family_id family,
     struct hmap_node *node = NULL;
     if (buf_ok(&text))
         node = hmap_find(&state->series, buf_span(&text));
-    if (node == NULL && (!buf_ok(&text) || state->series.count >= METRIC_SERIES_MAX)) {
+    bool is_other = node == NULL && (!buf_ok(&text) || state->series.count >= METRIC_SERIES_MAX);
+    if (is_other) {
         buf_reset(&text);
         labels_render(&text, info->labels, NULL);
         node = hmap_find(&state->series, buf_span(&text));
@@ -188,6 +190,7 @@ static struct metric_series *series_get(enum metric_family_id family,
         series = container_of(node, struct metric_series, node);
     } else {
         series = series_new(info, buf_str(&text));
+        series->is_other = is_other;
         hmap_insert(&state->series, &series->node, span_str(series->labels));
         series->next = state->first;
         __atomic_store_n(&state->first, series, __ATOMIC_RELEASE);
@@ -204,6 +207,11 @@ struct metric_series *metric_series_get(enum metric_family_id family,
     struct metric_series *series = series_get(family, label_values);
     pthread_mutex_unlock(&series_lock);
     return series;
+}
+
+bool metric_series_is_other(const struct metric_series *series)
+{
+    return series->is_other;
 }
 
 void metric_series_add(struct metric_series *series, int64_t value)

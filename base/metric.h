@@ -66,6 +66,8 @@ int64_t metric_get(enum metric_id id); /* sum over threads; for tests, admin */
 struct metric_series;
 struct metric_series *metric_series_get(enum metric_family_id family,
                                         const char *const *label_values);
+/* Whether it stands for all that came when its family was full. */
+bool metric_series_is_other(const struct metric_series *series);
 /* Counter or gauge. Any thread; relaxed atomic add. */
 void metric_series_add(struct metric_series *series, int64_t value);
 /* Gauge: the value from now on. Hidden: not shown until it is set again. Any thread, but one at a

@@ -87,12 +87,6 @@ struct model_rule {
     uint32_t limits_count;
 };
 
-/* NULL: none but what is safe. */
-static inline const struct conf_retry *model_rule_retry(const struct model_rule *rule)
-{
-    return rule->rare->has_retry ? &rule->rare->retry : NULL;
-}
-
 /* An HTTPRoute or GRPCRoute as reached through one Gateway. Invalid rules are left out. */
 struct model_http_route {
     struct span ns, name;

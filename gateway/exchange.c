@@ -103,10 +103,7 @@ static void exchange_log(struct exchange *ex)
         .request_id = ex->request_id_span,
         .server_name = d->tls != NULL ? d->tls->server_name : SPAN_NONE,
         .spiffe_id = d->tls != NULL ? d->tls->peer_spiffe_id : SPAN_NONE,
-        /* From the view it began with: the newest model may have dropped the cluster. */
-        .cluster = ex->backend != NULL && ex->backend->cluster >= 0
-                       ? ex->view->snapshot->model->clusters[ex->backend->cluster].id
-                       : SPAN_NONE,
+        .cluster = ex->target > 0 ? exchange_target(ex)->id : SPAN_NONE,
         .rule = ex->rule != NULL ? ex->rule->route_rule : NULL,
         .listener = d->listener->key,
         .detail = exchange_detail(ex),
@@ -207,9 +204,9 @@ static uint64_t exchange_idle_deadline(const struct exchange *ex)
 {
     if (ex->step != EXCHANGE_STEP_RELAY && !(ex->grpc && ex->step == EXCHANGE_STEP_HEAD_BACK))
         return UINT64_MAX;
-    const struct model_http_route *conf = ex->rule->route_rule->route;
-    uint64_t timeout_ns =
-        conf->has_idle_timeout ? conf->idle_timeout_ns : ex->worker->settings->stream_idle_timeout;
+    uint64_t timeout_ns = ex->rule->idle_timeout_ns;
+    if (timeout_ns == RULE_IDLE_DEFAULT)
+        timeout_ns = ex->worker->settings->stream_idle_timeout;
     return timeout_ns != 0 ? ex->activity_ns + timeout_ns : UINT64_MAX;
 }
 

@@ -47,10 +47,9 @@ struct exchange {
 
     const struct snapshot_port *port;
     struct rule *rule;
-    unsigned rule_index; /* of the port's cursors */
     struct route_match match;
-    const struct model_backend *backend; /* the chosen one */
-    const struct filter_program *backend_filters; /* or NULL */
+    unsigned target; /* 1 + number of the chosen backend's cluster in the model; 0: none chosen */
+    const struct filter_program *backend_filters; /* of the chosen backend, or NULL */
 
     struct span origin; /* as it came, of a rule with a CORS filter; empty: none */
 
@@ -100,6 +99,13 @@ struct exchange {
     struct addr client; /* trusted client address */
     struct addr upstream_addr;
 };
+
+/* The chosen backend's cluster, from the view it began with: the newest model may have dropped it;
+ * NULL: none chosen. */
+static inline const struct model_cluster *exchange_target(const struct exchange *ex)
+{
+    return ex->target > 0 ? &ex->view->snapshot->model->clusters[ex->target - 1] : NULL;
+}
 
 /* Runs steps until one waits or the exchange is gone. */
 void exchange_run(struct exchange *ex);

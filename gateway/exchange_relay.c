@@ -113,7 +113,7 @@ void exchange_send_body(struct exchange *ex)
     } else {
         ex->body_asked = true;
         /* A server of HTTP/2 may refuse a request that was sent whole (RFC 9113 8.7). */
-        ex->keeps_body = model_rule_retry(ex->rule->route_rule->conf) != NULL || ex->waiter.h2;
+        ex->keeps_body = rule_retry(ex->rule) != NULL || ex->waiter.h2;
         if (!ex->grpc)
             body_pace_begin(&ex->pace, ex->worker->loop->clock.mono_ns);
         exchange_arm(ex);
@@ -237,7 +237,7 @@ static void up_on_drain(struct http_stream_user *user, struct http_stream *strea
 
 enum outcome exchange_reset_outcome(const struct exchange *ex)
 {
-    bool has_policy = model_rule_retry(ex->rule->route_rule->conf) != NULL;
+    bool has_policy = rule_retry(ex->rule) != NULL;
     return has_policy ? OUTCOME_RETRIES_EXHAUSTED : OUTCOME_UPSTREAM_RESET;
 }
 

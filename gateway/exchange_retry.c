@@ -16,8 +16,7 @@ bool exchange_is_between_attempts(const struct exchange *ex)
 bool exchange_keep_body(struct exchange *ex, struct span data)
 {
     bool is_between = exchange_is_between_attempts(ex);
-    size_t max =
-        model_rule_retry(ex->rule->route_rule->conf) != NULL ? KEPT_MAX : KEPT_UNPROCESSED_MAX;
+    size_t max = rule_retry(ex->rule) != NULL ? KEPT_MAX : KEPT_UNPROCESSED_MAX;
 
     struct block_pool *blocks = ex->worker->loop->blocks;
 
@@ -74,8 +73,7 @@ static void attempt_clear(struct exchange *ex)
 /* Whether the rule, and then the backend, can bear one more. */
 static bool take_retry(struct exchange *ex, const struct conf_retry *policy)
 {
-    const struct conf_retry_constraint *constraint =
-        ex->view->snapshot->model->clusters[ex->backend->cluster].retry;
+    const struct conf_retry_constraint *constraint = exchange_target(ex)->retry;
     if (ex->retries >= policy->attempts)
         return false;
     if (constraint != NULL && !retry_budget_take(cluster_retry_budget(ex->cluster), constraint,
@@ -91,7 +89,7 @@ static bool take_retry(struct exchange *ex, const struct conf_retry *policy)
 
 bool exchange_retry(struct exchange *ex, enum exchange_retry_cause cause)
 {
-    const struct conf_retry *policy = model_rule_retry(ex->rule->route_rule->conf);
+    const struct conf_retry *policy = rule_retry(ex->rule);
     bool is_safe =
         cause == EXCHANGE_RETRY_UNPROCESSED || (cause == EXCHANGE_RETRY_UNSENT && policy == NULL);
     struct loop *loop = ex->worker->loop;
@@ -116,7 +114,7 @@ bool exchange_retry(struct exchange *ex, enum exchange_retry_cause cause)
 
 bool exchange_retry_status(struct exchange *ex, unsigned status)
 {
-    const struct conf_retry *policy = model_rule_retry(ex->rule->route_rule->conf);
+    const struct conf_retry *policy = rule_retry(ex->rule);
     if (policy == NULL || status < CONF_RETRY_CODE_MIN || status > CONF_RETRY_CODE_MAX)
         return false;
     unsigned bit = status - CONF_RETRY_CODE_MIN;

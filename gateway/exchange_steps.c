@@ -47,7 +47,7 @@ enum exchange_verdict exchange_step_admit(struct exchange *ex)
 /* The shorter of what the route and a gRPC caller allow. false: the caller's is malformed. */
 static bool set_total_deadline(struct exchange *ex)
 {
-    uint64_t timeout_ns = ex->rule->route_rule->conf->rare->request_timeout_ns, wanted_ns;
+    uint64_t timeout_ns = ex->rule->rare->request_timeout_ns, wanted_ns;
     if (timeout_ns == 0)
         timeout_ns = UINT64_MAX;
     if (ex->grpc) {
@@ -85,7 +85,7 @@ static int find_rule(struct exchange *ex, const struct route_query *query, bool 
     if (*ret_is_preflight) {
         wanted.header = NULL;
         if (route_table_find(ex->port->routes, &wanted, &ex->match) == 0 &&
-            ex->port->rules[ex->match.rule->id].filters->cors != NULL)
+            ex->port->rules[ex->match.rule].filters->cors != NULL)
             return 0;
     }
     return route_table_find(ex->port->routes, query, &ex->match);
@@ -117,8 +117,7 @@ enum exchange_verdict exchange_step_route(struct exchange *ex)
         return fail(ex, OUTCOME_MISDIRECTED);
     if (rc != 0)
         return fail(ex, OUTCOME_NO_ROUTE);
-    ex->rule_index = ex->match.rule->id;
-    ex->rule = &ex->port->rules[ex->rule_index];
+    ex->rule = &ex->port->rules[ex->match.rule];
     if (ex->rule->filters->cors != NULL) {
         ex->origin = cors_origin(ex->request);
         if (is_preflight)
@@ -147,14 +146,14 @@ static void exchange_on_limit(struct limit_check *check)
 
 enum exchange_verdict exchange_step_limit(struct exchange *ex)
 {
-    const struct model_rule *conf = ex->rule->route_rule->conf;
     const struct tls_info *tls = ex->downstream->tls;
 
-    if (conf->limits_count == 0)
+    if (!ex->rule->has_limits)
         return next(ex, EXCHANGE_STEP_FILTER_REQUEST);
     if (ex->limit_pending)
         return EXCHANGE_WAIT;
     if (!ex->limit_done) {
+        const struct model_rule *conf = ex->rule->route_rule->conf;
         struct limit_query query = {
             .client = &ex->client,
             .path = ex->request->path,
@@ -178,36 +177,47 @@ enum exchange_verdict exchange_step_limit(struct exchange *ex)
     return EXCHANGE_NEXT;
 }
 
+/* The number of the backend among the rule's, in *ret its cluster; -1: none can be chosen. */
+static int pick_backend(struct exchange *ex, int *ret)
+{
+    const struct rule *rule = ex->rule;
+    *ret = rule->only;
+    if (rule->cursor == RULE_CURSOR_NONE)
+        return rule->only < 0 ? -1 : 0;
+    unsigned port_index = (unsigned)(ex->port - ex->view->snapshot->ports);
+    int i = backend_set_pick(rule->backends, rule->backends_count,
+                             &ex->view->cursors[port_index][rule->cursor], &ex->worker->loop->rand);
+    if (i >= 0)
+        *ret = rule->backends[i].cluster;
+    return *ret < 0 ? -1 : i;
+}
+
 enum exchange_verdict exchange_step_pick(struct exchange *ex)
 {
-    const struct model_rule *conf = ex->rule->route_rule->conf;
     struct loop *loop = ex->worker->loop;
 
-    if (ex->backend == NULL) {
-        unsigned port_index = (unsigned)(ex->port - ex->view->snapshot->ports);
-        int i = backend_set_pick(conf->backends, conf->backends_count,
-                                 &ex->view->cursors[port_index][ex->rule_index], &loop->rand);
-        if (i < 0 || conf->backends[i].cluster < 0)
+    if (ex->target == 0) {
+        int cluster, i = pick_backend(ex, &cluster);
+        if (i < 0)
             return fail(ex, OUTCOME_NO_BACKEND);
-        ex->backend = &conf->backends[i];
+        ex->target = 1 + (unsigned)cluster;
         if (ex->rule->filters->by_backend != NULL) {
             ex->backend_filters = &ex->rule->filters->by_backend[i];
             if (!exchange_filter_request(ex, ex->backend_filters))
                 return EXCHANGE_NEXT;
         }
     }
-    ex->cluster = ex->view->clusters[ex->backend->cluster];
-    if (ex->view->snapshot->clusters[ex->backend->cluster].tls_invalid)
+    ex->cluster = ex->view->clusters[ex->target - 1];
+    if (ex->view->snapshot->clusters[ex->target - 1].tls_invalid)
         return fail(ex, OUTCOME_TLS_INVALID);
     ex->endpoint = cluster_pick(ex->cluster, ex->tried, loop->clock.mono_ns, &loop->rand);
     if (ex->endpoint == NULL || ex->endpoint->user == NULL)
         return fail(ex, OUTCOME_NO_ENDPOINT);
-    const struct conf_retry_constraint *constraint =
-        ex->view->snapshot->model->clusters[ex->backend->cluster].retry;
+    const struct conf_retry_constraint *constraint = exchange_target(ex)->retry;
     if (constraint != NULL && ex->attempts == 0)
         retry_budget_request(cluster_retry_budget(ex->cluster), constraint, loop->clock.mono_ns);
     ex->attempts++;
-    uint64_t backend_timeout_ns = conf->rare->backend_timeout_ns;
+    uint64_t backend_timeout_ns = ex->rule->rare->backend_timeout_ns;
     ex->attempt_deadline_ns =
         backend_timeout_ns != 0 ? loop->clock.mono_ns + backend_timeout_ns : 0;
     ex->upstream_addr = *upstream_host_addr(ex->endpoint->user);
@@ -254,8 +264,6 @@ static enum exchange_verdict connect_failed(struct exchange *ex)
 
 enum exchange_verdict exchange_step_connect(struct exchange *ex)
 {
-    unsigned cluster = (unsigned)ex->backend->cluster;
-
     if (ex->upstream != NULL)
         return next(ex, EXCHANGE_STEP_SEND);
     if (ex->connect_error != 0)
@@ -266,8 +274,8 @@ enum exchange_verdict exchange_step_connect(struct exchange *ex)
     ex->waiter = (struct upstream_waiter){
         .on_ready = exchange_on_upstream,
         .on_failed = exchange_on_upstream_failed,
-        .tls = ex->view->snapshot->clusters[cluster].tls,
-        .h2 = ex->view->snapshot->model->clusters[cluster].protocol == MODEL_CLUSTER_H2,
+        .tls = ex->view->snapshot->clusters[ex->target - 1].tls,
+        .h2 = exchange_target(ex)->protocol == MODEL_CLUSTER_H2,
         .tunnel = ex->request->upgrade.len > 0,
         .fresh = ex->wants_fresh,
     };

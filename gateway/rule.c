@@ -79,20 +79,19 @@ static const struct filter_program *backend_filters_compile(const struct model_r
     return each;
 }
 
-void rule_compile(struct rule *rule, const struct route_rule *route_rule, struct arena *arena)
-{
-    static const struct rule_filters none;
-    const struct model_rule *conf = route_rule->conf;
-    bool of_backend = false;
+static const struct rule_filters no_filters;
 
-    *rule = (struct rule){.route_rule = route_rule, .filters = &none};
+static const struct rule_filters *filters_compile(const struct model_rule *conf,
+                                                  struct arena *arena)
+{
+    bool of_backend = false;
     for (unsigned i = 0; i < conf->backends_count; i++)
         of_backend |= conf->backends[i].filters_count > 0;
     if (conf->filters_count == 0 && !of_backend)
-        return;
+        return &no_filters;
     struct rule_filters *filters = arena_new(arena, struct rule_filters);
     if (filters == NULL)
-        return; /* the arena tells */
+        return &no_filters; /* the arena tells */
     filter_program_compile(&filters->all, conf->filters, conf->filters_count, arena);
     for (unsigned i = 0; i < filters->all.count; i++) {
         if (filters->all.steps[i].type == MODEL_FILTER_CORS)
@@ -100,12 +99,50 @@ void rule_compile(struct rule *rule, const struct route_rule *route_rule, struct
     }
     if (of_backend)
         filters->by_backend = backend_filters_compile(conf, arena);
-    rule->filters = filters;
+    return filters;
 }
+
+static void rule_compile(struct rule *rule, const struct route_rule *route_rule,
+                         struct arena *arena)
+{
+    const struct model_rule *conf = route_rule->conf;
+    const struct model_http_route *route = route_rule->route;
+    *rule = (struct rule){
+        .filters = filters_compile(conf, arena),
+        .rare = conf->rare,
+        .backends = conf->backends,
+        .route_rule = route_rule,
+        .idle_timeout_ns = route->has_idle_timeout ? route->idle_timeout_ns : RULE_IDLE_DEFAULT,
+        .cursor = RULE_CURSOR_NONE,
+        .only = conf->backends_count == 1 && conf->backends[0].weight > 0
+                    ? conf->backends[0].cluster
+                    : -1,
+        .backends_count = conf->backends_count,
+        .has_limits = conf->limits_count > 0,
+    };
+}
+
+struct rule *rules_compile(const struct route_table *table, struct arena *arena,
+                           uint32_t *ret_cursors)
+{
+    uint32_t count = route_table_rules_count(table);
+    struct rule *rules = arena_alloc_aligned(arena, count * sizeof(struct rule), 64);
+    *ret_cursors = 0;
+    for (uint32_t i = 0; rules != NULL && i < count; i++) {
+        rule_compile(&rules[i], route_table_rule(table, i), arena);
+        if (rules[i].backends_count > 1)
+            rules[i].cursor = (*ret_cursors)++;
+    }
+    return rules;
+}
+
+/* Of all rules that came when there were series enough: they share one more cold place. */
+static struct rule_series other_series;
 
 void rule_fini(struct rule *rule)
 {
-    free(rule->series);
+    if (rule->series != &other_series)
+        free(rule->series);
 }
 
 /* Spans of the model are followed by a NUL (arena_copy), but not those that
@@ -153,13 +190,23 @@ static struct metric_series *rule_series_once(const struct rule *rule, struct me
     return series;
 }
 
-static COLD struct rule_series *rule_series_new(struct rule *rule)
+/* A rule without a histogram of its own has no counter either: it asks for a counter first, and a
+ * rule has one or more of these. */
+static COLD struct rule_series *rule_series_new(struct rule *rule, unsigned code_class)
 {
-    struct rule_series *fresh = xcalloc(1, sizeof(*fresh)), *old = NULL;
+    struct metric_series *requests = rule_series(rule, code_class);
+    struct metric_series *seconds = rule_series(rule, RULE_CODE_CLASSES);
+    struct rule_series *fresh = &other_series, *old = NULL;
+    if (!metric_series_is_other(seconds)) {
+        fresh = xcalloc(1, sizeof(*fresh));
+        fresh->requests[code_class] = requests;
+        fresh->seconds = seconds;
+    }
     if (__atomic_compare_exchange_n(&rule->series, &old, fresh, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE))
         return fresh;
-    free(fresh); /* another worker was first */
+    if (fresh != &other_series)
+        free(fresh); /* another worker was first */
     return old;
 }
 
@@ -168,7 +215,7 @@ void rule_observe(struct rule *rule, unsigned status, uint64_t duration_ns)
     unsigned code_class = status / 100 < RULE_CODE_CLASSES ? status / 100 : 0;
     struct rule_series *s = __atomic_load_n(&rule->series, __ATOMIC_ACQUIRE);
     if (UNLIKELY(s == NULL))
-        s = rule_series_new(rule);
+        s = rule_series_new(rule, code_class);
     metric_series_add(rule_series_once(rule, &s->requests[code_class], code_class), 1);
     metric_series_observe(rule_series_once(rule, &s->seconds, RULE_CODE_CLASSES), duration_ns);
 }

@@ -60,17 +60,39 @@ struct rule_filters {
     const struct filter_program *by_backend; /* NULL when no backend has any */
 };
 
-struct rule {
-    const struct route_rule *route_rule;
-    const struct rule_filters *filters; /* never NULL: rules without any share an empty one */
-    struct rule_series *series; /* atomic; NULL until first use */
-};
+#define RULE_CURSOR_NONE UINT32_MAX
 
-/* Compiles into the arena. */
-void rule_compile(struct rule *rule, const struct route_rule *route_rule, struct arena *arena);
+/* All that a request reads of its rule, in one line of a cache: where there are ten thousand of
+ * them, each other place costs a miss. */
+struct rule {
+    const struct rule_filters *filters; /* never NULL: rules without any share an empty one */
+    const struct conf_rule_rare *rare; /* of conf */
+    struct rule_series *series; /* atomic; NULL until first use */
+    const struct model_backend *backends; /* of conf */
+    const struct route_rule *route_rule; /* names, limits */
+    uint64_t idle_timeout_ns; /* 0: none; RULE_IDLE_DEFAULT: by setting */
+    uint32_t cursor; /* place among the cursors of a view, or RULE_CURSOR_NONE: without choice */
+    int only; /* without choice: the cluster, or -1 */
+    uint16_t backends_count;
+    bool has_limits;
+};
+_Static_assert(sizeof(struct rule) <= 64, "one line");
+
+#define RULE_IDLE_DEFAULT UINT64_MAX
+
+/* The rules of a table by id, compiled into the arena; NULL: out of it. *ret_cursors: how many
+ * cursors a view needs for them. */
+struct rule *rules_compile(const struct route_table *table, struct arena *arena,
+                           uint32_t *ret_cursors);
 void rule_fini(struct rule *rule);
-/* Counts one finished request. Any worker. */
+/* Counts one finished request. Any worker. There are series for METRIC_SERIES_MAX rules, the first
+ * that are asked for; the others count together. */
 void rule_observe(struct rule *rule, unsigned status, uint64_t duration_ns);
+/* NULL: none but what is safe. */
+static inline const struct conf_retry *rule_retry(const struct rule *rule)
+{
+    return rule->rare->has_retry ? &rule->rare->retry : NULL;
+}
 /* Applies header operations; false: out of arena or fields. */
 MUST_CHECK bool rule_headers_apply(const struct header_program *program, struct http_head *head);
 

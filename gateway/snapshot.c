@@ -90,12 +90,13 @@ static void snapshot_bad_rule(void *user, const struct model_http_route *route,
 
 static void port_compile(struct snapshot_builder *b, struct snapshot_port *port)
 {
-    struct arena *arena = &b->snapshot->arena;
     port->listener = port->listeners[0];
     port->protocol = port->listener->protocol;
     port->proxy_protocol = port->listener->proxy_protocol;
-    if (port->protocol == MODEL_PROTOCOL_TCP)
+    if (port->protocol == MODEL_PROTOCOL_TCP) {
+        port->cursors_count = 1;
         return;
+    }
     port->routes =
         route_table_compile(port->listeners, port->listeners_count, snapshot_bad_rule, b);
     if (port->routes == NULL)
@@ -103,10 +104,7 @@ static void port_compile(struct snapshot_builder *b, struct snapshot_port *port)
     if (port->protocol == MODEL_PROTOCOL_HTTPS)
         port->tls =
             tls_server_compile(port->listeners, port->listeners_count, snapshot_bad_cert, b);
-    uint32_t count = route_table_rules_count(port->routes);
-    port->rules = arena_array(arena, struct rule, count);
-    for (uint32_t i = 0; i < count; i++)
-        rule_compile(&port->rules[i], route_table_rule(port->routes, i), arena);
+    port->rules = rules_compile(port->routes, &b->snapshot->arena, &port->cursors_count);
 }
 
 static void builder_port(struct snapshot_builder *b, const struct port_group *group)

@@ -24,7 +24,8 @@ struct snapshot_port {
     bool proxy_protocol;
     struct route_table *routes; /* HTTP, HTTPS */
     struct tls_server_spec *tls; /* HTTPS */
-    struct rule *rules; /* by route_rule.id */
+    struct rule *rules; /* by route_match.rule */
+    uint32_t cursors_count; /* that a view needs; TCP: one */
     const struct model_listener *listener; /* TCP; else the first, for messages */
     const struct model_listener **listeners; /* all of them */
     unsigned listeners_count;

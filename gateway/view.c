@@ -14,11 +14,8 @@ struct view *view_new(struct control *control, struct snapshot *snapshot)
     view->control = control;
     view->pins = 1;
     view->cursors = xcalloc(snapshot->ports_count + 1, sizeof(*view->cursors));
-    for (unsigned i = 0; i < snapshot->ports_count; i++) {
-        const struct snapshot_port *port = &snapshot->ports[i];
-        uint32_t count = port->routes != NULL ? route_table_rules_count(port->routes) : 1;
-        view->cursors[i] = xcalloc(count + 1, sizeof(**view->cursors));
-    }
+    for (unsigned i = 0; i < snapshot->ports_count; i++)
+        view->cursors[i] = xcalloc(snapshot->ports[i].cursors_count + 1, sizeof(**view->cursors));
     return view;
 }
 

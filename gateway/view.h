@@ -17,7 +17,7 @@ struct control;
 struct view {
     struct snapshot *snapshot;
     unsigned pins;
-    struct backend_cursor **cursors; /* [port][rule]; a TCP port has one */
+    struct backend_cursor **cursors; /* [port][rule.cursor]; a TCP port has one */
     struct cluster **clusters; /* as in the model; referenced, so that they serve while pinned */
     struct mail release; /* sent to control with the last reference */
     struct control *control;

@@ -17,12 +17,12 @@ int host_index_init(struct host_index *index, struct arena *arena, uint32_t max)
     while (size - size / 4 <= max)
         size *= 2;
     *index = (struct host_index){
-        .entries = arena_array(arena, struct host_index_entry, max),
+        .arena = arena,
         .slots = arena_array(arena, struct host_index_slot, size),
         .max = max,
         .mask = size - 1,
     };
-    return index->entries != NULL && index->slots != NULL ? 0 : -ENOMEM;
+    return index->slots != NULL ? 0 : -ENOMEM;
 }
 
 uint64_t host_index_hash(struct span host)
@@ -37,11 +37,11 @@ static struct host_index_slot *slot_find(const struct host_index *index, struct 
     uint32_t at = (uint32_t)hash & index->mask;
     for (;; at = (at + 1) & index->mask) {
         struct host_index_slot *slot = &index->slots[at];
-        if (slot->entry == 0)
+        const struct host_index_entry *entry = slot->entry;
+        if (entry == NULL)
             return slot;
         if (slot->hash != (uint32_t)(hash >> 32))
             continue;
-        const struct host_index_entry *entry = &index->entries[slot->entry - 1];
         if (entry->wildcard == wildcard && span_equal(span_make(entry->name, entry->len), name))
             return slot;
     }
@@ -65,13 +65,16 @@ void **host_index_place(struct host_index *index, struct span hostname)
         return NULL;
     uint64_t hash = host_index_hash(name);
     struct host_index_slot *slot = slot_find(index, name, hash, wildcard);
-    if (slot->entry != 0)
-        return &index->entries[slot->entry - 1].value;
+    if (slot->entry != NULL)
+        return &slot->entry->value;
     ASSERT(index->count < index->max);
-    struct host_index_entry *entry = &index->entries[index->count++];
-    *entry = (struct host_index_entry){
-        .name = name.ptr, .len = (uint16_t)name.len, .wildcard = wildcard};
-    *slot = (struct host_index_slot){.hash = (uint32_t)(hash >> 32), .entry = index->count};
+    struct host_index_entry *entry = arena_alloc(index->arena, sizeof(*entry) + name.len);
+    if (entry == NULL)
+        return NULL;
+    *entry = (struct host_index_entry){.len = (uint16_t)name.len, .wildcard = wildcard};
+    memcpy(entry->name, name.ptr, name.len);
+    *slot = (struct host_index_slot){.entry = entry, .hash = (uint32_t)(hash >> 32)};
+    index->count++;
     if (wildcard)
         index->wildcard_dots |= UINT64_C(1) << MIN(count_dots(name), 63u);
     return &entry->value;
@@ -81,7 +84,7 @@ static void *value_find(const struct host_index *index, struct span name, uint64
                         bool wildcard)
 {
     const struct host_index_slot *slot = slot_find(index, name, hash, wildcard);
-    return slot->entry != 0 ? index->entries[slot->entry - 1].value : NULL;
+    return slot->entry != NULL ? slot->entry->value : NULL;
 }
 
 void host_index_begin(struct host_index_walk *walk, const struct host_index *index,

@@ -9,19 +9,19 @@
 #include "base/arena.h"
 
 struct host_index_entry {
-    const char *name; /* lower case, borrowed; of a wildcard what follows "*." */
     void *value;
     uint16_t len;
     bool wildcard;
+    char name[]; /* lower case; of a wildcard what follows "*." */
 };
 
 struct host_index_slot {
+    struct host_index_entry *entry; /* NULL: free */
     uint32_t hash; /* high half */
-    uint32_t entry; /* number + 1; 0: free */
 };
 
 struct host_index {
-    struct host_index_entry *entries;
+    struct arena *arena;
     struct host_index_slot *slots; /* open addressing, linear; never full */
     uint32_t count, max, mask;
     uint64_t wildcard_dots; /* bit n: a wildcard has n dots in its name; 63 stands for more */
@@ -30,10 +30,11 @@ struct host_index {
 
 #define HOST_INDEX_NAME_MAX 253u /* bytes; longer hosts match only "any" */
 
-/* Room for max names besides "any", in the arena. 0; -ENOMEM. */
+/* Room for max names besides "any". The arena lives as long as the index. 0; -ENOMEM. */
 MUST_CHECK int host_index_init(struct host_index *index, struct arena *arena, uint32_t max);
 /* Where the value of a host name stands; NULL in it when the name is new. hostname: lower case, ""
- * is any, borrowed as long as the index lives. NULL: too long, or "*." alone. */
+ * is any; copied to where the arena goes on, so that a value that is made next stands beside its
+ * name. NULL: too long, or "*." alone; or no memory, which the arena tells. */
 void **host_index_place(struct host_index *index, struct span hostname);
 
 /* Values that match a host, most specific first: exact, wildcards from the longest, any. */

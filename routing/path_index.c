@@ -13,46 +13,52 @@
  * that has prefix matches) visits them from the longest. No hash, no table per
  * host, nothing a client can degrade: at most log2(n) comparisons and the chain.
  *
- * Layout of the block:
- *   header | nodes | candidates | regular expressions | bytes of the paths
- * The candidates of a node: first .. exact_end are Exact, exact_end .. end are
- * prefix matches; each part in order of precedence. */
+ * A request of one host of many finds none of this in a cache, so it is one small block, for
+ * five prefixes less than three lines of a cache:
+ *   header | nodes and an end | predicates, if there are any | regular expressions | ids | paths
+ * What a node has ends where the next one's begins. Its candidates up to exact_end are Exact, the
+ * others prefix matches; each part in order of precedence. */
 #define NODE_NONE UINT32_MAX
 
 struct node {
-    uint32_t path, len; /* offset in the block */
+    uint32_t path; /* offset in the block */
     uint32_t parent;
-    uint32_t first, exact_end, end;
-};
-
-struct candidate {
-    const struct predicate *predicate;
-    const struct route_rule *rule;
+    uint32_t first, exact_end; /* candidates */
 };
 
 struct expression {
     const struct pattern *pattern;
-    struct candidate candidate;
+    const struct predicate *predicate;
+    uint32_t rule;
 };
 
 struct path_index {
-    uint32_t nodes_count, candidates_count, expressions_count, unused;
-    struct node nodes[];
+    uint32_t nodes_count, candidates_count, expressions_count;
+    bool has_predicates;
+    struct node nodes[]; /* nodes_count and the end */
 };
 
-static struct candidate *candidates_of(const struct path_index *index)
+/* Of the candidates; only if there are any. */
+static const struct predicate **predicates_of(const struct path_index *index)
 {
-    return (struct candidate *)(uintptr_t)&index->nodes[index->nodes_count];
+    return (const struct predicate **)(uintptr_t)&index->nodes[index->nodes_count + 1];
 }
 
 static struct expression *expressions_of(const struct path_index *index)
 {
-    return (struct expression *)&candidates_of(index)[index->candidates_count];
+    uint32_t predicates = index->has_predicates ? index->candidates_count : 0;
+    return (struct expression *)(uintptr_t)&predicates_of(index)[predicates];
+}
+
+/* Rules of the candidates. */
+static uint32_t *ids_of(const struct path_index *index)
+{
+    return (uint32_t *)&expressions_of(index)[index->expressions_count];
 }
 
 static struct span node_path(const struct path_index *index, const struct node *node)
 {
-    return span_make((const char *)index + node->path, node->len);
+    return span_make((const char *)index + node->path, node[1].path - node->path);
 }
 
 #define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
@@ -99,24 +105,26 @@ static bool is_new_path(const struct path_item *items, uint32_t i)
 static struct path_index *block_new(struct arena *arena, const struct path_item *items,
                                     uint32_t count)
 {
-    uint32_t nodes = 0, plain = 0;
+    struct path_index head = {0};
     size_t bytes = 0;
-    for (; plain < count && items[plain].match->type != CONF_MATCH_REGEX; plain++) {
-        if (is_new_path(items, plain)) {
-            nodes++;
-            bytes += items[plain].match->path.len;
+    for (uint32_t i = 0; i < count && items[i].match->type != CONF_MATCH_REGEX; i++) {
+        if (is_new_path(items, i)) {
+            head.nodes_count++;
+            bytes += items[i].match->path.len;
         }
+        head.candidates_count++;
+        head.has_predicates |= items[i].match->predicate != NULL;
     }
-    size_t size = sizeof(struct path_index) + nodes * sizeof(struct node) +
-                  plain * sizeof(struct candidate) + (count - plain) * sizeof(struct expression) +
-                  bytes;
+    head.expressions_count = count - head.candidates_count;
+    size_t size = sizeof(head) + (head.nodes_count + 1) * sizeof(struct node) +
+                  (head.has_predicates ? head.candidates_count : 0) * sizeof(struct predicate *) +
+                  head.expressions_count * sizeof(struct expression) +
+                  head.candidates_count * sizeof(uint32_t) + bytes;
     struct path_index *index = arena_zalloc(arena, size);
     if (index == NULL)
         return NULL;
     ASSERT(size < NODE_NONE);
-    index->nodes_count = nodes;
-    index->candidates_count = plain;
-    index->expressions_count = count - plain;
+    *index = head;
     return index;
 }
 
@@ -126,11 +134,22 @@ static uint32_t parent_find(const struct path_index *index, uint32_t i)
     uint32_t at = i - 1;
     while (i > 0 && at != NODE_NONE) {
         const struct node *node = &index->nodes[at];
-        if (node->end > node->exact_end && span_starts_with(path, node_path(index, node)))
+        if (node[1].first > node->exact_end && span_starts_with(path, node_path(index, node)))
             return at;
         at = node->parent;
     }
     return NODE_NONE;
+}
+
+static void expressions_fill(struct path_index *index, const struct path_item *items)
+{
+    struct expression *expressions = expressions_of(index);
+    for (uint32_t i = 0; i < index->expressions_count; i++)
+        expressions[i] = (struct expression){
+            .pattern = items[i].match->pattern,
+            .predicate = items[i].match->predicate,
+            .rule = items[i].rule,
+        };
 }
 
 struct path_index *path_index_new(struct arena *arena, struct path_item *items, uint32_t count)
@@ -139,37 +158,28 @@ struct path_index *path_index_new(struct arena *arena, struct path_item *items, 
     struct path_index *index = block_new(arena, items, count);
     if (index == NULL)
         return NULL;
-    struct candidate *candidates = candidates_of(index);
-    struct expression *expressions = expressions_of(index);
-    char *text = (char *)&expressions[index->expressions_count];
-    struct node *node = NULL;
-    uint32_t nodes = 0;
+    uint32_t *ids = ids_of(index), nodes = 0;
+    char *text = (char *)&ids[index->candidates_count];
+    struct node *node = index->nodes;
     for (uint32_t i = 0; i < index->candidates_count; i++) {
         const struct path_match *match = items[i].match;
         if (is_new_path(items, i)) {
             node = &index->nodes[nodes++];
-            *node = (struct node){
-                .path = (uint32_t)(text - (char *)index),
-                .len = (uint32_t)match->path.len,
-                .first = i,
-                .exact_end = i,
-            };
-            if (node->len > 0)
-                memcpy(text, match->path.ptr, node->len);
-            text += node->len;
+            *node =
+                (struct node){.path = (uint32_t)(text - (char *)index), .first = i, .exact_end = i};
+            if (match->path.len > 0)
+                memcpy(text, match->path.ptr, match->path.len);
+            text += match->path.len;
         }
-        candidates[i] = (struct candidate){.predicate = match->predicate, .rule = items[i].rule};
-        node->end = i + 1;
+        ids[i] = items[i].rule;
+        if (index->has_predicates)
+            predicates_of(index)[i] = match->predicate;
         if (match->type == CONF_MATCH_EXACT)
             node->exact_end = i + 1;
     }
-    for (uint32_t i = 0; i < index->expressions_count; i++) {
-        const struct path_item *item = &items[index->candidates_count + i];
-        expressions[i] = (struct expression){
-            .pattern = item->match->pattern,
-            .candidate = {.predicate = item->match->predicate, .rule = item->rule},
-        };
-    }
+    index->nodes[nodes] =
+        (struct node){.path = (uint32_t)(text - (char *)index), .first = index->candidates_count};
+    expressions_fill(index, items + index->candidates_count);
     for (uint32_t i = 0; i < nodes; i++)
         index->nodes[i].parent = parent_find(index, i);
     return index;
@@ -178,10 +188,9 @@ struct path_index *path_index_new(struct arena *arena, struct path_item *items, 
 static bool candidates_find(const struct path_index *index, uint32_t first, uint32_t end,
                             const struct route_query *query, struct route_match *ret)
 {
-    const struct candidate *candidates = candidates_of(index);
     for (uint32_t i = first; i < end; i++) {
-        if (predicate_holds(candidates[i].predicate, query)) {
-            *ret = (struct route_match){.rule = candidates[i].rule};
+        if (!index->has_predicates || predicate_holds(predicates_of(index)[i], query)) {
+            *ret = (struct route_match){.rule = ids_of(index)[i]};
             return true;
         }
     }
@@ -217,12 +226,13 @@ static bool prefixes_find(const struct path_index *index, uint32_t at,
     uint32_t common = common_len(path, node_path(index, &index->nodes[at]));
     for (; at != NODE_NONE; at = index->nodes[at].parent) {
         const struct node *node = &index->nodes[at];
+        uint32_t len = node[1].path - node->path;
         /* Whole path elements only. */
-        if (node->len > common || (node->len < path.len && path.ptr[node->len] != '/'))
+        if (len > common || (len < path.len && path.ptr[len] != '/'))
             continue;
-        if (candidates_find(index, node->exact_end, node->end, query, ret)) {
+        if (candidates_find(index, node->exact_end, node[1].first, query, ret)) {
             ret->is_prefix = true;
-            ret->prefix_len = node->len;
+            ret->prefix_len = len;
             return true;
         }
     }
@@ -243,8 +253,8 @@ bool path_index_find(const struct path_index *index, const struct route_query *q
     for (uint32_t i = 0; i < index->expressions_count; i++) {
         const struct pattern *pattern = expressions[i].pattern;
         if ((pattern == NULL || pattern_matches(pattern, query->path)) &&
-            predicate_holds(expressions[i].candidate.predicate, query)) {
-            *ret = (struct route_match){.rule = expressions[i].candidate.rule};
+            predicate_holds(expressions[i].predicate, query)) {
+            *ret = (struct route_match){.rule = expressions[i].rule};
             return true;
         }
     }

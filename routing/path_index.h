@@ -23,14 +23,14 @@ struct path_match {
 
 struct path_item {
     const struct path_match *match;
-    const struct route_rule *rule;
+    uint32_t rule; /* its id */
     uint32_t rank; /* of the route: smaller is older */
     uint32_t order; /* breaks ties; grows in the order of the routes and their matches */
 };
 
 struct path_index;
 
-/* Sorts items. Copies the paths; patterns, predicates and rules are borrowed. NULL: no memory. */
+/* Sorts items. Copies the paths; patterns and predicates are borrowed. NULL: no memory. */
 struct path_index *path_index_new(struct arena *arena, struct path_item *items, uint32_t count);
 /* true: *ret is the best match. Cost: log2 of the paths, then the prefixes of this path. */
 bool path_index_find(const struct path_index *index, const struct route_query *query,

@@ -17,8 +17,8 @@
 struct known_route {
     struct hmap_node node; /* key: the bytes of the pointer below */
     const struct model_http_route *route;
+    const struct model_listener *listener; /* the first that leads here */
     struct path_match *matches; /* of all good rules, in order; in scratch */
-    const struct route_rule *rules; /* of the first listener that leads here */
     uint32_t matches_count, first_id;
 };
 
@@ -47,7 +47,6 @@ struct build {
 /* One attachment of the listener that is compiled now. */
 struct build_attachment {
     struct known_route *route;
-    const struct route_rule *rules; /* as reached through this listener */
     uint32_t order; /* of its first match */
 };
 
@@ -124,7 +123,8 @@ static struct span pointer_key(const struct model_http_route *const *route)
 }
 
 /* The route compiled, now or before; NULL: no memory. */
-static struct known_route *route_get(struct build *build, const struct model_http_route *route)
+static struct known_route *route_get(struct build *build, const struct model_listener *listener,
+                                     const struct model_http_route *route)
 {
     struct hmap_node *node = hmap_find(&build->routes, pointer_key(&route));
     if (node != NULL)
@@ -137,6 +137,7 @@ static struct known_route *route_get(struct build *build, const struct model_htt
     if (known == NULL || all == NULL)
         return NULL;
     known->route = route;
+    known->listener = listener;
     known->matches = all;
     known->first_id = build->table->rules_count;
     build->table->rules_count += route->rules_count;
@@ -146,28 +147,6 @@ static struct known_route *route_get(struct build *build, const struct model_htt
     }
     hmap_insert(&build->routes, &known->node, pointer_key(&known->route));
     return known;
-}
-
-static int attachment_compile(struct build *build, const struct model_listener *listener,
-                              const struct model_http_route *route, struct build_attachment *ret)
-{
-    ret->route = route_get(build, route);
-    struct route_rule *rules =
-        arena_array(&build->table->arena, struct route_rule, route->rules_count);
-    if (ret->route == NULL || rules == NULL)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < route->rules_count; i++) {
-        rules[i] = (struct route_rule){
-            .conf = &route->rules[i],
-            .route = route,
-            .listener = listener,
-            .id = ret->route->first_id + i,
-        };
-    }
-    ret->rules = rules;
-    if (ret->route->rules == NULL)
-        ret->route->rules = rules;
-    return 0;
 }
 
 /* The path index of a host: its items gathered and sorted. NULL: no memory. */
@@ -190,7 +169,7 @@ static struct path_index *paths_build(struct build *build, const struct build_ho
         for (uint32_t k = 0; k < known->matches_count; k++) {
             build->items[at++] = (struct path_item){
                 .match = &known->matches[k],
-                .rule = &attachment->rules[known->matches[k].rule],
+                .rule = known->first_id + known->matches[k].rule,
                 .rank = known->route->rank,
                 .order = attachment->order + k,
             };
@@ -281,14 +260,12 @@ static int hosts_compile(struct build *build, const struct build_hosts *hosts,
     int r = 0;
     for (uint32_t i = 0; i < hosts->count && r == 0; i++) {
         const struct build_host *host = &hosts->hosts[i];
-        /* A copy: the names of all hosts close together, apart from the model. */
-        struct span name = arena_copy(arena, host->hostname);
-        struct path_index *paths = paths_get(build, &known, host, attachments);
-        if (!arena_ok(arena) || paths == NULL) {
+        /* First the name, then its paths: a request reads both. */
+        void **place = host_index_place(index, host->hostname);
+        if (place != NULL)
+            *place = paths_get(build, &known, host, attachments);
+        if (place == NULL || *place == NULL)
             r = -ENOMEM;
-            break;
-        }
-        *host_index_place(index, name) = paths;
     }
     hmap_fini(&known);
     return r;
@@ -309,9 +286,9 @@ static int listener_compile(struct build *build, const struct model_listener *co
     *place = listener;
     uint32_t order = 0;
     for (unsigned i = 0; i < conf->http_count; i++) {
-        int r = attachment_compile(build, conf, conf->http[i].route, &attachments[i]);
-        if (r < 0)
-            return r;
+        attachments[i].route = route_get(build, conf, conf->http[i].route);
+        if (attachments[i].route == NULL)
+            return -ENOMEM;
         attachments[i].order = order;
         order += attachments[i].route->matches_count;
     }
@@ -322,18 +299,22 @@ static int listener_compile(struct build *build, const struct model_listener *co
     return r;
 }
 
-/* Rules by id, each as reached through the first listener that leads to it. 0; -ENOMEM. */
+/* Rules by id. 0; -ENOMEM. */
 static int rules_number(const struct build *build)
 {
     struct route_table *table = build->table;
-    table->rules = arena_array(&table->arena, const struct route_rule *, table->rules_count);
+    table->rules = arena_array(&table->arena, struct route_rule, table->rules_count);
     if (table->rules == NULL)
         return -ENOMEM;
     struct hmap_node *node = NULL;
     while ((node = hmap_next(&build->routes, node)) != NULL) {
         const struct known_route *known = container_of(node, struct known_route, node);
         for (uint32_t i = 0; i < known->route->rules_count; i++)
-            table->rules[known->first_id + i] = &known->rules[i];
+            table->rules[known->first_id + i] = (struct route_rule){
+                .conf = &known->route->rules[i],
+                .route = known->route,
+                .listener = known->listener,
+            };
     }
     return 0;
 }
@@ -363,6 +344,8 @@ route_table_compile(const struct model_listener *const *listeners, unsigned coun
     arena_init(&build.scratch, CHUNK_SIZE, 0, &pages_source);
     hmap_init(&build.routes, 0);
     int r = table_build(&build, listeners, count);
+    if (!arena_ok(&build.scratch) || !arena_ok(&table->arena))
+        r = -ENOMEM;
     hmap_fini(&build.routes);
     arena_fini(&build.scratch);
     if (r < 0) {

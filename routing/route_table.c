@@ -59,7 +59,7 @@ uint32_t route_table_rules_count(const struct route_table *table)
 const struct route_rule *route_table_rule(const struct route_table *table, uint32_t id)
 {
     ASSERT(id < table->rules_count);
-    return table->rules[id];
+    return &table->rules[id];
 }
 
 size_t route_table_memory(const struct route_table *table)

@@ -31,18 +31,17 @@ struct route_query {
     const struct route_listener *connection_listener;
 };
 
-/* One rule of one route as reached through one listener. */
+/* One rule of one route. */
 struct route_rule {
     const struct model_rule *conf;
     const struct model_http_route *route;
-    const struct model_listener *listener;
-    /* 0 .. route_table_rules_count - 1: index of per-rule data of the holder. The same rule of the
-     * same route has the same id through every listener. */
-    uint32_t id;
+    const struct model_listener *listener; /* the first that leads to it */
 };
 
 struct route_match {
-    const struct route_rule *rule;
+    /* 0 .. route_table_rules_count - 1: index of per-rule data of the holder. The same rule of the
+     * same route has the same id through every listener. */
+    uint32_t rule;
     uint32_t prefix_len; /* bytes that PathPrefix matched, without trailing '/'; else 0 */
     bool is_prefix;
 };
@@ -71,6 +70,7 @@ MUST_CHECK int route_table_find(const struct route_table *table, const struct ro
                                 struct route_match *ret);
 
 uint32_t route_table_rules_count(const struct route_table *table);
+/* As long as the table lives. */
 const struct route_rule *route_table_rule(const struct route_table *table, uint32_t id);
 size_t route_table_memory(const struct route_table *table); /* bytes */
 

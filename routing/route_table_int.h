@@ -17,7 +17,7 @@ struct route_table {
     struct host_index listeners; /* values: struct route_listener */
     struct arena arena; /* holds everything but the patterns */
     struct predicate_patterns patterns;
-    const struct route_rule **rules; /* by id */
+    struct route_rule *rules; /* by id */
     uint32_t rules_count;
 };
 

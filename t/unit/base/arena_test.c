@@ -26,7 +26,7 @@ static void test_contents_stay(void **state)
     for (unsigned i = 0; i < COUNT; i++) {
         /* Some bigger than a chunk. */
         made[i].size = rand_below(&rand, i % 50 == 0 ? 3000 : 60);
-        size_t align = (size_t)1 << rand_below(&rand, 5);
+        size_t align = (size_t)1 << rand_below(&rand, 7);
         made[i].at = arena_alloc_aligned(&arena, made[i].size, align);
         assert_non_null(made[i].at);
         assert_int_equal((uintptr_t)made[i].at & (align - 1), 0);

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -124,13 +125,147 @@ static void chooses_mirrors(void **state UNUSED)
     }
 }
 
+/* A table of one listener and one route with these rules, each for a path of its own. */
+struct table_fixture {
+    struct arena arena;
+    struct model_listener listener;
+    struct model_http_route route;
+    struct route_table *table;
+};
+
+static void table_init(struct table_fixture *fixture, struct model_rule *rules, unsigned count)
+{
+    static const struct conf_rule_rare nothing;
+    static struct span any[] = {{"", 0}};
+    *fixture = (struct table_fixture){
+        .listener = {.gateway_ns = SPAN_LIT("ns"),
+                     .gateway = SPAN_LIT("gw"),
+                     .name = SPAN_LIT("web"),
+                     .http_count = 1},
+        .route = {.ns = SPAN_LIT("ns"),
+                  .name = SPAN_LIT("route"),
+                  .rules = rules,
+                  .rules_count = count},
+    };
+    struct arena *arena = &fixture->arena;
+    arena_init(arena, 65536, 0, NULL);
+    struct conf_http_match *matches = arena_array(arena, struct conf_http_match, count);
+    for (unsigned i = 0; i < count; i++) {
+        matches[i].path = arena_printf(arena, "/%u", i);
+        matches[i].path_type = CONF_MATCH_EXACT;
+        rules[i].name = matches[i].path;
+        rules[i].matches = &matches[i];
+        rules[i].matches_count = 1;
+        if (rules[i].rare == NULL)
+            rules[i].rare = &nothing;
+    }
+    struct model_attachment *attachment = arena_new(arena, struct model_attachment);
+    *attachment = (struct model_attachment){&fixture->route, any, 1};
+    fixture->listener.http = attachment;
+    const struct model_listener *listener = &fixture->listener;
+    fixture->table = route_table_compile(&listener, 1, NULL, NULL);
+    assert_non_null(fixture->table);
+}
+
+static void table_fini(struct table_fixture *fixture)
+{
+    route_table_free(fixture->table);
+    arena_fini(&fixture->arena);
+}
+
+/* Only a rule with a choice has a cursor, no two of them the same. */
+static void compiles_backends(void **state UNUSED)
+{
+    static struct model_backend pair[] = {{.cluster = 4, .weight = 1}, {.cluster = 5, .weight = 1}};
+    static struct model_backend one[] = {{.cluster = 7, .weight = 9}},
+                                off[] = {{.cluster = 7, .weight = 0}},
+                                lost[] = {{.cluster = -1, .weight = 1}};
+    static const struct conf_rule_rare retry = {.has_retry = true};
+    unsigned limit = 0;
+    struct model_rule rules[] = {
+        {.backends = one, .backends_count = 1},
+        {.backends = pair, .backends_count = 2},
+        {.backends = off, .backends_count = 1},
+        {.backends = lost, .backends_count = 1},
+        {.backends_count = 0},
+        {.backends = pair, .backends_count = 2},
+        {.rare = &retry, .limits = &limit, .limits_count = 1},
+    };
+    static const struct {
+        uint32_t cursor;
+        int only;
+    } expect[] = {
+        {RULE_CURSOR_NONE, 7},  {0, -1}, {RULE_CURSOR_NONE, -1}, {RULE_CURSOR_NONE, -1},
+        {RULE_CURSOR_NONE, -1}, {1, -1}, {RULE_CURSOR_NONE, -1},
+    };
+    struct table_fixture fixture;
+    uint32_t cursors = 0;
+    table_init(&fixture, rules, ARRAY_COUNT(rules));
+    fixture.route.has_idle_timeout = false;
+    struct rule *compiled = rules_compile(fixture.table, &fixture.arena, &cursors);
+    assert_int_equal(cursors, 2);
+    for (unsigned i = 0; i < ARRAY_COUNT(expect); i++) {
+        bool is_last = i == ARRAY_COUNT(expect) - 1;
+        assert_int_equal(compiled[i].cursor, expect[i].cursor);
+        assert_int_equal(compiled[i].only, expect[i].only);
+        assert_int_equal(compiled[i].has_limits, is_last);
+        assert_int_equal(rule_retry(&compiled[i]) != NULL, is_last);
+        assert_true(compiled[i].idle_timeout_ns == RULE_IDLE_DEFAULT);
+        assert_ptr_equal(compiled[i].route_rule->conf, &rules[i]);
+    }
+    fixture.route.has_idle_timeout = true;
+    fixture.route.idle_timeout_ns = 0;
+    compiled = rules_compile(fixture.table, &fixture.arena, &cursors);
+    assert_true(compiled[0].idle_timeout_ns == 0);
+    table_fini(&fixture);
+}
+
+static unsigned count_lines(const char *text, const char *begin)
+{
+    unsigned count = 0;
+    for (const char *at = text; (at = strstr(at, begin)) != NULL; at++)
+        count++;
+    return count;
+}
+
+/* Rules beyond the number of series count together, also what they answer later; those before them
+ * keep what is theirs, over a reload too. */
+static void counts_many_rules(void **state UNUSED)
+{
+    enum { COUNT = METRIC_SERIES_MAX + 3 };
+    static struct model_rule rules[COUNT];
+    struct table_fixture fixture;
+    uint32_t cursors = 0;
+    table_init(&fixture, rules, COUNT);
+    for (unsigned round = 0; round < 2; round++) {
+        struct rule *compiled = rules_compile(fixture.table, &fixture.arena, &cursors);
+        for (unsigned i = 0; i < COUNT; i++)
+            rule_observe(&compiled[i], 200, 1);
+        rule_observe(&compiled[0], 503, 1);
+        rule_observe(&compiled[COUNT - 1], 503, 1);
+        for (unsigned i = 0; i < COUNT; i++)
+            rule_fini(&compiled[i]);
+    }
+    struct buf text;
+    buf_init(&text, 64u << 20);
+    metric_expose(&text);
+    const char *all = buf_str(&text);
+#define OTHER "route_namespace=\"other\",route=\"other\",rule=\"other\""
+#define OWN "route_namespace=\"ns\",route=\"route\",rule=\"/0\""
+    assert_int_equal(count_lines(all, OTHER ",code_class=\"other\"} 10\n"), 1);
+    assert_int_equal(count_lines(all, OTHER "} 8\n"), 1);
+    assert_int_equal(count_lines(all, OWN ",code_class=\"2xx\"} 2\n"), 1);
+    assert_int_equal(count_lines(all, OWN "} 4\n"), 1);
+    buf_fini(&text);
+    table_fini(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(replaces_paths),
-        cmocka_unit_test(replaces_what_was_replaced),
-        cmocka_unit_test(applies_headers),
-        cmocka_unit_test(chooses_mirrors),
+        cmocka_unit_test(compiles_backends), cmocka_unit_test(counts_many_rules),
+        cmocka_unit_test(replaces_paths),    cmocka_unit_test(replaces_what_was_replaced),
+        cmocka_unit_test(applies_headers),   cmocka_unit_test(chooses_mirrors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

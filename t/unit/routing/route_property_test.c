@@ -252,7 +252,8 @@ static void test_random_tables(void **state)
             int r = fixture_find(fixture.table, &request, NULL, &match);
             const struct model_rule *expect = plain_find(&fixture, &request);
             assert_int_equal(r, expect != NULL ? 0 : -ENOENT);
-            const struct model_rule *got = r == 0 ? match.rule->conf : NULL;
+            const struct model_rule *got =
+                r == 0 ? route_table_rule(fixture.table, match.rule)->conf : NULL;
             if (got != expect)
                 fail_msg("round %u: %s %s%s?%s [%s] finds another rule", round, request.method,
                          request.host, request.path, request.query, request.headers);
