@@ -99,7 +99,7 @@ static int tls_ctx_on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
 
 SSL_CTX *tls_ctx_new_server(struct tls_worker *worker)
 {
-    SSL_CTX *ctx = SSL_CTX_new_ex(worker->lib, SECRET_TAP_PROPERTIES, TLS_server_method());
+    SSL_CTX *ctx = SSL_CTX_new_ex(worker->lib, NULL, TLS_server_method());
     if (!ctx)
         return NULL;
     SSL_CTX_set_app_data(ctx, worker);
@@ -116,7 +116,7 @@ SSL_CTX *tls_ctx_new_server(struct tls_worker *worker)
 
 SSL_CTX *tls_ctx_new_client(struct tls_worker *worker)
 {
-    SSL_CTX *ctx = SSL_CTX_new_ex(worker->lib, SECRET_TAP_PROPERTIES, TLS_client_method());
+    SSL_CTX *ctx = SSL_CTX_new_ex(worker->lib, NULL, TLS_client_method());
     if (ctx && tls_ctx_set_profile(ctx))
         return ctx;
     SSL_CTX_free(ctx);

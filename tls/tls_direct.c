@@ -67,8 +67,8 @@ static int put_key_update(struct tls_layer *layer)
 {
     static const uint8_t message[] = {TLS13_KEY_UPDATE, 0, 0, 1, 0};
     int rc = put_bytes(layer, RECORD_HANDSHAKE, message, sizeof(message));
-    if (rc == 0 && !secret_update(layer->worker->kdf, &layer->tx))
-        rc = -ENOMEM;
+    if (rc == 0)
+        secret_update(&layer->tx);
     return rc;
 }
 
@@ -189,10 +189,7 @@ static void on_key_update(struct tls_layer *layer, uint8_t request)
         refuse(layer, SSL_AD_UNEXPECTED_MESSAGE, TLS_TEXT_KEY_UPDATES);
         return;
     }
-    if (!secret_update(layer->worker->kdf, &layer->rx)) {
-        refuse(layer, SSL_AD_INTERNAL_ERROR, "TLS: no memory");
-        return;
-    }
+    secret_update(&layer->rx);
     layer->empty_records = 0; /* these have a limit of their own */
     if (request && !layer->shut) {
         tls_layer_begin_out(layer);

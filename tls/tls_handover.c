@@ -11,7 +11,7 @@
 /* From OpenSSL to our own record layer (tls_direct.c). What goes over is the secrets and the
  * number of records that OpenSSL made and took under them:
  *
- *      TLS 1.3   the application secrets are seen when OpenSSL derives them (secret_tap.h), which
+ *      TLS 1.3   the application secrets are seen when OpenSSL derives them (provider.h), which
  *                is when their keys come into use; from then on the record headers that it tells
  *                of are counted. A server's tickets are such records.
  *      TLS 1.2   the key block is computed once more from the master secret; each side has sent
@@ -75,13 +75,17 @@ static bool find_suite(const SSL *ssl, uint8_t *ret)
 
 static bool take_keys(struct tls_layer *layer, bool tls13)
 {
-    struct secret_kdf *kdf = layer->worker->kdf;
-    if (tls13)
-        return layer->rx.tls13 && layer->tx.tls13 && secret_use(kdf, &layer->rx) &&
-               secret_use(kdf, &layer->tx);
+    EVP_KDF *prf = layer->worker->prf;
+    if (tls13) {
+        if (!layer->rx.tls13 || !layer->tx.tls13)
+            return false;
+        secret_use(&layer->rx);
+        secret_use(&layer->tx);
+        return true;
+    }
     layer->rx.seq = layer->tx.seq = 1;
-    return layer->client ? secret_use_master(kdf, layer->ssl, &layer->tx, &layer->rx)
-                         : secret_use_master(kdf, layer->ssl, &layer->rx, &layer->tx);
+    return layer->client ? secret_use_master(prf, layer->ssl, &layer->tx, &layer->rx)
+                         : secret_use_master(prf, layer->ssl, &layer->rx, &layer->tx);
 }
 
 void tls_handover(struct tls_layer *layer)

@@ -13,8 +13,8 @@
 #include "base/pool.h"
 #include "io/loop.h"
 #include "tls/digest.h"
+#include "tls/provider.h"
 #include "tls/record.h"
-#include "tls/secret_tap.h"
 #include "tls/tls_client.h"
 #include "tls/tls_server.h"
 
@@ -34,9 +34,8 @@ struct tls_layer;
 struct tls_worker {
     struct loop *loop;
     OSSL_LIB_CTX *lib;
-    struct secret_tap tap;
+    struct provider provider;
     EVP_CIPHER *ticket_cipher;
-    EVP_MAC *ticket_mac;
     SSL_CTX *accept_ctx; /* server conns begin with it; the ClientHello chooses the real one */
     /* One BIO serves all connections of the thread: it has no state between two calls, and
      * `active` tells whose call it is. */
@@ -47,7 +46,7 @@ struct tls_worker {
     X509_STORE *system_store; /* made at first use */
     struct pool layers;
     struct record_pool *records;
-    struct secret_kdf *kdf;
+    EVP_KDF *prf; /* of TLS 1.2 */
     uint8_t *out; /* TLS_OUT_SIZE: records made in a call */
     size_t out_len;
     uint8_t *plain; /* RECORD_OPEN_ROOM: plaintext on its way up */
@@ -153,7 +152,7 @@ int tls_ssl_shutdown(struct tls_layer *layer); /* close_notify */
 void tls_ssl_end(struct tls_layer *layer); /* frees what OpenSSL has of it */
 
 /* tls_handover.c */
-/* secret_tap.found of a worker. */
+/* provider.found of a worker. */
 void tls_handover_on_secret(void *worker, bool of_server, const uint8_t *secret, size_t size);
 void tls_handover_watch(struct tls_layer *layer); /* counts, from before the handshake on */
 /* Takes an open layer from OpenSSL if that can be done now: layer->ssl is NULL then. TLS 1.2: at

@@ -7,10 +7,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/kdf.h>
 
 #include "base/clock.h"
-#include "tls/secret.h"
 #include "tls/ticket.h"
 #include "tls/tls_text.h"
 
@@ -53,18 +54,17 @@ struct tls_worker *tls_worker_new(struct loop *loop, struct err *reterr)
     worker->lib = OSSL_LIB_CTX_new();
     if (!worker->out || !worker->plain || !worker->lib)
         goto fail;
-    worker->tap.found = tls_handover_on_secret;
-    worker->tap.user = worker;
-    if (!secret_tap_init(&worker->tap, worker->lib))
+    worker->provider.found = tls_handover_on_secret;
+    worker->provider.user = worker;
+    if (!provider_load(&worker->provider, worker->lib))
         goto fail;
     worker->ticket_cipher = EVP_CIPHER_fetch(worker->lib, "AES-256-CBC", NULL);
-    worker->ticket_mac = EVP_MAC_fetch(worker->lib, "HMAC", NULL);
     worker->records = record_pool_new(worker->lib, TLS_CIPHERS_MAX);
-    worker->kdf = secret_kdf_new(worker->lib);
+    worker->prf = EVP_KDF_fetch(worker->lib, OSSL_KDF_NAME_TLS1_PRF, NULL);
     worker->bio = tls_ssl_new_bio(worker);
     worker->accept_ctx = tls_ctx_new_server(worker);
-    if (!worker->ticket_cipher || !worker->ticket_mac || !worker->records || !worker->kdf ||
-        !worker->bio || !worker->accept_ctx)
+    if (!worker->ticket_cipher || !worker->records || !worker->prf || !worker->bio ||
+        !worker->accept_ctx)
         goto fail;
     SSL_CTX_set_client_hello_cb(worker->accept_ctx, tls_server_on_hello, worker);
     return worker;
@@ -95,10 +95,9 @@ void tls_worker_free(struct tls_worker *worker)
     X509_STORE_free(worker->system_store);
     BIO_free(worker->bio);
     EVP_CIPHER_free(worker->ticket_cipher);
-    EVP_MAC_free(worker->ticket_mac);
     record_pool_free(worker->records);
-    secret_kdf_free(worker->kdf);
-    secret_tap_fini(&worker->tap);
+    EVP_KDF_free(worker->prf);
+    provider_unload(&worker->provider);
     OSSL_LIB_CTX_free(worker->lib);
     free(worker->out);
     /* It held what travelled inside TLS. */
