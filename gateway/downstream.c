@@ -9,6 +9,20 @@
 #include "gateway/exchange.h"
 #include "gateway/outcome.h"
 
+static struct http_server *downstream_session(const struct downstream *d)
+{
+    return d->handshaking ? NULL : d->session;
+}
+
+static void handshake_end(struct downstream *d)
+{
+    if (!d->handshaking)
+        return;
+    view_unpin(d->handshake_view);
+    d->handshaking = false;
+    d->session = NULL;
+}
+
 void downstream_ref(struct downstream *d)
 {
     d->refs++;
@@ -18,13 +32,13 @@ void downstream_unref(struct downstream *d)
 {
     if (--d->refs > 0)
         return;
-    if (d->handshake_view != NULL)
-        view_unpin(d->handshake_view);
+    struct worker *worker = d->listener->worker;
+    handshake_end(d);
     dlist_remove(&d->link);
     worker_listener_unref(d->listener);
     metric_add(METRIC_CONNECTIONS_OPEN, -1);
-    client_count_leave(d->worker->client_count, &d->hold);
-    pool_put(&d->worker->downstreams, d);
+    client_count_leave(worker->client_count, &d->hold);
+    pool_put(&worker->downstreams, d);
 }
 
 /* A connection that ends for a reason of its own: logged and counted by itself. */
@@ -41,7 +55,7 @@ static void downstream_refuse(struct downstream *d, enum outcome outcome, const 
         .detail = text,
         .listener = d->listener->key,
     };
-    access_log_write(d->worker->log, d->worker->loop, &record);
+    access_log_write(d->listener->worker->log, d->listener->worker->loop, &record);
     downstream_unref(d);
 }
 
@@ -55,7 +69,7 @@ static void server_on_request(struct http_server_owner *owner, struct http_strea
 static struct arena *server_request_arena(struct http_server_owner *owner)
 {
     struct downstream *d = container_of(owner, struct downstream, server_owner);
-    struct exchange *exchange = exchange_new(d->worker);
+    struct exchange *exchange = exchange_new(d->listener->worker);
     return exchange != NULL ? exchange_arena(exchange) : NULL;
 }
 
@@ -82,7 +96,7 @@ static void server_on_refused(struct http_server_owner *owner, enum http_error e
     struct access_record record = {
         .kind = ACCESS_REQUEST,
         .outcome = outcome,
-        .start_ns = d->worker->loop->clock.wall_ns,
+        .start_ns = d->listener->worker->loop->clock.wall_ns,
         .client = &client,
         .request = head,
         .protocol = head != NULL ? http_head_protocol(head) : NULL,
@@ -90,7 +104,7 @@ static void server_on_refused(struct http_server_owner *owner, enum http_error e
         .detail = http_error_name(error),
         .listener = d->listener->key,
     };
-    access_log_write(d->worker->log, d->worker->loop, &record);
+    access_log_write(d->listener->worker->log, d->listener->worker->loop, &record);
 }
 
 /* What ends a connection of HTTP/2 concerns no request in particular. */
@@ -122,7 +136,7 @@ static const struct http_server_owner_ops downstream_server_ops = {
 
 static void downstream_start_session(struct downstream *d, bool h2)
 {
-    struct worker *worker = d->worker;
+    struct worker *worker = d->listener->worker;
     struct h1_server_options h1_options = {.limits = &worker->limits, .secure = d->tls != NULL};
     struct h2_server_options h2_options = {.limits = &worker->limits, .secure = d->tls != NULL};
 
@@ -155,8 +169,9 @@ static bool downstream_start_tls(struct downstream *d)
     const struct snapshot_port *port = worker_listener_port(d->listener);
 
     if (port != NULL && port->tls != NULL) {
-        d->handshake_view = view_pin(d->worker->view);
-        layer = tls_server_layer_new(d->worker->tls, port->tls, SPAN_LIT("h2,http/1.1"));
+        d->handshake_view = view_pin(d->listener->worker->view);
+        d->handshaking = true;
+        layer = tls_server_layer_new(d->listener->worker->tls, port->tls, SPAN_LIT("h2,http/1.1"));
     }
     if (layer == NULL) {
         conn_abort(d->conn);
@@ -171,10 +186,7 @@ static void downstream_on_open(struct conn_owner *owner, struct conn *conn)
 {
     struct downstream *d = container_of(owner, struct downstream, conn_owner);
     d->tls = tls_info_of(conn);
-    if (d->handshake_view != NULL) {
-        view_unpin(d->handshake_view);
-        d->handshake_view = NULL;
-    }
+    handshake_end(d);
     downstream_start_session(d, span_equal_str(d->tls->alpn, "h2"));
 }
 
@@ -187,7 +199,7 @@ static void downstream_on_data(struct conn_owner *owner, struct conn *conn)
     if (!d->proxy_pending)
         return;
     addr_expand(&d->client, &client);
-    int rc = worker_take_proxy_header(d->worker, conn, &d->hold, &client);
+    int rc = worker_take_proxy_header(d->listener->worker, conn, &d->hold, &client);
     if (rc == 0)
         return;
     if (rc == -EPROTO) {
@@ -228,8 +240,8 @@ static void downstream_on_close(struct conn_owner *owner, struct conn *conn, int
 {
     struct downstream *d = container_of(owner, struct downstream, conn_owner);
     const char *text = conn_error_text(conn);
-    bool tls = d->handshake_view != NULL;
-    downstream_refuse(d, tls && text[0] != '\0' ? OUTCOME_TLS_CLIENT : OUTCOME_CLIENT_GONE,
+    downstream_refuse(d,
+                      d->handshaking && text[0] != '\0' ? OUTCOME_TLS_CLIENT : OUTCOME_CLIENT_GONE,
                       text[0] != '\0' ? text : "connection reset");
     (void)error;
 }
@@ -255,7 +267,6 @@ void downstream_accept(struct worker_listener *listener, const struct snapshot_p
         return;
     }
     d->conn_owner.ops = &downstream_conn_ops;
-    d->worker = worker;
     d->listener = listener;
     d->conn = conn;
     struct addr client;
@@ -289,14 +300,16 @@ void downstream_accept(struct worker_listener *listener, const struct snapshot_p
 
 void downstream_drain(struct downstream *downstream)
 {
-    if (downstream->session != NULL)
-        http_server_drain(downstream->session);
+    struct http_server *session = downstream_session(downstream);
+    if (session != NULL)
+        http_server_drain(session);
 }
 
 void downstream_abort(struct downstream *downstream)
 {
-    if (downstream->session != NULL) {
-        http_server_abort(downstream->session);
+    struct http_server *session = downstream_session(downstream);
+    if (session != NULL) {
+        http_server_abort(session);
         return;
     }
     if (downstream->conn == NULL)

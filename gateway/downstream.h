@@ -10,20 +10,22 @@
 struct downstream {
     struct conn_owner conn_owner; /* until the session starts */
     struct http_server_owner server_owner;
-    struct worker *worker;
     struct worker_listener *listener;
     struct conn *conn;
-    struct http_server *session; /* NULL: not yet */
-    struct view *handshake_view; /* pins the TLS spec */
+    union {
+        struct view *handshake_view; /* handshaking: pins the TLS spec */
+        struct http_server *session; /* otherwise; NULL: none */
+    };
     struct dlist link; /* worker->downstream_list */
     const struct tls_info *tls; /* NULL: plain */
     struct addr_short client; /* socket's peer, or the PROXY header's source */
     struct client_hold hold;
     unsigned proxy_pending : 1;
-    unsigned refs : 31; /* the connection or session, and every exchange that came of it */
+    unsigned handshaking : 1;
+    unsigned refs : 30; /* the connection or session, and every exchange that came of it */
     uint64_t start_ns;
 };
-_Static_assert(sizeof(struct downstream) <= 128, "idle clients are to stay small");
+_Static_assert(sizeof(struct downstream) <= 112, "idle clients are to stay small");
 
 /* Takes an accepted conn. */
 void downstream_accept(struct worker_listener *listener, const struct snapshot_port *port,

@@ -47,13 +47,13 @@ struct conn {
     bool paused, delivering; /* delivering: inside on_data */
     bool in_to_layer; /* the window belongs to a layer that was pushed over it */
     bool pushing; /* inside the on_open of a pushed layer */
-    bool ended, rx_eof; /* told to the owner; seen by the socket */
-    bool end_passed; /* rx_eof was passed to the bottom layer */
+    bool ended : 1, rx_eof : 1; /* told to the owner; seen by the socket */
+    bool end_passed : 1; /* rx_eof was passed to the bottom layer */
+    bool tx_shut : 1, tx_shut_done : 1; /* half-close asked for; done */
+    bool closing : 1, linger : 1, lingering : 1, torn : 1;
+    bool rx_chosen : 1; /* by the owner; else it follows what arrives */
     bool congested, tx_busy; /* above the high mark; a send or a wait for room is under way */
-    bool tx_shut, tx_shut_done; /* half-close asked for; done */
-    bool closing, linger, lingering, torn;
     bool bulk; /* rx mode */
-    bool rx_chosen; /* by the owner; else it follows what arrives */
     uint8_t rx_streak; /* receives in a row that speak for the other mode */
     bool reserved_tail; /* conn_reserve gave room in the last block */
 
@@ -86,7 +86,7 @@ struct conn {
     const char *error_text;
     struct addr *dialled; /* of the loop's pool; NULL: accepted */
 };
-_Static_assert(sizeof(struct conn) <= 384, "conn grew: an idle one is to stay small");
+_Static_assert(sizeof(struct conn) <= 368, "conn grew: an idle one is to stay small");
 
 /* From now on. */
 static inline uint64_t conn_write_deadline(const struct conn *conn)

@@ -49,18 +49,17 @@ struct sock {
     struct loop *loop;
     const struct sock_events *events;
     int fd;
-    bool accepted; /* a peer that speaks first is likely: arming polls before it receives */
-
     uint8_t rx_want, rx_armed; /* enum sock_rx */
-    bool closing, released;
-    bool connecting;
+    bool accepted : 1; /* a peer that speaks first is likely: arming polls before it receives */
+    bool closing : 1, released : 1;
+    bool connecting : 1;
     bool readable; /* readiness that was not used up */
     bool hup; /* the peer closed or failed: a short read does not mean drained */
     bool tx_blocked; /* epoll: no room at the last send */
     bool registered; /* epoll: known to the kernel */
     bool muted; /* epoll: registered for no arrivals */
     bool rx_over; /* on_rx_end was called */
-    int failed; /* epoll: -errno to be told by the next dispatch; link is in its list */
+    int16_t failed; /* epoll: -errno to be told by the next dispatch; link is in its list */
     struct op rx, tx;
     struct dlist link; /* engine.ready or the list of those that wait for a buffer */
 };

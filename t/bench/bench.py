@@ -272,18 +272,25 @@ def one_by_one(scenario, site, wanted, measure):
 
 
 def idle_memory(scenario, site, wanted, conns):
-    """KiB of a connection that made one request and is idle."""
+    """KiB of a connection that made one request and is idle: of one more, when there are some."""
+
+    def idle(peer, count):
+        options = [*scenario.load, *(["-s"] if scenario.tls else [])]
+        command = [site.load, "-c", count, *options, "idle", peer.port, scenario.path]
+        return Load(host.pinned(site.cores[1], command))
+
+    def settled(peer, running, count):
+        if running.ready() < count:
+            raise RuntimeError("not all connections were answered")
+        time.sleep(1.5)  # what a peer kept ready for the rush is given back
+        return host.memory_kib(peer.pids())
 
     def measure(peer, _):
         load(site, peer, 0.5)
-        before = host.memory_kib(peer.pids())
-        options = [*scenario.load, *(["-s"] if scenario.tls else [])]
-        command = [site.load, "-c", conns, *options, "idle", peer.port, scenario.path]
-        with Load(host.pinned(site.cores[1], command)) as running:
-            if running.ready() < conns:
-                raise RuntimeError("not all connections were answered")
-            time.sleep(0.5)
-            after = host.memory_kib(peer.pids())
+        with idle(peer, conns // 8) as some:
+            before = settled(peer, some, conns // 8)
+            with idle(peer, conns) as more:
+                after = settled(peer, more, conns)
         return [(after - before) / conns, before / 1024]
 
     rows, skipped = one_by_one(scenario, site, wanted, measure)
@@ -391,7 +398,7 @@ def main():
             results["scenarios"][scenario.name] = run_scenario(scenario, site, args)
             report.write(args.out, results, chosen)
         for scenario in IDLE if "S8" in args.scenarios else ():
-            results["others"][scenario.name] = idle_memory(scenario, site, args.peers, 5000)
+            results["others"][scenario.name] = idle_memory(scenario, site, args.peers, 8000)
         if "R3" in args.scenarios:
             results["others"]["R3"] = change_time(CHANGE, site, args.peers)
         if "R6" in args.scenarios:
