@@ -12,6 +12,7 @@
 #include <openssl/kdf.h>
 
 #include "base/clock.h"
+#include "tls/heap.h"
 #include "tls/ticket.h"
 #include "tls/tls_text.h"
 
@@ -19,6 +20,7 @@
 
 static void tls_init_once(void)
 {
+    heap_init();
     /* The system's openssl.cnf is for other programs: ours is fixed here. */
     OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS, NULL);
     tls_text_init();
@@ -44,6 +46,7 @@ struct tls_worker *tls_worker_new(struct loop *loop, struct err *reterr)
         err_set(reterr, -ENOMEM, "no memory for TLS");
         return NULL;
     }
+    heap_begin();
     worker->loop = loop;
     hmap_init(&worker->servers, 64);
     hmap_init(&worker->clients, 64);
@@ -105,6 +108,7 @@ void tls_worker_free(struct tls_worker *worker)
         OPENSSL_cleanse(worker->plain, RECORD_OPEN_ROOM);
     free(worker->plain);
     free(worker);
+    heap_end();
 }
 
 void tls_worker_sweep(struct tls_worker *worker, const struct tls_server_spec *const *live,
