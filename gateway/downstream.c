@@ -7,6 +7,7 @@
 
 #include "gateway/access_log.h"
 #include "gateway/exchange.h"
+#include "gateway/forwarded.h"
 #include "gateway/outcome.h"
 
 static struct http_server *downstream_session(const struct downstream *d)
@@ -139,7 +140,10 @@ static void downstream_start_session(struct downstream *d, bool h2)
     struct worker *worker = d->listener->worker;
     struct h1_server_options h1_options = {.limits = &worker->limits, .secure = d->tls != NULL};
     struct h2_server_options h2_options = {.limits = &worker->limits, .secure = d->tls != NULL};
+    struct addr client;
 
+    addr_expand(&d->client, &client);
+    h2_options.any_scheme = forwarded_is_proxy(worker, &client);
     conn_set_deadline(d->conn, 0);
     d->server_owner.ops = &downstream_server_ops;
     if (h2)

@@ -281,20 +281,32 @@ static enum http_error head_set_length(struct h2_head *block, bool end_stream)
     return HTTP_ERROR_NONE;
 }
 
+/* By the transport; what a trusted proxy says stands for the client's own transport. */
+static enum http_error head_set_scheme(struct h2_head *block)
+{
+    struct span http = SPAN_LIT("http"), https = SPAN_LIT("https");
+    struct span said = block->pseudo[H2_HEAD_SCHEME];
+    bool secure = block->rules.secure;
+    if (block->rules.any_scheme && span_equal(said, secure ? http : https))
+        secure = !secure;
+    block->head->scheme = secure ? https : http;
+    return span_equal(said, block->head->scheme) ? HTTP_ERROR_NONE : HTTP_ERROR_BAD_TARGET;
+}
+
 static enum http_error head_end_request(struct h2_head *block, bool end_stream)
 {
     struct http_head *head = block->head;
     head->method_text = block->pseudo[H2_HEAD_METHOD];
     head->method = http_method_from_span(head->method_text);
     head->target = block->pseudo[H2_HEAD_PATH];
-    head->scheme = block->rules.secure ? SPAN_LIT("https") : SPAN_LIT("http");
+    enum http_error scheme_error = head_set_scheme(block);
     if (block->error != HTTP_ERROR_NONE)
         return (enum http_error)block->error;
     enum http_error error = head_set_method(block);
     if (error == HTTP_ERROR_NONE)
         error = head_set_length(block, end_stream);
-    if (error == HTTP_ERROR_NONE && !span_equal(block->pseudo[H2_HEAD_SCHEME], head->scheme))
-        error = HTTP_ERROR_BAD_TARGET;
+    if (error == HTTP_ERROR_NONE)
+        error = scheme_error;
     if (error == HTTP_ERROR_NONE)
         error = head_set_host(block);
     if (error == HTTP_ERROR_NONE)

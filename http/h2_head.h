@@ -21,7 +21,8 @@ enum h2_head_kind {
 struct h2_head_rules {
     const struct http_limits *limits; /* borrowed until h2_head_end */
     enum h2_head_kind kind;
-    bool secure; /* requests: over TLS, so :scheme has to be https, else http */
+    bool secure; /* requests: over TLS, so :scheme has to be https, else http; */
+    bool any_scheme; /* but a trusted proxy may say either */
     bool to_head; /* responses: to a HEAD request, Content-Length tells of no body here */
     struct span upgrade; /* responses: to an extended CONNECT for this protocol; else none. A 2xx
                           * is then given out as 101 */

@@ -138,6 +138,7 @@ struct http_server *h2_server_start(struct h2_server_pool *pool, struct conn *co
         return NULL;
     }
     server->session.secure = options->secure;
+    server->session.any_scheme = options->any_scheme;
     return &server->base;
 }
 

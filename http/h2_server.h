@@ -21,6 +21,7 @@ void h2_server_pool_relieve(struct h2_server_pool *pool);
 struct h2_server_options {
     const struct http_limits *limits; /* borrowed; outlives the session */
     bool secure; /* the conn has TLS: scheme is https */
+    bool any_scheme; /* the peer is a proxy that is trusted to say what its client used */
 };
 
 /* Takes an open conn, whose input may already hold bytes, the client preface first. NULL: no

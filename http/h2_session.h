@@ -128,7 +128,8 @@ struct h2_session {
     bool crowded; /* queued reached H2_SESSION_HIGH and has not fallen to H2_SESSION_LOW since */
     bool settled; /* the peer's SETTINGS came */
     bool acked; /* ours were acknowledged */
-    bool secure, draining, final_sent, peer_goaway, peer_ended;
+    bool secure, any_scheme; /* as in h2_server_options */
+    bool draining, final_sent, peer_goaway, peer_ended;
 };
 
 /* Takes an open conn. 0; -ENOMEM: the conn stays the caller's. Input that the conn holds is dealt

@@ -209,6 +209,7 @@ void h2_stream_on_block(struct h2_stream *stream)
                 : s->role->server ? H2_HEAD_REQUEST
                                   : H2_HEAD_RESPONSE,
         .secure = s->secure,
+        .any_scheme = s->any_scheme,
         .to_head = stream->to_head,
         .upgrade = stream->upgrade,
     };

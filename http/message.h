@@ -57,7 +57,7 @@ struct http_head {
     struct span authority; /* Host as it is to be forwarded: host[:port] */
     struct span host; /* canonical: lower case, no port, no trailing dot, brackets kept for IPv6 */
     uint16_t port; /* from Host, 0 when absent */
-    struct span scheme; /* "http" or "https", by transport */
+    struct span scheme; /* "http" or "https", by transport, or as a trusted proxy says (HTTP/2) */
     struct span
         upgrade; /* value of Upgrade when Connection lists it and it may be tunnelled; else none */
 

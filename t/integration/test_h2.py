@@ -600,3 +600,17 @@ def test_behind_a_proxy_header(gateways, origins, certs):
         with peer.sock:
             assert peer.request("/", scheme="https" if tls else "http").status == 200
     assert origin.data.count(b"192.0.2.7") == 2
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_scheme_of_a_proxy(gateways, origins, trusted):
+    """One that ends TLS in front of us passes on what its client said (RFC 9113 8.3.1)."""
+    gateway, origin = gateways({"trusted_cidrs": "127.0.0.0/8"} if trusted else {}), origins()
+    gateway.write([m.gateway([m.listener("http", gateway.port)]),
+                   m.http_route("r", [m.rule("/", ["b"])]), *m.service("b", origin.port)])
+    gateway.start()
+    peer = h2_dial(gateway, "h2")
+    with peer.sock:
+        assert peer.request("/", scheme="https").status == (200 if trusted else 400)
+        assert peer.request("/", scheme="ftp").status == 400
+    assert origin.data.count(b"x-forwarded-proto: https") == trusted
