@@ -62,6 +62,8 @@ unsigned websocket_check(const struct http_head *request)
 bool websocket_write_request(struct http_head *request, bool h2, struct rand_state *rand,
                              struct span *key)
 {
+    if (request->version_major == 2 && key->len == 0)
+        http_head_remove(request, WS_KEY); /* the client's own, which proves nothing there */
     struct span sent = only_value(request, WS_KEY);
     if (sent.len > 0)
         *key = sent;

@@ -166,13 +166,13 @@ class Peer:
         self.until(lambda: message.ended or message.reset is not None)
         return message
 
-    def tunnel(self, path="/", host="a.test", version="13", scheme="http"):
+    def tunnel(self, path="/", host="a.test", version="13", scheme="http", fields=()):
         """Extended CONNECT for WebSocket (RFC 8441)."""
         number = self.h2.get_next_available_stream_id()
         self.until(lambda: self.h2.remote_settings.get(SettingCodes.ENABLE_CONNECT_PROTOCOL))
         self.send_head(number, [(":method", "CONNECT"), (":protocol", "websocket"),
                                 (":scheme", scheme), (":authority", host), (":path", path),
-                                ("sec-websocket-version", version)])
+                                ("sec-websocket-version", version), *fields])
         message = self.stream(number)
         self.until(lambda: message.fields or message.reset is not None)
         return number

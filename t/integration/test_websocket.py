@@ -267,6 +267,17 @@ def test_over_http2(mixed, client, backend):
     assert record["outcome"] == "ok" and record["protocol"] == "HTTP/2"
 
 
+@pytest.mark.parametrize("key", ["abc", ws.KEY])
+@pytest.mark.parametrize("backend", ["h1", "h2"])
+def test_a_key_over_http2_means_nothing(mixed, backend, key):
+    """RFC 8441 5: a backend of HTTP/1.1 gets one of ours, one of HTTP/2 none."""
+    peer = h2_dial(mixed)
+    with peer.sock:
+        number = peer.tunnel(f"/{backend}/key", fields=[("sec-websocket-key", key)])
+        assert peer.stream(number).status == 200
+        assert peer.stream(number).get("sec-websocket-accept") is None
+
+
 def test_refused_over_http2(mixed):
     peer = h2_dial(mixed)
     with peer.sock:

@@ -79,6 +79,11 @@ static void test_request(void **state)
 {
     static const char *const with[3][2] = {{"Sec-WebSocket-Key", KEY}};
     static const char *const without[3][2] = {{"Sec-WebSocket-Version", "13"}};
+    static const char *const own[][3][2] = {
+        {{"Sec-WebSocket-Key", "abc"}},
+        {{"Sec-WebSocket-Key", KEY}},
+        {{"Sec-WebSocket-Key", KEY}, {"Sec-WebSocket-Key", KEY}},
+    };
     struct rand_state rand;
     struct span key = SPAN_NONE, other = SPAN_NONE;
     (void)state;
@@ -104,6 +109,18 @@ static void test_request(void **state)
     assert_false(span_equal(key, other));
     head->version_major = 1; /* what was made would be accepted */
     assert_int_equal(websocket_check(head), 0);
+
+    for (size_t i = 0; i < ARRAY_COUNT(own); i++) { /* over HTTP/2 a key of the client's is none */
+        head = head_make(own[i], 2);
+        key = SPAN_NONE;
+        assert_true(websocket_write_request(head, false, &rand, &key));
+        assert_int_equal(key.len, 24);
+        assert_false(span_equal_str(key, KEY));
+        assert_true(span_equal_str(key, value_of(head, "sec-websocket-key")));
+        assert_true(websocket_write_request(head, false, &rand, &key)); /* a second try */
+        assert_true(span_equal_str(key, value_of(head, "sec-websocket-key")));
+        assert_int_equal(http_head_remove(head, SPAN_LIT("sec-websocket-key")), 1);
+    }
 }
 
 static void test_response(void **state)
