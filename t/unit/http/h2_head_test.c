@@ -75,15 +75,12 @@ static const struct pair usual[] = {
     {":authority", "a.example", NO_LEN},
 };
 
-static bool any_scheme; /* of the rules of read_request */
-
 /* The usual request with changes: a pair of a name that the usual one has takes its
  * place at the first mention, all others are added after. */
 static enum http_error read_request(const struct pair *pairs, bool end, struct http_head **ret)
 {
     bool used[PAIRS] = {false};
-    struct h2_head_rules rules = {
-        .limits = &limits, .kind = H2_HEAD_REQUEST, .secure = true, .any_scheme = any_scheme};
+    struct h2_head_rules rules = {.limits = &limits, .kind = H2_HEAD_REQUEST, .secure = true};
     arena_reset(&arena);
     h2_head_begin(&block, &rules, &arena);
     for (size_t i = 0; i < ARRAY_COUNT(usual); i++) {
@@ -290,21 +287,6 @@ static void assert_field(const struct http_head *head, const char *name, const c
     }
     assert_non_null(field);
     assert_span(field->value, value);
-}
-
-static void test_scheme_of_a_proxy(void **state)
-{
-    (void)state;
-    const struct pair plain[] = {{":scheme", "http", 0}, {NULL, NULL, 0}};
-    const struct pair other[] = {{":scheme", "ftp", 0}, {NULL, NULL, 0}};
-    struct http_head *head;
-
-    any_scheme = true;
-    assert_int_equal(read_request(plain, true, &head), HTTP_ERROR_NONE);
-    assert_span(head->scheme, "http");
-    assert_int_equal(read_request(other, true, &head), HTTP_ERROR_BAD_TARGET);
-    assert_span(head->scheme, "https");
-    any_scheme = false;
 }
 
 static void test_request(void **state)
@@ -794,7 +776,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_requests, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_scheme_of_a_proxy, setup, teardown),
         cmocka_unit_test_setup_teardown(test_request, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bomb, setup, teardown),
