@@ -19,12 +19,63 @@ static const char *is_header_value(struct span text)
     return NULL;
 }
 
-static const char *is_path_part(struct span text)
+static int hex_value(char c)
 {
+    static const char digits[] = "0123456789abcdef";
+    const char *at = memchr(digits, ascii_lower((unsigned char)c), 16);
+    return at != NULL ? (int)(at - digits) : -1;
+}
+
+/* Whether text begins with c, as it is or escaped; then *text goes on after it. */
+static bool skip_char(struct span *text, char c)
+{
+    size_t len = 0;
+    if (text->len > 0 && text->ptr[0] == c)
+        len = 1;
+    else if (text->len >= 3 && text->ptr[0] == '%' &&
+             hex_value(text->ptr[1]) * 16 + hex_value(text->ptr[2]) == c)
+        len = 3;
+    *text = span_skip(*text, len);
+    return len > 0;
+}
+
+/* "." or "..", also with a parameter, which some servers cut off ("..;x"). */
+static bool is_dots(struct span segment)
+{
+    if (!skip_char(&segment, '.'))
+        return false;
+    (void)skip_char(&segment, '.'); /* one or two */
+    return segment.len == 0 || skip_char(&segment, ';');
+}
+
+/* What the path of a request may not be may not be put in its place either (http/uri.h). Without
+ * a slash in front it would be the end of a redirect's host, or another form of a request line. */
+static const char *is_path(struct span text)
+{
+    static const char marks[] = "-._~!$&'()*+,;=:@/%";
+    struct span segment, rest = text;
+    bool has_more = true;
+    if (text.len > 0 && text.ptr[0] != '/')
+        return "begin with \"/\"";
     for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c <= ' ' || c >= 0x7f || c == '#' || c == '?')
+        unsigned char c = ascii_lower((unsigned char)text.ptr[i]);
+        bool is_plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (!is_plain && memchr(marks, c, sizeof(marks) - 1) == NULL)
             return "be percent-encoded ASCII without query and fragment";
+        if (c != '%')
+            continue;
+        int high = i + 2 < text.len ? hex_value(text.ptr[i + 1]) : -1;
+        int low = i + 2 < text.len ? hex_value(text.ptr[i + 2]) : -1;
+        if (high < 0 || low < 0)
+            return "have two hexadecimal digits after each \"%\"";
+        int byte = high * 16 + low;
+        if (byte == '\0' || byte == '/' || byte == '\\')
+            return "not contain %00, %2F or %5C";
+    }
+    while (has_more) {
+        has_more = span_split(rest, '/', &segment, &rest);
+        if (is_dots(segment))
+            return "not contain the segments \".\" and \"..\"";
     }
     return NULL;
 }
@@ -88,9 +139,9 @@ static const struct decode_field path_mod_fields[] = {
     {.name = "type", .type = DECODE_ENUM, .required = true, .at = DECODE_AT(path_modifier, type),
      .words = path_mod_words},
     {.name = "replaceFullPath", .type = DECODE_STR, .at = DECODE_AT(path_modifier, full),
-     .at_has = DECODE_AT(path_modifier, has_full), .max = 1024, .check = is_path_part},
+     .at_has = DECODE_AT(path_modifier, has_full), .max = 1024, .check = is_path},
     {.name = "replacePrefixMatch", .type = DECODE_STR, .at = DECODE_AT(path_modifier, prefix),
-     .at_has = DECODE_AT(path_modifier, has_prefix), .max = 1024, .check = is_path_part},
+     .at_has = DECODE_AT(path_modifier, has_prefix), .max = 1024, .check = is_path},
 };
 
 static void path_mod_check(struct decode *decode, const struct doc_node *node, void *out)

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "http/uri.h"
+
 static struct header_op header_op_make(int type, struct span name, struct span value)
 {
     return (struct header_op){type, http_header_find(name), name, value};
@@ -28,12 +30,24 @@ static struct header_program header_program_make(const struct conf_header_mod *m
     return (struct header_program){ops, count};
 }
 
-static struct url_program url_program_make(const struct conf_filter *conf)
+/* Backends see one form of a path, whether it comes from a client or from a filter. */
+static struct span url_program_path(struct span path, struct arena *arena)
+{
+    struct span normal;
+    if (path.len == 0)
+        return path;
+    /* The schema refuses it: without the slash it would become a part of the host. */
+    if (path.ptr[0] != '/')
+        path = arena_printf(arena, "/%.*s", SPAN_ARG(path));
+    return uri_normalize_path(arena, path, &normal) == 0 ? normal : path;
+}
+
+static struct url_program url_program_make(const struct conf_filter *conf, struct arena *arena)
 {
     return (struct url_program){
         .scheme = conf->url.scheme,
         .hostname = conf->url.hostname,
-        .path = conf->url.path,
+        .path = url_program_path(conf->url.path, arena),
         .path_mod = conf->url.path_mod,
         .port = conf->url.port,
         .status = conf->url.status,
@@ -55,7 +69,7 @@ static void filter_program_compile(struct filter_program *program,
             break;
         case MODEL_FILTER_REDIRECT:
         case MODEL_FILTER_REWRITE:
-            step->url = url_program_make(filters[i].conf);
+            step->url = url_program_make(filters[i].conf, arena);
             break;
         case MODEL_FILTER_MIRROR:
             step->mirror =

@@ -26,7 +26,8 @@ struct header_program {
 
 /* Redirect or rewrite of a URL. */
 struct url_program {
-    struct span scheme, hostname, path; /* empty: keep */
+    struct span scheme, hostname; /* empty: keep */
+    struct span path; /* in normal form (http/uri.h), begins with "/"; or empty */
     enum conf_path_mod path_mod;
     uint16_t port, status;
 };

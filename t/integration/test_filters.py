@@ -53,6 +53,7 @@ def gw(module_gateways, module_origins):
                filters=[response_headers(set=[field("x-rule", "r")])]),
         m.rule("/share", [m.backend("one", 1, filters=[redirect(hostname="other.test")]),
                           m.backend("two", 1)]),
+        m.rule("/escaped", ["one"], filters=[rewrite(**replace_full("/%c3%a9%61"))]),
         m.rule("/dead", ["empty"], filters=[response_headers(set=[field("x-rule", "r")])]),
     ]
     listed = cors("https://www.foo.test", "https://*.bar.test", allowMethods=["GET", "PUT"],
@@ -88,6 +89,10 @@ def test_backend_rewrite(gw):
     got = seen(request(gw.port, "/prefix/original?q=1"))
     assert got["target"] == "/rewritten-prefix/original?q=1"
     assert ["Host", "inner.test"] in [[n.title(), v] for n, v in got["fields"]]
+
+
+def test_rewrite_has_normal_form(gw):
+    assert seen(request(gw.port, "/escaped/x"))["target"] == "/%C3%A9a"
 
 
 def test_rule_and_backend_rewrite(gw):

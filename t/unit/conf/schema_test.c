@@ -265,6 +265,40 @@ static const struct {
     {ROUTE("matches: [{path: {type: Exact, value: /a}}], filters: [{type: URLRewrite, "
            "urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /b}}}], " UP),
      "RG017 spec.rules[0].filters\n"},
+#define FULL(path)                                                                                 \
+    ROUTE("filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, "               \
+          "replaceFullPath: \"" path "\"}}}], " UP)
+#define FULL_AT "RG013 spec.rules[0].filters[0].urlRewrite.path.replaceFullPath\n"
+#define PREFIX(path)                                                                               \
+    ROUTE("filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplacePrefixMatch, "  \
+          "replacePrefixMatch: \"" path "\"}}}]")
+#define PREFIX_AT "RG013 spec.rules[0].filters[0].requestRedirect.path.replacePrefixMatch\n"
+    {FULL("evil"), FULL_AT},
+    {FULL(".evil.test"), FULL_AT},
+    {FULL("*"), FULL_AT},
+    {FULL("/../x"), FULL_AT},
+    {FULL("/x/.."), FULL_AT},
+    {FULL("/x/./y"), FULL_AT},
+    {FULL("/%2e%2E/x"), FULL_AT},
+    {FULL("/.%2e"), FULL_AT},
+    {FULL("/..;a/x"), FULL_AT},
+    {FULL("/.%3b"), FULL_AT},
+    {FULL("/%zz"), FULL_AT},
+    {FULL("/a%2"), FULL_AT},
+    {FULL("/a%"), FULL_AT},
+    {FULL("/a%2fb"), FULL_AT},
+    {FULL("/a%5Cb"), FULL_AT},
+    {FULL("/%00"), FULL_AT},
+    {FULL("/a\\\\b"), FULL_AT},
+    {FULL("/a b"), FULL_AT},
+    {FULL("/a\\x01"), FULL_AT},
+    {FULL("/a?b"), FULL_AT},
+    {FULL("/a#b"), FULL_AT},
+    {FULL("/\303\251"), FULL_AT},
+    {PREFIX("http://x.test"), PREFIX_AT},
+    {PREFIX("@evil"), PREFIX_AT},
+    {PREFIX("*"), PREFIX_AT},
+    {PREFIX("x/"), PREFIX_AT},
     {ROUTE("filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: a, "
            "value: \"x\\ny\"}]}}], " UP),
      "RG013 spec.rules[0].filters[0].requestHeaderModifier.set[0].value\n"},
@@ -358,6 +392,14 @@ static const struct {
            "{type: RequestMirror, requestMirror: {backendRef: {name: b, port: 1}}}], " UP),
      ""},
     {ROUTE("filters: [{type: Brandnew}], " UP), ""},
+    {FULL(""), ""},
+    {FULL("/"), ""},
+    {FULL("//a//"), ""},
+    {FULL("/...;/.a/a./%c3%A9;x=1"), ""},
+    {PREFIX(""), ""},
+    {PREFIX("/"), ""},
+    {PREFIX("/a/"), ""},
+    {PREFIX("/-._~!$&'()*+,;=:@%7e"), ""},
     {ROUTE("backendRefs: [{name: x, group: g.io, kind: Other, weight: 1000000}]"), ""},
     {GW "kind: HTTPRoute\n" META
         "spec: {parentRefs: [{name: g, sectionName: a}, {name: g, sectionName: b}], "

@@ -220,6 +220,31 @@ static void compiles_backends(void **state UNUSED)
     table_fini(&fixture);
 }
 
+/* What a filter puts in place of a path has the form that paths of requests have. */
+static void compiles_paths(void **state UNUSED)
+{
+    static const struct {
+        const char *path, *expected;
+    } cases[] = {
+        {"", ""},       {"/", "/"},        {"/a/b/", "/a/b/"},      {"/%c3%a9", "/%C3%A9"},
+        {"/%61", "/a"}, {"evil", "/evil"}, {"@a.test", "/@a.test"}, {"/a/../b", "/b"},
+    };
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct conf_filter conf = {
+            .url = {.path_mod = CONF_PATH_REPLACE_FULL, .path = span_str(cases[i].path)}};
+        struct model_filter filter = {.type = MODEL_FILTER_REWRITE, .conf = &conf};
+        struct model_rule rules[] = {{.filters = &filter, .filters_count = 1}};
+        struct table_fixture fixture;
+        uint32_t cursors = 0;
+        table_init(&fixture, rules, ARRAY_COUNT(rules));
+        struct rule *compiled = rules_compile(fixture.table, &fixture.arena, &cursors);
+        struct span path = compiled->filters->all.steps[0].url.path;
+        if (!span_equal_str(path, cases[i].expected))
+            fail_msg("%s became %.*s", cases[i].path, SPAN_ARG(path));
+        table_fini(&fixture);
+    }
+}
+
 static unsigned count_lines(const char *text, const char *begin)
 {
     unsigned count = 0;
@@ -265,7 +290,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(compiles_backends), cmocka_unit_test(counts_many_rules),
         cmocka_unit_test(replaces_paths),    cmocka_unit_test(replaces_what_was_replaced),
-        cmocka_unit_test(applies_headers),   cmocka_unit_test(chooses_mirrors),
+        cmocka_unit_test(compiles_paths),    cmocka_unit_test(applies_headers),
+        cmocka_unit_test(chooses_mirrors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
