@@ -43,6 +43,7 @@ struct exchange {
     struct http_head *request, *response;
     bool grpc; /* answered in the way of gRPC, and in no hurry but its own */
     struct span grpc_status; /* as the client got it; empty: it did not, or not of gRPC */
+    enum grpc_status reset_status; /* of the backend's RST_STREAM; 0: it sent none */
     struct http_head *request_trailers; /* came after its body; NULL: none, or not yet */
 
     const struct snapshot_port *port;

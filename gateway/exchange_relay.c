@@ -273,6 +273,8 @@ static void up_on_reset(struct http_stream_user *user, struct http_stream *strea
     ex->up = NULL;
     if (ex->step == EXCHANGE_STEP_BACKOFF)
         return;
+    if (stream->peer_reset)
+        ex->reset_status = grpc_status_of_reset(stream->reset_code);
     ex->upstream_text = stream->error_text != NULL && stream->error_text[0] != '\0'
                             ? stream->error_text
                             : http_error_text(error);

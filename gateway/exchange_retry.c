@@ -62,6 +62,7 @@ static void attempt_clear(struct exchange *ex)
         http_stream_reset(ex->up, HTTP_ERROR_GONE);
     ex->up = NULL;
     ex->upstream = NULL;
+    ex->reset_status = (enum grpc_status)0;
     ex->upstream_text = NULL; /* the log tells why the last attempt failed */
     ex->response = NULL;
     ex->upstream_start_ns = ex->upstream_head_ns = 0;

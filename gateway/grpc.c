@@ -59,6 +59,22 @@ enum grpc_status grpc_status_of(enum outcome outcome, unsigned http_status)
     }
 }
 
+enum grpc_status grpc_status_of_reset(uint32_t code)
+{
+    switch (code) { /* RFC 9113 7 */
+    case 0x7: /* REFUSED_STREAM */
+        return GRPC_STATUS_UNAVAILABLE;
+    case 0x8: /* CANCEL */
+        return GRPC_STATUS_CANCELLED;
+    case 0xb: /* ENHANCE_YOUR_CALM */
+        return GRPC_STATUS_RESOURCE_EXHAUSTED;
+    case 0xc: /* INADEQUATE_SECURITY */
+        return GRPC_STATUS_PERMISSION_DENIED;
+    default: /* unknown codes are INTERNAL_ERROR */
+        return GRPC_STATUS_INTERNAL;
+    }
+}
+
 /* Space to '~' but for '%' stand for themselves (PROTOCOL-HTTP2.md, Percent-Encoded). */
 static bool is_plain(char c)
 {

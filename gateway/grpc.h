@@ -12,6 +12,7 @@
 
 /* statuscodes.md */
 enum grpc_status {
+    GRPC_STATUS_CANCELLED = 1,
     GRPC_STATUS_UNKNOWN = 2,
     GRPC_STATUS_DEADLINE_EXCEEDED = 4,
     GRPC_STATUS_PERMISSION_DENIED = 7,
@@ -28,6 +29,9 @@ bool grpc_is_request(const struct http_head *head);
 /* The status of an exchange that ended by outcome and would answer with an HTTP status (0: none),
  * by http-grpc-status-mapping.md where the outcome says nothing closer. */
 enum grpc_status grpc_status_of(enum outcome outcome, unsigned http_status);
+/* The status of a call that the backend ended by RST_STREAM with this code (PROTOCOL-HTTP2.md,
+ * Errors): UNAVAILABLE, which invites to call again, only when nothing was done. */
+enum grpc_status grpc_status_of_reset(uint32_t code);
 /* Adds grpc-status and grpc-message (percent-encoded where it must be); false: out of arena. */
 MUST_CHECK bool grpc_status_write(struct http_head *head, enum grpc_status status,
                                   struct span message);

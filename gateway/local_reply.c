@@ -71,6 +71,16 @@ static struct http_head *grpc_head(struct exchange *ex, enum grpc_status status,
     return head;
 }
 
+/* What broke a call that we end. */
+static enum grpc_status call_status(const struct exchange *ex, unsigned http_status)
+{
+    bool was_reset = ex->outcome == OUTCOME_UPSTREAM_RESET ||
+                     ex->outcome == OUTCOME_RETRIES_EXHAUSTED ||
+                     ex->outcome == OUTCOME_UPSTREAM_TRUNCATED;
+    return was_reset && ex->reset_status != 0 ? ex->reset_status
+                                              : grpc_status_of(ex->outcome, http_status);
+}
+
 static struct span outcome_message(const struct exchange *ex)
 {
     return span_str(outcome_name(ex->outcome));
@@ -79,7 +89,7 @@ static struct span outcome_message(const struct exchange *ex)
 void local_reply_trailers(struct exchange *ex)
 {
     struct http_head *trailers = http_head_new(&ex->arena, 2);
-    enum grpc_status status = grpc_status_of(ex->outcome, outcome_status(ex->outcome));
+    enum grpc_status status = call_status(ex, outcome_status(ex->outcome));
     if (trailers == NULL || !grpc_status_write(trailers, status, outcome_message(ex)) ||
         http_stream_end(ex->down, trailers) != 0)
         return;
@@ -101,7 +111,7 @@ static struct http_head *reply_upgrade(struct http_head *head)
 void local_reply(struct exchange *ex, unsigned status)
 {
     if (ex->grpc) {
-        enum grpc_status code = grpc_status_of(ex->outcome, status);
+        enum grpc_status code = call_status(ex, status);
         reply_send(ex, grpc_head(ex, code, outcome_message(ex)), SPAN_NONE);
         return;
     }

@@ -13,8 +13,9 @@
  * a malformed Sec-WebSocket-Key; 426: another version than 13. */
 unsigned websocket_check(const struct http_head *request);
 /* The request goes out over HTTP/2 (its key is removed) or over HTTP/1.1 (a key is made when the
- * client sent none, or sent one over HTTP/2, where it means nothing). *key: empty at the first try, at the next what the one before left there; set
- * to what the answer is to prove, in the arena, or empty: nothing. false: arena overflow. */
+ * client sent none, or sent one over HTTP/2, where it means nothing). *key: empty at the first try,
+ * at the next what the one before left there; set to what the answer is to prove, in the arena, or
+ * empty: nothing. false: arena overflow. */
 MUST_CHECK bool websocket_write_request(struct http_head *request, bool h2, struct rand_state *rand,
                                         struct span *key);
 /* The backend's answer with status 101. key: of websocket_write_request; h2_client: the client

@@ -292,8 +292,10 @@ static int on_frame_recv(nghttp2_session *ng UNUSED, const nghttp2_frame *frame,
         s->room_due = true;
         break;
     case NGHTTP2_RST_STREAM:
-        if (stream != NULL)
-            stream->peer_reset = true;
+        if (stream != NULL) {
+            stream->stream.peer_reset = true;
+            stream->stream.reset_code = frame->rst_stream.error_code;
+        }
         break;
     default:
         break;

@@ -162,7 +162,7 @@ static enum http_error stream_close_error(const struct h2_stream *stream, uint32
 {
     if (code == NGHTTP2_REFUSED_STREAM && !stream->head_got)
         return HTTP_ERROR_REFUSED;
-    if (!stream->peer_reset)
+    if (!stream->stream.peer_reset)
         return stream->session->role->server ? HTTP_ERROR_BAD_REQUEST : HTTP_ERROR_BAD_RESPONSE;
     return code == NGHTTP2_CANCEL || code == NGHTTP2_NO_ERROR ? HTTP_ERROR_CANCELLED
                                                               : HTTP_ERROR_RESET;

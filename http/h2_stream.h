@@ -60,7 +60,6 @@ struct h2_stream {
     bool rx_end; /* the peer ended its direction */
     bool rx_end_given; /* on_end was called */
     bool giving; /* inside on_body with bytes of rx */
-    bool peer_reset; /* RST_STREAM came */
     bool reset_due; /* on_reset, from the loop */
     bool drain_due; /* is_congested was true */
     bool cut; /* nobody holds it: RST_STREAM NO_ERROR once END_STREAM has gone */

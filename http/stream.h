@@ -118,6 +118,9 @@ struct http_stream {
     /* Server, set by the taker: the peer may be silent in the middle of a body as long as it likes
      * (gRPC, tunnels): body_timeout does not count. False for a new stream. */
     bool may_rest;
+    /* During on_reset: it came as the peer's RST_STREAM with reset_code (RFC 9113 7). */
+    bool peer_reset;
+    uint32_t reset_code;
 };
 
 /* Server: a response head, or (status 1xx) an interim one. Client: used by http_client_request

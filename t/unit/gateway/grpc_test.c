@@ -118,6 +118,14 @@ static void test_status(void **state UNUSED)
         assert_int_equal(grpc_status_of(cases[i].outcome, cases[i].http_status), cases[i].expect);
 }
 
+static void test_reset_status(void **state UNUSED)
+{
+    static const enum grpc_status expect[] = {13, 13, 13, 13, 13, 13, 13, 14, 1, 13, 13, 8, 7, 13};
+    for (uint32_t code = 0; code < ARRAY_COUNT(expect); code++)
+        assert_int_equal(grpc_status_of_reset(code), expect[code]);
+    assert_int_equal(grpc_status_of_reset(UINT32_MAX), GRPC_STATUS_INTERNAL);
+}
+
 static void test_message(void **state UNUSED)
 {
     static const struct {
@@ -142,9 +150,8 @@ static void test_message(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_is_request),
-        cmocka_unit_test(test_timeouts),
-        cmocka_unit_test(test_status),
+        cmocka_unit_test(test_is_request), cmocka_unit_test(test_timeouts),
+        cmocka_unit_test(test_status),     cmocka_unit_test(test_reset_status),
         cmocka_unit_test(test_message),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
