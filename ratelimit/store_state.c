@@ -6,15 +6,20 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/panic.h"
+
+#define REASON_NS NS_PER_S /* between two lines that tell why a store is away */
 
 struct store_state {
     struct store_state *next;
     char *id;
     unsigned refs; /* under the lock */
     int value; /* enum store_state_value, atomic */
+    uint64_t told, told_ns; /* under the lock: hash of the reason in the log, and when */
     struct metric_series *series[STORE_STATE_UNKNOWN];
 };
 
@@ -75,6 +80,21 @@ void store_state_unref(struct store_state *state)
     pthread_mutex_unlock(&lock);
 }
 
+/* The reason is another one than the log has. Workers may disagree, so not too often. */
+static bool reason_is_news(struct store_state *state, bool was_away, enum redis_fault fault,
+                           struct span detail)
+{
+    uint64_t reason = hash_fast(detail, fault), now_ns = clock_mono_ns();
+    pthread_mutex_lock(&lock);
+    bool is_news = !was_away || (reason != state->told && now_ns - state->told_ns >= REASON_NS);
+    if (is_news) {
+        state->told = reason;
+        state->told_ns = now_ns;
+    }
+    pthread_mutex_unlock(&lock);
+    return is_news;
+}
+
 void store_state_set(struct store_state *state, enum store_state_value value,
                      enum redis_fault fault, struct span detail)
 {
@@ -89,8 +109,10 @@ void store_state_set(struct store_state *state, enum store_state_value value,
         log_event(LOG_LEVEL_INFO,
                   was_away ? "rate limit store is back" : "rate limit store is connected",
                   LOG_STR("store", state->id));
-    else if (value == STORE_STATE_OPEN && !was_away)
-        log_event(LOG_LEVEL_WARN, "rate limit store is away, its rules follow onStoreFailure",
+    else if (value == STORE_STATE_OPEN && reason_is_news(state, was_away, fault, detail))
+        log_event(LOG_LEVEL_WARN,
+                  was_away ? "rate limit store is still away, for another reason"
+                           : "rate limit store is away, its rules follow onStoreFailure",
                   LOG_STR("store", state->id), LOG_STR("reason", redis_fault_text(fault)),
                   LOG_SPAN("detail", detail));
 }

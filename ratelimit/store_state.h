@@ -20,7 +20,8 @@ struct store_state;
  * Never NULL. */
 struct store_state *store_state_ref(struct span id);
 void store_state_unref(struct store_state *state);
-/* Logs when the store comes or goes. detail: what the store said, may be empty. Any thread. */
+/* Logs when the store comes or goes, and when it is away for another reason. detail: what the store
+ * said, may be empty. Any thread. */
 void store_state_set(struct store_state *state, enum store_state_value value,
                      enum redis_fault fault, struct span detail);
 

@@ -288,6 +288,22 @@ def test_store_killed_and_back(gateways, origins, redis, policy, during):
     wait_until(lambda: 429 in statuses(gateway.port, 8), "the shared limit")
 
 
+def test_log_tells_why_a_store_is_away(gateways, origins, redis):
+    """Also when it comes back another way: a person who mends the first thing is told the next."""
+    gateway, origin = gateways(), origins()
+    gateway.workers = 1
+    gateway.write(objects(gateway.port, origin.port,
+                          [m.limit("l", "r0", 100, store="s")],
+                          [m.store("s", redis.endpoint)]))
+    gateway.start()
+    wait_until(lambda: "rate limit store is connected" in gateway.errors(), "the store")
+    redis.kill()
+    wait_until(lambda: "rate limit store is away" in gateway.errors(), "its end")
+    redis.start("--requirepass", "no-secret")
+    wait_until(lambda: re.search("still away, for another reason.*NOAUTH", gateway.errors()),
+               "the new reason")
+
+
 def test_store_paused(gateways, origins, redis):
     gateway, origin = gateways(), origins()
     rule = m.limit("l", "r0", 1000, store="s")
