@@ -6,13 +6,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/dlist.h"
 #include "http/h1_server.h"
 #include "io/acceptor.h"
 
 #define ADMIN_CONNS_MAX 64u
+#define ADMIN_LISTEN_PERIOD_MS 50
+#define ADMIN_LISTEN_TRIES 40
 #define ADMIN_BODY_MAX (64u << 20) /* a large metrics page */
 
 struct admin {
@@ -24,7 +28,8 @@ struct admin {
     void *user;
     struct dlist conns;
     unsigned conns_count;
-    char *unix_path; /* NULL: TCP */
+    char *unix_path; /* NULL: TCP, or not to be removed */
+    struct stat unix_stat; /* of the socket file that was bound */
 };
 
 /* One connection; one request at a time, so one arena and one stream. */
@@ -205,10 +210,38 @@ static void admin_on_accept(struct acceptor *acceptor UNUSED, struct conn *conn,
     dlist_push_back(&admin->conns, &c->link);
 }
 
+/* What a process that was killed left is free a moment after its end only: its rings have to go. */
+static int listen_soon(const struct addr *addr, struct err *reterr)
+{
+    const struct acceptor_options listen = {.backlog = 64};
+    const struct timespec period = {.tv_nsec = ADMIN_LISTEN_PERIOD_MS * (long)NS_PER_MS};
+    int fd = acceptor_listen(addr, &listen, reterr);
+    for (unsigned i = 0; fd == -EADDRINUSE && i < ADMIN_LISTEN_TRIES; i++) {
+        (void)nanosleep(&period, NULL); /* a signal makes it shorter */
+        fd = acceptor_listen(addr, &listen, reterr);
+    }
+    return fd;
+}
+
+/* The file is ours until another one takes its place. */
+static void keep_path(struct admin *admin, const char *path)
+{
+    (void)chmod(path, 0660); /* a file system without modes is no reason to stop */
+    if (lstat(path, &admin->unix_stat) == 0)
+        admin->unix_path = xstrdup(path);
+}
+
+static void remove_path(const struct admin *admin)
+{
+    struct stat now;
+    if (admin->unix_path != NULL && lstat(admin->unix_path, &now) == 0 &&
+        now.st_dev == admin->unix_stat.st_dev && now.st_ino == admin->unix_stat.st_ino)
+        (void)unlink(admin->unix_path); /* the next start removes it if this does not */
+}
+
 int admin_start(struct admin **ret, struct loop *loop, const struct admin_options *options,
                 struct err *reterr)
 {
-    struct acceptor_options listen = {.backlog = 64};
     struct addr addr;
 
     if (addr_parse(span_str(options->address), &addr) != 0)
@@ -220,18 +253,13 @@ int admin_start(struct admin **ret, struct loop *loop, const struct admin_option
     admin->user = options->user;
     dlist_init(&admin->conns);
     http_limits_default(&admin->limits);
-    if (addr.sa.sa_family == AF_UNIX) {
-        admin->unix_path = xstrdup(addr.un.sun_path);
-        unlink(admin->unix_path);
-    }
-    int fd = acceptor_listen(&addr, &listen, reterr);
+    int fd = listen_soon(&addr, reterr);
     if (fd < 0) {
-        free(admin->unix_path);
         free(admin);
         return fd;
     }
-    if (admin->unix_path != NULL)
-        (void)chmod(admin->unix_path, 0660); /* a file system without modes is no reason to stop */
+    if (addr.sa.sa_family == AF_UNIX)
+        keep_path(admin, addr.un.sun_path);
     admin->pool = h1_server_pool_new(loop, ADMIN_CONNS_MAX);
     admin->acceptor = acceptor_start(loop, fd, admin_on_accept, admin);
     if (admin->pool == NULL || admin->acceptor == NULL)
@@ -248,8 +276,7 @@ void admin_stop(struct admin *admin)
     dlist_foreach(it, next, &admin->conns)
         http_server_abort(dlist_entry(it, struct admin_conn, link)->session);
     h1_server_pool_free(admin->pool);
-    if (admin->unix_path != NULL)
-        unlink(admin->unix_path);
+    remove_path(admin);
     free(admin->unix_path);
     free(admin);
 }

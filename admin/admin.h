@@ -26,7 +26,9 @@ struct admin_options {
     void *user;
 };
 
-/* An old Unix socket file is replaced; its mode is 0660. 0; -errno with reterr. */
+/* A Unix socket file that nobody listens on is replaced, any other file is an error; the new one's
+ * mode is 0660, and it is removed at the end unless another took its place. Waits up to 2 s for
+ * an address that is in use. 0; -errno with reterr. */
 MUST_CHECK int admin_start(struct admin **ret, struct loop *loop,
                            const struct admin_options *options, struct err *reterr);
 void admin_stop(struct admin *admin); /* NULL is ignored */

@@ -51,7 +51,8 @@ static void remove_stale(const struct addr *addr)
     struct stat st;
     if (lstat(addr->un.sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
         return;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* A listener whose backlog is full is one that lives: it must not make us wait. */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return;
     if (connect(fd, &addr->sa, addr->len) < 0 && errno == ECONNREFUSED)
@@ -77,12 +78,23 @@ static int listen_options(int fd, const struct addr *addr, const struct acceptor
     return rc;
 }
 
+/* What keeps bind from a path that exists. */
+static const char *path_remedy(const struct addr *addr)
+{
+    struct stat st;
+    if (lstat(addr->un.sun_path, &st) == 0 && !S_ISSOCK(st.st_mode))
+        return "; a file that is no socket is there: move it or choose another path";
+    return "; another process listens there: stop it or choose another path";
+}
+
 static int listen_error(const struct addr *addr, int error, const char *step, struct err *reterr)
 {
     char text[ADDR_TEXT_SIZE];
     (void)addr_format(addr, text);
     const char *remedy = "";
-    if (error == -EADDRINUSE)
+    if (error == -EADDRINUSE && addr->sa.sa_family == AF_UNIX)
+        remedy = path_remedy(addr);
+    else if (error == -EADDRINUSE)
         remedy = "; another process listens there: stop it or choose another port";
     else if (error == -EACCES)
         remedy = "; ports below 1024 need CAP_NET_BIND_SERVICE, socket files a writable directory";

@@ -249,6 +249,44 @@ def test_port_in_use_is_told(gateways, origins):
     gateway.process = None
 
 
+def test_admin_path_is_no_socket(gateways):
+    gateway = gateways()
+    gateway.admin.write_text("precious")
+    gateway.start(ready=False)
+    assert gateway.wait() == 1
+    assert "a file that is no socket is there" in gateway.errors()
+    assert gateway.admin.read_text() == "precious"
+    gateway.stop(code=1)
+
+
+def test_admin_path_of_another_instance(gateways):
+    first, second, third = gateways(), gateways(), gateways()
+    second.admin = third.admin = first.admin
+    first.start(ready=False)
+    wait_until(lambda: first.health("live") == 200, "the first instance")
+    second.start(ready=False)
+    assert second.wait() == 1
+    assert "another process listens there" in second.errors()
+    second.stop(code=1)
+    assert first.health("live") == 200
+
+    first.process.kill()  # its socket file stays and is taken over
+    first.wait()
+    first.process = None
+    third.start(ready=False)
+    wait_until(lambda: third.health("live") == 200, "the third instance")
+
+
+def test_admin_socket_of_a_successor_stays(gateways):
+    gateway = gateways().start(ready=False)
+    wait_until(lambda: gateway.health("live") == 200, "the admin listener")
+    gateway.admin.unlink()
+    with socket.socket(socket.AF_UNIX) as successor:
+        successor.bind(str(gateway.admin))
+        gateway.stop()
+        assert gateway.admin.is_socket()
+
+
 def test_every_engine_is_the_one_asked_for(served):
     info = [line for line in served.get("/metrics")[1].splitlines() if "build_info{" in line]
     wanted = {"uring": "io_uring", "epoll": "epoll"}[served.engine]
