@@ -9,6 +9,7 @@
 
 #define GUARD_SETTINGS_COST 10u
 #define GUARD_SENT_CREDIT 4u
+#define GUARD_UPDATE_BYTES 512u /* of DATA, for which two WINDOW_UPDATE may come */
 #define GUARD_EMPTIES_MAX 16u
 
 static const char guard_resets[] = "too many stream resets";
@@ -68,6 +69,14 @@ const char *h2_guard_on_interim(struct h2_guard *guard, uint64_t now_ns)
     return guard_control_frame(guard, 1, now_ns);
 }
 
+static const char *guard_update(struct h2_guard *guard, uint64_t now_ns)
+{
+    if (guard->updates == 0)
+        return guard_control_frame(guard, 1, now_ns);
+    guard->updates--;
+    return NULL;
+}
+
 static const char *guard_data(struct h2_guard *guard, uint8_t flags, uint32_t length,
                               uint64_t now_ns)
 {
@@ -107,6 +116,8 @@ const char *h2_guard_on_frame(struct h2_guard *guard, uint8_t type, uint8_t flag
         return guard_header(guard, false, length, now_ns);
     case NGHTTP2_RST_STREAM:
         return h2_guard_on_fault(guard, now_ns);
+    case NGHTTP2_WINDOW_UPDATE:
+        return guard_update(guard, now_ns);
     case NGHTTP2_SETTINGS:
         return guard_control_frame(guard, flags & NGHTTP2_FLAG_ACK ? 1 : GUARD_SETTINGS_COST,
                                    now_ns);
@@ -120,8 +131,9 @@ const char *h2_guard_on_late_reset(struct h2_guard *guard, uint64_t now_ns)
     return guard_control_frame(guard, 1, now_ns);
 }
 
-void h2_guard_on_sent(struct h2_guard *guard)
+void h2_guard_on_sent(struct h2_guard *guard, size_t data_bytes)
 {
+    guard->updates += 2 * ((data_bytes + GUARD_UPDATE_BYTES - 1) / GUARD_UPDATE_BYTES);
     guard->control.tokens =
         MIN(guard->limits->h2_control_burst, guard->control.tokens + GUARD_SENT_CREDIT);
 }

@@ -14,6 +14,10 @@
  *                   after the response (RFC 9113 8.1; curl 7.88 sends it for every one); SETTINGS
  *                   cost ten: h2_control_burst, +_rate/s, +4 for each DATA frame and each end of a
  *                   message that we sent
+ *   WINDOW_UPDATE   costs nothing as long as there are at most two, one for the stream and one for
+ *                   the connection, for each 512 bytes of DATA that we sent, whenever they come:
+ *                   peers give bytes back as their readers take them, those on Go's net/http for
+ *                   each 4 KiB, older ones for each read
  *   empty DATA      without END_STREAM, 16 in a row; padding is nothing
  *   header block    payload of HEADERS or PUSH_PROMISE and its CONTINUATIONs: twice
  *                   head_bytes_max
@@ -34,6 +38,7 @@ struct h2_guard_bucket {
 struct h2_guard {
     const struct http_limits *limits;
     struct h2_guard_bucket resets, control;
+    uint64_t updates; /* WINDOW_UPDATE that the peer may send for what it got */
     uint32_t block_bytes; /* of the header block in progress */
     uint8_t empties; /* DATA frames in a row */
 };
@@ -54,7 +59,7 @@ MUST_CHECK const char *h2_guard_on_interim(struct h2_guard *guard, uint64_t now_
 /* In the place of h2_guard_on_frame: RST_STREAM on a stream whose response is whole. */
 MUST_CHECK const char *h2_guard_on_late_reset(struct h2_guard *guard, uint64_t now_ns);
 /* A DATA frame, or one that ends a message, was sent: the peer may answer it with WINDOW_UPDATE,
- * PING and RST_STREAM. */
-void h2_guard_on_sent(struct h2_guard *guard);
+ * PING and RST_STREAM. data_bytes: of the payload of DATA, else 0. */
+void h2_guard_on_sent(struct h2_guard *guard, size_t data_bytes);
 
 #endif

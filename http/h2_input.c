@@ -368,7 +368,7 @@ static int on_frame_send(nghttp2_session *ng UNUSED, const nghttp2_frame *frame,
 
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
-        h2_guard_on_sent(&s->guard);
+        h2_guard_on_sent(&s->guard, frame->hd.length);
         break;
     case NGHTTP2_RST_STREAM:
         s->reset_ns = h2_session_now(s);
@@ -390,7 +390,7 @@ static int on_frame_send(nghttp2_session *ng UNUSED, const nghttp2_frame *frame,
     if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
     if (frame->hd.type == NGHTTP2_HEADERS)
-        h2_guard_on_sent(&s->guard);
+        h2_guard_on_sent(&s->guard, 0);
     stream = stream_find(s, frame->hd.stream_id);
     if (stream != NULL)
         h2_stream_on_sent_end(stream);

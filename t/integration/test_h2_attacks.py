@@ -150,6 +150,34 @@ def test_resets_after_answers(gw):
         assert client.get("/after").body == b"ok"
 
 
+@pytest.mark.parametrize("piece", [512, 1024, 4096])
+def test_window_updates_for_what_was_taken(gw, piece):
+    """Small pieces, late, as a reader takes them: two frames each (net/http of Go: 4 KiB)."""
+    with h.Client(gw.port, (h.INITIAL_WINDOW_SIZE, 4 * BIG)) as client:
+        client.send(h.number(h.WINDOW_UPDATE, 0, 4 * BIG))
+        for _ in range(12 * piece // 1024):
+            stream = client.request("/big")
+            pair = h.number(h.WINDOW_UPDATE, 0, piece) + h.number(h.WINDOW_UPDATE, stream, piece)
+            count, got = 0, None
+            while got is None or not got.ended:
+                got = client.read()
+                assert got is not None, client.goaway
+                count += len(got.payload) if got.kind == h.DATA else 0
+            assert count == BIG
+            client.send(pair * (BIG // piece))
+        assert client.get("/after").body == b"ok"
+
+
+def test_window_updates_for_more_than_was_taken(gw):
+    watched = Watched(gw, "downstream_flood")
+    with h.Client(gw.port) as client:
+        client.get("/big")
+        sent = client.flood(window_update, 50000)
+        assert client.end() in (h.ENHANCE_YOUR_CALM, None)
+    assert sent < 50000
+    watched.over(requests_max=1)
+
+
 def late_reset(_):
     return h.number(h.RST_STREAM, 1, h.CANCEL)
 

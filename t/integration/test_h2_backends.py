@@ -310,6 +310,37 @@ def test_heads_that_a_backend_does_not_take(gateways, origins):
     assert len(origin.connections) == 1
 
 
+@pytest.mark.parametrize("piece", [512, 1024, 4096])
+def test_window_updates_for_what_was_taken(gateways, origins, piece):
+    """A backend that takes uploads in small pieces gives each back with two frames, late."""
+
+    def taking(sock, _origin):
+        server = h.Server(sock, (h.INITIAL_WINDOW_SIZE, 1 << 20))
+        server.send(h.number(h.WINDOW_UPDATE, 0, 1 << 20))
+        left = {}
+        while (got := server.read()) is not None:
+            if got.kind != h.DATA:
+                continue
+            left[got.stream] = left.get(got.stream, 0) + len(got.payload)
+            if left[got.stream] >= 1 << 19 or got.ended:
+                pair = (h.number(h.WINDOW_UPDATE, 0, piece) +
+                        h.number(h.WINDOW_UPDATE, got.stream, piece))
+                server.send(pair * (left[got.stream] // piece))
+                left[got.stream] %= piece
+            if got.ended:
+                server.respond(got.stream)
+
+    origin = origins(taking)
+    gateway = gateways()
+    gateway.workers = 1
+    gateway.write([m.gateway([m.listener("http", gateway.port)]),
+                   m.http_route("r", [m.rule("/", ["one"])]), *m.h2_service("one", origin.port)])
+    gateway.start()
+    for _ in range(3):
+        assert request(gateway.port, "/", "POST", body=b"u" * (4 << 20)).body == b"ok"
+    assert len(origin.connections) == 1
+
+
 def test_silence(gw):
     assert get(gw, "/silent") == (504, True)
     assert outcome(gw, "/silent") == "upstream_timeout"

@@ -134,13 +134,34 @@ static void test_sent(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 50000; i++) {
-        h2_guard_on_sent(&guard);
+        h2_guard_on_sent(&guard, 0);
         assert_int_equal(count(NGHTTP2_WINDOW_UPDATE, 0, 4, 2), 2);
         assert_int_equal(count(NGHTTP2_PING, 0, 8, 2), 2);
     }
     assert_int_equal(guard.control.tokens, 996);
     for (unsigned i = 0; i < 1000; i++)
         assert_int_equal(h2_guard_on_interim(&guard, START) == NULL, i < 996);
+}
+
+/* Two for each 512 bytes that were sent, at any later time; then as other control frames. */
+static void test_updates(void **state)
+{
+    static const struct {
+        size_t bytes;
+        unsigned updates;
+    } cases[] = {{0, 0}, {1, 2}, {512, 2}, {513, 4}, {16384, 64}, {65536, 256}};
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        setup(state);
+        for (unsigned k = 0; k < 100; k++)
+            h2_guard_on_sent(&guard, cases[i].bytes);
+        unsigned passed = count(NGHTTP2_WINDOW_UPDATE, 0, 4, 50000);
+        assert_int_equal(passed, 100 * cases[i].updates + 1000);
+        assert_int_equal(count(NGHTTP2_PING, 0, 8, 1), 0); /* one bucket */
+    }
+    setup(state);
+    h2_guard_on_sent(&guard, 1u << 20);
+    assert_int_equal(count(NGHTTP2_PING, 0, 8, 2000), 1000); /* nothing for others */
+    assert_int_equal(count(NGHTTP2_WINDOW_UPDATE, 0, 4, 5000), 4096);
 }
 
 int main(void)
@@ -151,6 +172,7 @@ int main(void)
         cmocka_unit_test_setup(test_empties_in_a_row, setup),
         cmocka_unit_test_setup(test_resets, setup),
         cmocka_unit_test_setup(test_sent, setup),
+        cmocka_unit_test_setup(test_updates, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
