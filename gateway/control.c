@@ -27,6 +27,7 @@
 #include "gateway/notify.h"
 #include "gateway/outcome.h"
 #include "gateway/setting_check.h"
+#include "gateway/watchdog.h"
 #include "gateway/worker.h"
 
 #define CONTROL_MAILBOX 65536u
@@ -45,6 +46,7 @@ struct control {
     struct cert_watch *cert_watch;
     uint64_t bind_retry_ns; /* until addresses that cannot be bound are tried again; 0: none */
     struct worker *workers;
+    struct watchdog watchdog;
     unsigned workers_started, workers_ended, acks;
     struct local_limit *local_limit;
     struct client_count *client_count;
@@ -490,6 +492,7 @@ int control_run(struct control *control)
     } else {
         loop_arm(c->loop, &c->ticket_timer, 8 * 3600 * NS_PER_S);
         loop_arm(c->loop, &c->cert_timer, CONTROL_CERT_NS);
+        watchdog_start(&c->watchdog, c->loop, c->workers, c->workers_started);
         control_load(c);
         if (c->snapshot->ports_count == 0 && c->errors > 0) {
             log_event(LOG_LEVEL_ERROR, "nothing can be served with this configuration",
@@ -528,6 +531,7 @@ void control_free(struct control *c)
     loop_disarm(c->loop, &c->drain_timer);
     loop_disarm(c->loop, &c->bind_timer);
     loop_disarm(c->loop, &c->cert_timer);
+    watchdog_stop(&c->watchdog);
     loop_free(c->loop);
     free(c->workers);
     free(c->trusted);

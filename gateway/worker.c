@@ -207,6 +207,7 @@ static void worker_on_drain_deadline(struct timer *timer)
     struct worker *worker = container_of(timer, struct worker, housekeeping);
     bool deadline = worker->loop->clock.mono_ns >= worker->drain_deadline_ns;
 
+    __atomic_fetch_add(&worker->beats, 1, __ATOMIC_RELAXED);
     if (deadline) {
         dlist_foreach(it, next, &worker->downstream_list)
             downstream_abort(dlist_entry(it, struct downstream, link));
@@ -262,6 +263,7 @@ void worker_send_drain(struct worker *worker, uint64_t drain_ns)
 static void worker_on_housekeeping(struct timer *timer)
 {
     struct worker *worker = container_of(timer, struct worker, housekeeping);
+    __atomic_fetch_add(&worker->beats, 1, __ATOMIC_RELAXED);
     block_trim(worker->loop->blocks);
     /* After a storm the system gets it back: much of it at once, the rest when all is quiet. */
     size_t freed = pool_trim_all();

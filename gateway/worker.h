@@ -72,6 +72,7 @@ struct worker {
     struct client_count *client_count; /* shared */
     pthread_t thread;
     struct timer housekeeping;
+    uint64_t beats; /* housekeeping has run so often, atomic: another thread looks at it */
     size_t untrimmed_bytes; /* that pools gave to malloc since it was last trimmed */
 };
 

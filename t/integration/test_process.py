@@ -224,10 +224,10 @@ def test_service_manager_is_told(gateways, origins):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(path)
         s.settimeout(20)
-        gateway.environment = {"NOTIFY_SOCKET": path}
+        gateway.environment = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1000000"}
         gateway.start()
         told = ""
-        while "READY=1" not in told:
+        while not ("READY=1" in told and "WATCHDOG=1" in told):
             told += s.recv(4096).decode()
         gateway.signal(signal.SIGTERM)
         while "STOPPING=1" not in told:
