@@ -93,6 +93,16 @@ struct provider_file {
 /* Walks all roots, renews watches and findings of directories. *ret: on the heap, paths too. */
 void provider_file_scan(struct provider_file *provider, struct provider_found **ret,
                         unsigned *ret_count);
+/* The whole file on the heap, followed by a NUL. -EFBIG: over max; -EISDIR: no regular file; else
+ * -errno of the system. */
+MUST_CHECK int provider_file_read(int fd, size_t max, char **ret, size_t *ret_len,
+                                  struct stat *ret_stat);
+
+/* --- provider_file_watch.c --- */
+
+/* Watches a directory, until a walk that does not ask for it. */
+void provider_file_watch(struct provider_file *provider, const char *path,
+                         enum provider_watch_scope scope);
 /* Drops the watches that the last walk and load did not ask for. */
 void provider_file_trim_watches(struct provider_file *provider);
 /* Watches all of the directory that symbolic links of path lead to; with_own: and the one that path
@@ -101,10 +111,10 @@ void provider_file_watch_target(struct provider_file *provider, const char *path
 /* Takes what inotify has: notes which files changed, or that a walk is wanted. True when something
  * that matters changed. */
 bool provider_file_drain(struct provider_file *provider);
-/* The whole file on the heap, followed by a NUL. -EFBIG: over max; -EISDIR: no regular file; else
- * -errno of the system. */
-MUST_CHECK int provider_file_read(int fd, size_t max, char **ret, size_t *ret_len,
-                                  struct stat *ret_stat);
+/* A name that is read in a directory. */
+bool provider_file_is_config_name(const char *name);
+/* The directory part of path, in place; "." when there is none. */
+const char *provider_file_directory_of(char *path);
 
 /* --- provider_file_doc.c --- */
 
