@@ -432,6 +432,8 @@ static void control_limits(const struct settings *settings, struct http_limits *
     limits->request_line_max = (uint32_t)settings->request_line_max;
     limits->field_bytes_max = (uint32_t)settings->field_bytes_max;
     limits->fields_max = (uint32_t)settings->fields_max;
+    limits->trailer_bytes_max = (uint32_t)settings->trailer_bytes_max;
+    limits->trailers_max = (uint32_t)settings->trailers_max;
     limits->requests_max = (uint32_t)settings->requests_per_connection_max;
     limits->head_timeout_ns = settings->header_timeout;
     limits->idle_timeout_ns = settings->idle_timeout;
@@ -465,6 +467,8 @@ static int control_start_workers(struct control *c, struct err *reterr)
         control_limits(w->settings, &w->limits);
         w->upstream_limits = w->limits;
         w->upstream_limits.underscores = true; /* what a backend says is passed on */
+        w->upstream_limits.trailer_bytes_max = w->limits.head_bytes_max;
+        w->upstream_limits.trailers_max = w->limits.fields_max; /* gRPC's status has details */
         w->upstream_limits.idle_timeout_ns = w->settings->upstream_idle_timeout;
         int rc = worker_start(w, reterr);
         if (rc != 0)

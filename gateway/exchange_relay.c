@@ -244,8 +244,9 @@ enum outcome exchange_reset_outcome(const struct exchange *ex)
 static enum outcome up_reset_outcome(const struct exchange *ex, enum http_error error)
 {
     if (error == HTTP_ERROR_BAD_RESPONSE || error == HTTP_ERROR_HEAD_TOO_LARGE ||
-        error == HTTP_ERROR_BAD_CHUNK || error == HTTP_ERROR_BAD_FRAMING ||
-        error == HTTP_ERROR_PROTOCOL || error == HTTP_ERROR_FLOOD)
+        error == HTTP_ERROR_TRAILERS_TOO_LARGE || error == HTTP_ERROR_BAD_CHUNK ||
+        error == HTTP_ERROR_BAD_FRAMING || error == HTTP_ERROR_PROTOCOL ||
+        error == HTTP_ERROR_FLOOD)
         return OUTCOME_UPSTREAM_PROTOCOL;
     if (error == HTTP_ERROR_NO_MEMORY)
         return OUTCOME_OVERLOAD;

@@ -254,6 +254,9 @@ static void client_read_body(struct h1_client *c)
     case H1_RX_BAD:
         client_fail(c, HTTP_ERROR_BAD_RESPONSE);
         return;
+    case H1_RX_LARGE:
+        client_fail(c, HTTP_ERROR_TRAILERS_TOO_LARGE);
+        return;
     case H1_RX_WAIT:
         if (!c->peer_ended || c->rx.paused)
             return;

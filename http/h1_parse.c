@@ -232,8 +232,7 @@ static bool parse_trailer(struct span line, struct http_field *ret)
     return chars_is_value(ret->value);
 }
 
-/* arena_copy of a section of at most trailer_bytes_max; larger than a piece is refused by the
- * limits' range, so one copy does. */
+/* Copied one by one: a section may be larger than a piece of arena memory. */
 enum http_error h1_parse_trailers(const struct h1_parse *parse, struct span section,
                                   struct http_head **ret)
 {
@@ -241,8 +240,8 @@ enum http_error h1_parse_trailers(const struct h1_parse *parse, struct span sect
     if (parse->lines == 0)
         return HTTP_ERROR_NONE;
     struct http_head *head = http_head_new(parse->arena, parse->lines);
-    struct span left = arena_copy(parse->arena, section);
-    if (head == NULL || left.ptr == NULL)
+    struct span left = section;
+    if (head == NULL)
         return HTTP_ERROR_BAD_CHUNK;
     for (unsigned i = 0; i < parse->lines; i++) {
         struct span line;
@@ -254,9 +253,13 @@ enum http_error h1_parse_trailers(const struct h1_parse *parse, struct span sect
         if (http_header_has(field.id, HTTP_HEADER_NO_TRAILER) ||
             field_is_dropped(field.name, parse->limits->underscores))
             continue;
+        field.name = arena_copy(parse->arena, field.name);
+        field.value = arena_copy(parse->arena, field.value);
         head->fields[head->fields_count++] = field;
         head->ids |= http_header_bit(field.id, true);
     }
+    if (!arena_ok(parse->arena))
+        return HTTP_ERROR_BAD_CHUNK;
     if (head->fields_count > 0)
         *ret = head;
     return HTTP_ERROR_NONE;

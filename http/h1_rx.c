@@ -110,7 +110,9 @@ static enum h1_rx_event rx_trailers(struct h1_rx *rx, struct span in)
 {
     ssize_t n = h1_scan_run(&rx->scan, H1_SCAN_TRAILERS, in, rx->limits);
     if (n == 0)
-        return conn_input_is_full(rx->conn) ? H1_RX_BAD : H1_RX_WAIT;
+        return conn_input_is_full(rx->conn) ? H1_RX_LARGE : H1_RX_WAIT;
+    if (n == -(ssize_t)HTTP_ERROR_TRAILERS_TOO_LARGE)
+        return H1_RX_LARGE;
     struct h1_parse parse = {.arena = rx->arena, .limits = rx->limits, .lines = rx->scan.lines};
     if (n < 0 ||
         h1_parse_trailers(&parse, span_make(in.ptr, (size_t)n), &rx->trailers) != HTTP_ERROR_NONE)

@@ -37,6 +37,7 @@ enum h1_rx_event {
     H1_RX_WAIT, /* for bytes or for credit */
     H1_RX_END, /* the message is complete; trailers is set */
     H1_RX_BAD, /* malformed chunks or trailers */
+    H1_RX_LARGE, /* trailers beyond the limits */
     H1_RX_GONE, /* the holder let go of the stream or of the session during on_body */
 };
 

@@ -38,8 +38,9 @@ static enum http_error scan_limits(const struct h1_scan *scan, enum h1_scan_kind
 {
     if (kind == H1_SCAN_TRAILERS) {
         bool many = len > 0 && scan->lines >= limits->trailers_max;
-        bool large = scan->line_start + len > limits->trailer_bytes_max;
-        return many || large ? HTTP_ERROR_BAD_CHUNK : HTTP_ERROR_NONE;
+        bool large =
+            len > limits->field_bytes_max || scan->line_start + len > limits->trailer_bytes_max;
+        return many || large ? HTTP_ERROR_TRAILERS_TOO_LARGE : HTTP_ERROR_NONE;
     }
     if (scan->lines == 0 && len > limits->request_line_max)
         return HTTP_ERROR_URI_TOO_LONG;

@@ -361,6 +361,9 @@ static bool server_read_body(struct h1_server *s)
     case H1_RX_BAD:
         server_fail(s, HTTP_ERROR_BAD_CHUNK);
         return false;
+    case H1_RX_LARGE:
+        server_fail(s, HTTP_ERROR_TRAILERS_TOO_LARGE);
+        return false;
     case H1_RX_WAIT:
         if (s->rx.paused)
             return false;

@@ -377,6 +377,8 @@ enum http_error h2_head_end(struct h2_head *block, bool end_stream, struct http_
     case H2_HEAD_TRAILERS:
         if (block->head->fields_count == 0)
             *ret = NULL;
+        if (block->error == HTTP_ERROR_HEAD_TOO_LARGE)
+            return HTTP_ERROR_TRAILERS_TOO_LARGE;
         return end_stream && block->error == HTTP_ERROR_NONE ? HTTP_ERROR_NONE
                                                              : HTTP_ERROR_BAD_REQUEST;
     }

@@ -69,7 +69,8 @@ MUST_CHECK bool h2_head_add(struct h2_head *block, struct span name, struct span
  * logs, or NULL:
  *   requests: BAD_REQUEST, BAD_HOST, BAD_TARGET, BAD_FRAMING, METHOD, URI_TOO_LONG, EXPECTATION,
  *             HEAD_TOO_LARGE, NO_MEMORY (a full arena), with a status to answer by;
- *   responses: BAD_RESPONSE, NO_MEMORY; trailers: BAD_REQUEST, NO_MEMORY.
+ *   responses: BAD_RESPONSE, NO_MEMORY; trailers: BAD_REQUEST, TRAILERS_TOO_LARGE,
+ *             NO_MEMORY.
  * Malformed in the sense of RFC 9113 8.1.1 is what h2_head_is_malformed says: such a stream is
  * reset with PROTOCOL_ERROR; an answer may come before that. */
 MUST_CHECK enum http_error h2_head_end(struct h2_head *block, bool end_stream,

@@ -46,14 +46,22 @@ struct h2_stream *h2_stream_accept(struct h2_session *s, int32_t id, struct aren
     return stream;
 }
 
+static void stream_drop_trailers(struct h2_stream *stream)
+{
+    struct block_pool *blocks = h2_stream_blocks(stream);
+    if (stream->tx_trailers != NULL && stream->tx_trailers_large)
+        block_put_large(blocks, stream->tx_trailers);
+    else if (stream->tx_trailers != NULL)
+        block_put(blocks, stream->tx_trailers);
+    stream->tx_trailers = NULL;
+}
+
 static void stream_drop_tx(struct h2_stream *stream)
 {
     struct block_pool *blocks = h2_stream_blocks(stream);
     h2_session_take_queued(stream->session, stream->tx.len);
     h2_queue_drop(&stream->tx, blocks);
-    if (stream->tx_trailers != NULL)
-        block_put(blocks, stream->tx_trailers);
-    stream->tx_trailers = NULL;
+    stream_drop_trailers(stream);
     stream->borrow_len = 0;
     dlist_remove(&stream->ready_link);
 }
@@ -230,8 +238,7 @@ static int stream_submit_trailers(struct h2_stream *stream)
     struct h2_session *s = stream->session;
     int error = nghttp2_submit_trailer(s->ng, stream->id, (nghttp2_nv *)stream->tx_trailers,
                                        stream->tx_trailers_count);
-    block_put(h2_stream_blocks(stream), stream->tx_trailers);
-    stream->tx_trailers = NULL;
+    stream_drop_trailers(stream);
     return error;
 }
 
@@ -391,9 +398,12 @@ static int stream_copy_trailers(struct h2_stream *stream, struct http_head *trai
     if (error < 0 || from.count == 0)
         return error;
     size_t used = from.count * sizeof(nghttp2_nv);
-    if (used + from.bytes > BLOCK_SIZE) /* bytes count more than names and values */
-        return -EMSGSIZE;
-    stream->tx_trailers = block_get(h2_stream_blocks(stream));
+    size_t room = used + from.bytes; /* bytes count more than names and values */
+    if (room > BLOCK_LARGE_SIZE)
+        return -ENOBUFS;
+    stream->tx_trailers_large = room > BLOCK_SIZE;
+    stream->tx_trailers = stream->tx_trailers_large ? block_get_large(h2_stream_blocks(stream))
+                                                    : block_get(h2_stream_blocks(stream));
     if (stream->tx_trailers == NULL)
         return -ENOBUFS;
     nghttp2_nv *to = (nghttp2_nv *)stream->tx_trailers;

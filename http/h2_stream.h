@@ -41,6 +41,7 @@ struct h2_stream {
     int64_t tx_left; /* of the announced length; -1: none was announced */
     uint8_t *tx_trailers; /* block: nghttp2_nv, then their bytes; NULL: none */
     uint32_t tx_trailers_count;
+    bool tx_trailers_large; /* it is a large block */
 
     struct h2_queue rx;
     uint32_t rx_granted; /* most credit given, up to HTTP_STREAM_WINDOW */

@@ -287,6 +287,8 @@ int h2_stream_on_head(struct h2_stream *stream, bool end_stream)
         stream_refuse(stream, error, head);
     } else if (error != HTTP_ERROR_NONE) {
         bool ours = error == HTTP_ERROR_NO_MEMORY;
+        if (error == HTTP_ERROR_BAD_REQUEST && !s->role->server)
+            error = HTTP_ERROR_BAD_RESPONSE; /* of trailers */
         h2_stream_fail(stream, ours ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_PROTOCOL_ERROR, error);
     } else if (kind == H2_HEAD_REQUEST) {
         stream_request(stream, head, end_stream);

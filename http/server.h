@@ -13,7 +13,7 @@ struct http_limits {
     uint32_t request_line_max; /* 8 KiB; more: 414 */
     uint32_t field_bytes_max; /* one field, 16 KiB: 431 */
     uint32_t fields_max; /* 100: 431 */
-    uint32_t trailer_bytes_max, trailers_max; /* 8 KiB, 32: 400 */
+    uint32_t trailer_bytes_max, trailers_max; /* of a section, 8 KiB, 32: 400 */
     uint32_t chunk_ext_bytes_max; /* per message, 4 KiB: 400 */
     uint32_t requests_max; /* per connection, 10000: then Connection: close */
     uint64_t head_timeout_ns; /* first byte to whole head, 10 s: 408 */

@@ -28,12 +28,13 @@ const char *http_error_text(enum http_error error)
 
 /* Kept by hand rather than made from the identifiers, which are upper case. */
 static const char *const stream_names[] = {
-    "none",           "bad_request", "bad_host",        "bad_target",   "bad_framing",
-    "bad_chunk",      "method",      "request_timeout", "uri_too_long", "expectation",
-    "head_too_large", "coding",      "version",         "bad_response", "truncated",
-    "closed",         "reset",       "write_timeout",   "no_memory",    "tls",
-    "gone",           "refused",     "cancelled",       "protocol",     "flood",
-    "not_http",
+    "none",         "bad_request", "bad_host",       "bad_target",
+    "bad_framing",  "bad_chunk",   "method",         "request_timeout",
+    "uri_too_long", "expectation", "head_too_large", "trailers_too_large",
+    "coding",       "version",     "bad_response",   "truncated",
+    "closed",       "reset",       "write_timeout",  "no_memory",
+    "tls",          "gone",        "refused",        "cancelled",
+    "protocol",     "flood",       "not_http",
 };
 _Static_assert(ARRAY_COUNT(stream_names) == HTTP_ERROR_COUNT, "one name for each error");
 

@@ -42,6 +42,7 @@
     X(URI_TOO_LONG, 414, "request line too long")                                                  \
     X(EXPECTATION, 417, "unknown expectation")                                                     \
     X(HEAD_TOO_LARGE, 431, "header fields too large or too many")                                  \
+    X(TRAILERS_TOO_LARGE, 400, "trailers too large or too many")                                   \
     X(CODING, 501, "transfer coding not implemented")                                              \
     X(VERSION, 505, "HTTP version not supported")                                                  \
     X(BAD_RESPONSE, 502, "malformed response")                                                     \

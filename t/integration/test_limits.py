@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one client may take: connections of an address, time for a body."""
+"""What one client may take: connections of an address, time for a body, trailers."""
+import json
 import threading
 
 import pytest
 
 import h2wire as h
+import http2
 import manifests as m
+from origin import read_request
 from wire import Stream, connect, free_port, read_all, request, wait_until
 
 GET = b"GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n"
@@ -166,3 +169,94 @@ def test_backend_that_does_not_read_is_not_the_clients_fault(gateways, origins):
                    *m.service("slow", origins(slow).port)])
     gateway.start()
     assert request(gateway.port, "/slow", method="POST", body=bytes(8 << 20)).status == 200
+
+
+# Trailers: a response's may be as large as its head, a request's have limits of their own.
+
+
+def trailers_of(path):
+    """/side/count/size: how many, of how many bytes each."""
+    count, size = (int(n) for n in path.split("/")[-2:])
+    return [(f"x-{i}", "v" * size) for i in range(count)]
+
+
+def trailing_h1(sock, _origin):
+    stream = Stream(sock)
+    while True:
+        target = read_request(stream)[1]
+        lines = "".join(f"{n}: {v}\r\n" for n, v in trailers_of(target))
+        sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n")
+        sock.sendall(f"0\r\n{lines}\r\n".encode())
+
+
+def trailing_h2(peer, number):
+    peer.send_head(number, [(":status", "200")])
+    peer.send_body(number, b"body", end=False)
+    peer.send_head(number, trailers_of(peer.stream(number).get(":path")), True)
+
+
+@pytest.fixture(scope="module")
+def trailing(module_gateways, module_origins):
+    gateway = module_gateways()
+    gateway.write([
+        m.gateway([m.listener("http", gateway.port)]),
+        m.http_route("r", [m.rule(f"/{name}", [name]) for name in ("h1", "h2", "echo")]),
+        *m.service("h1", module_origins(trailing_h1).port),
+        *m.h2_service("h2", module_origins(http2.handler(trailing_h2)).port),
+        *m.service("echo", module_origins().port)])
+    return gateway.start()
+
+
+@pytest.mark.parametrize("count, size", [(1, 9000), (2, 16000), (100, 200)])
+@pytest.mark.parametrize("backend", ["h1", "h2"])
+def test_large_trailers_of_responses(trailing, backend, count, size):
+    path = f"/{backend}/{count}/{size}"
+    peer = http2.dial(trailing.port)
+    with peer.sock:
+        response = peer.request(path)
+        assert (response.status, bytes(response.body)) == (200, b"body")
+        assert response.trailers == trailers_of(path) and response.reset is None
+    response = request(trailing.port, path)
+    assert (response.status, response.body) == (200, b"body")
+    assert response.trailers == trailers_of(path)
+
+
+@pytest.mark.parametrize("count, size", [(1, 17000), (3, 12000), (101, 1)])
+@pytest.mark.parametrize("backend", ["h1", "h2"])
+def test_too_large_trailers_of_responses(trailing, backend, count, size):
+    path = f"/{backend}/{count}/{size}"
+    peer = http2.dial(trailing.port)
+    with peer.sock:
+        response = peer.request(path)  # its head and body go if they came in time
+        assert response.reset is not None and not response.ended
+        record = trailing.log(path=path)
+        assert record["outcome"] == "upstream_protocol_error"
+        assert record["response_code_details"] == "trailers too large or too many"
+        assert peer.request(f"/{backend}/1/1").trailers == [("x-0", "v")]
+
+
+@pytest.mark.parametrize("count, size, passes", [(1, 8000, True), (32, 100, True), (1, 8400, False),
+                                                 (33, 1, False)])
+def test_trailers_of_requests(trailing, count, size, passes):
+    path = f"/echo/{count}/{size}"
+    peer = http2.dial(trailing.port)
+    with peer.sock:
+        number = peer.open(path, "POST", end=False)
+        peer.send_body(number, b"body", end=False)
+        peer.send_head(number, trailers_of(path), True)
+        response = peer.finish(number)
+        if passes:
+            assert len(json.loads(response.body)["trailers"]) == count
+        else:
+            assert response.reset is not None
+            record = trailing.log(path=path)
+            assert record["outcome"] == "downstream_protocol_error"
+            assert record["response_code_details"] == "trailers too large or too many"
+    lines = "".join(f"{n}: {v}\r\n" for n, v in trailers_of(path))
+    with connect(trailing.port) as s:
+        s.sendall(f"POST {path} HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+                  f"4\r\nbody\r\n0\r\n{lines}\r\n".encode())
+        response = Stream(s).response()
+    assert response.status == (200 if passes else 400)
+    if passes:
+        assert len(json.loads(response.body)["trailers"]) == count

@@ -141,6 +141,22 @@ static void run_bad_bodies(void)
     h2_app_stop();
 }
 
+static void run_large_trailers(void)
+{
+    h2_app_start();
+    uint32_t id = h2_app_get(0, "GET");
+    h2_peer_send_head(&h2_app.peer, id, 0, ":status: 200\n");
+    char text[33 * 5 + 1] = "";
+    for (unsigned i = 0; i < 33; i++)
+        memcpy(text + 5 * i, "x: 1\n", 6);
+    h2_peer_send_head(&h2_app.peer, id, END, text);
+    h2_app_until_over(0);
+    assert_int_equal(h2_app.calls[0].reset, HTTP_ERROR_TRAILERS_TOO_LARGE);
+    h2_peer_expect(&h2_app.peer, NGHTTP2_RST_STREAM, id);
+    h2_app_answer(0, h2_app_get(0, "GET"));
+    h2_app_stop();
+}
+
 static void run_interims(void)
 {
     h2_app_start();
@@ -421,6 +437,7 @@ static void run_ping(void)
     X(resets)                                                                                      \
     X(bad_responses)                                                                               \
     X(bad_bodies)                                                                                  \
+    X(large_trailers)                                                                              \
     X(interims)                                                                                    \
     X(push)                                                                                        \
     X(closed_streams)                                                                              \
