@@ -3,34 +3,31 @@
 
 #include "tls/record.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
-
 #include "base/dlist.h"
 #include "base/panic.h"
+#include "tls/aead.h"
 
 /* A record of TLS 1.3 is header | AEAD(plaintext | type | padding) | tag, with the header as
  * additional data; one of TLS 1.2 is header | [8 bytes of nonce] | AEAD(plaintext) | tag, with
  * sequence number, type, version and length of the plaintext as additional data. */
 
 #define EXPLICIT_NONCE_SIZE 8u /* TLS 1.2 with AES-GCM, RFC 5288 3 */
-#define SMALL_RECORD 2048u /* up to here a copy costs less than one more call of EVP */
-#define NO_SUITE RECORD_SUITE_COUNT
+#define SMALL_RECORD 2048u /* up to here a copy costs less than one more call */
 
 struct record_slot {
     struct dlist link; /* in pool->recent */
     struct record_pool *pool;
     struct record_side *side; /* whose key it has; NULL: nobody's */
-    EVP_CIPHER_CTX *ctx;
+    void *ctx; /* of the suite; NULL: none */
     unsigned suite;
 };
 
 struct record_pool {
-    EVP_CIPHER *ciphers[RECORD_SUITE_COUNT];
+    struct aead aeads[RECORD_SUITE_COUNT];
     struct dlist recent; /* struct record_slot, the one that was used last first */
     unsigned slots, slots_max;
 };
@@ -52,8 +49,7 @@ struct record_pool *record_pool_new(OSSL_LIB_CTX *lib, unsigned slots_max)
     dlist_init(&pool->recent);
     pool->slots_max = slots_max;
     for (unsigned i = 0; i < RECORD_SUITE_COUNT; i++) {
-        pool->ciphers[i] = EVP_CIPHER_fetch(lib, record_suites[i].name, NULL);
-        if (!pool->ciphers[i]) {
+        if (!aead_init(&pool->aeads[i], lib, record_suites[i].name)) {
             record_pool_free(pool);
             return NULL;
         }
@@ -61,10 +57,17 @@ struct record_pool *record_pool_new(OSSL_LIB_CTX *lib, unsigned slots_max)
     return pool;
 }
 
+static void slot_drop_ctx(struct record_slot *slot)
+{
+    if (slot->ctx)
+        aead_ctx_free(&slot->pool->aeads[slot->suite], slot->ctx);
+    slot->ctx = NULL;
+}
+
 static void slot_free(struct record_slot *slot)
 {
     dlist_remove(&slot->link);
-    EVP_CIPHER_CTX_free(slot->ctx);
+    slot_drop_ctx(slot);
     free(slot);
 }
 
@@ -78,7 +81,7 @@ void record_pool_free(struct record_pool *pool)
         slot_free(slot);
     }
     for (unsigned i = 0; i < RECORD_SUITE_COUNT; i++)
-        EVP_CIPHER_free(pool->ciphers[i]);
+        aead_fini(&pool->aeads[i]);
     free(pool);
 }
 
@@ -89,12 +92,6 @@ static struct record_slot *slot_new(struct record_pool *pool)
         return NULL;
     dlist_init(&slot->link);
     slot->pool = pool;
-    slot->suite = NO_SUITE;
-    slot->ctx = EVP_CIPHER_CTX_new();
-    if (!slot->ctx) {
-        free(slot);
-        return NULL;
-    }
     pool->slots++;
     dlist_push_front(&pool->recent, &slot->link);
     return slot;
@@ -105,8 +102,7 @@ static void slot_clear(struct record_slot *slot)
 {
     slot->side->slot = NULL;
     slot->side = NULL;
-    slot->suite = NO_SUITE;
-    EVP_CIPHER_CTX_reset(slot->ctx);
+    slot_drop_ctx(slot);
     dlist_remove(&slot->link);
     dlist_push_back(&slot->pool->recent, &slot->link);
 }
@@ -129,27 +125,38 @@ static struct record_slot *slot_take(struct record_pool *pool)
     return last;
 }
 
-/* The context with the side's key. NULL: no memory. */
-static EVP_CIPHER_CTX *side_ctx(struct record_side *side)
+/* Gives the slot the side's key. The same suite keeps the context's memory. */
+static bool slot_key(struct record_slot *slot, const struct record_side *side)
 {
-    struct record_pool *pool = side->pool;
+    const struct aead *aead = &slot->pool->aeads[side->suite];
+    if (slot->suite != side->suite)
+        slot_drop_ctx(slot);
+    slot->suite = side->suite;
+    if (!slot->ctx)
+        slot->ctx = aead_ctx_new(aead);
+    return slot->ctx && aead_ctx_key(aead, slot->ctx, side->key,
+                                     record_suites[side->suite].key_size, side->sealing);
+}
+
+/* The context with the side's key. NULL: no memory. */
+static void *side_ctx(struct record_side *side)
+{
     struct record_slot *slot = side->slot;
     if (!slot) {
-        slot = slot_take(pool);
-        if (!slot)
+        slot = slot_take(side->pool);
+        if (!slot || !slot_key(slot, side))
             return NULL;
-        /* The same suite keeps the context's memory. */
-        const EVP_CIPHER *cipher = slot->suite == side->suite ? NULL : pool->ciphers[side->suite];
-        slot->suite = NO_SUITE;
-        if (EVP_CipherInit_ex2(slot->ctx, cipher, side->key, NULL, side->sealing, NULL) != 1)
-            return NULL;
-        slot->suite = side->suite;
         slot->side = side;
         side->slot = slot;
     }
     dlist_remove(&slot->link);
-    dlist_push_front(&pool->recent, &slot->link);
+    dlist_push_front(&side->pool->recent, &slot->link);
     return slot->ctx;
+}
+
+static const struct aead *side_aead(const struct record_side *side)
+{
+    return &side->pool->aeads[side->suite];
 }
 
 size_t record_key_size(enum record_suite suite)
@@ -208,8 +215,8 @@ void record_pieces_copy(struct record_pieces *pieces, void *to, size_t len)
 
 static void put_u64(uint8_t *at, uint64_t value)
 {
-    for (int i = 7; i >= 0; i--, value >>= 8)
-        at[i] = (uint8_t)value;
+    value = htobe64(value);
+    memcpy(at, &value, sizeof(value));
 }
 
 static void put_u16(uint8_t *at, size_t value)
@@ -236,65 +243,33 @@ size_t record_overhead(const struct record_side *side)
 /* IV xor sequence number (RFC 8446 5.3, RFC 7905 2). */
 static void make_nonce(const struct record_side *side, uint8_t nonce[RECORD_IV_SIZE])
 {
-    uint8_t seq[8];
-    put_u64(seq, side->seq);
-    memcpy(nonce, side->iv, RECORD_IV_SIZE);
-    for (unsigned i = 0; i < 8; i++)
-        nonce[4 + i] ^= seq[i];
+    uint64_t low;
+    memcpy(nonce, side->iv, 4);
+    memcpy(&low, side->iv + 4, sizeof(low));
+    low ^= htobe64(side->seq);
+    memcpy(nonce + 4, &low, sizeof(low));
 }
 
-static OSSL_PARAM tag_param(uint8_t tag[RECORD_TAG_SIZE])
-{
-    return OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, RECORD_TAG_SIZE);
-}
-
-/* The nonce of a record and, to open it, the tag; else NULL. With AES-GCM all of the nonce is given
- * as the part that is "fixed", which the size -1 says: given to EVP_CipherInit_ex2, OpenSSL 3.0
- * looks up its length by name, at twice the price. */
-static bool set_nonce(EVP_CIPHER_CTX *ctx, const struct record_side *side,
-                      uint8_t nonce[RECORD_IV_SIZE], uint8_t *tag)
-{
-    OSSL_PARAM params[3], *param = params;
-    if (tag)
-        *param++ = tag_param(tag);
-    if (side->suite == RECORD_CHACHA20_POLY1305) {
-        if (EVP_CipherInit_ex2(ctx, NULL, NULL, nonce, side->sealing, NULL) != 1)
-            return false;
-    } else {
-        *param++ = OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, nonce,
-                                                     (size_t)-1);
-    }
-    *param = OSSL_PARAM_construct_end();
-    return param == params || EVP_CIPHER_CTX_set_params(ctx, params) == 1;
-}
-
-/* Sets the additional data. text_size: plaintext bytes, without the inner type. */
-static bool add_data(EVP_CIPHER_CTX *ctx, const struct record_side *side, const uint8_t *head,
+/* The additional data. text_size: plaintext bytes, without the inner type. */
+static bool add_data(const struct record_side *side, void *ctx, const uint8_t *head,
                      size_t text_size)
 {
     uint8_t data[8 + RECORD_HEADER_SIZE];
-    int done;
     if (side->tls13)
-        return EVP_CipherUpdate(ctx, NULL, &done, head, RECORD_HEADER_SIZE) == 1;
+        return aead_data(side_aead(side), ctx, head, RECORD_HEADER_SIZE);
     put_u64(data, side->seq);
     memcpy(data + 8, head, 3);
     put_u16(data + 11, text_size);
-    return EVP_CipherUpdate(ctx, NULL, &done, data, sizeof(data)) == 1;
+    return aead_data(side_aead(side), ctx, data, sizeof(data));
 }
 
-static bool update(EVP_CIPHER_CTX *ctx, uint8_t *out, const void *in, size_t len)
-{
-    int done = 0;
-    return EVP_CipherUpdate(ctx, out, &done, in, (int)len) == 1 && (size_t)done == len;
-}
-
-static bool update_pieces(EVP_CIPHER_CTX *ctx, uint8_t *out, struct record_pieces *pieces,
-                          size_t len)
+static bool update_pieces(const struct aead *aead, void *ctx, uint8_t *out,
+                          struct record_pieces *pieces, size_t len)
 {
     while (len > 0) {
         struct span piece = pieces_next(pieces, len);
         ASSERT(piece.len > 0);
-        if (!update(ctx, out, piece.ptr, piece.len))
+        if (!aead_text(aead, ctx, out, piece.ptr, piece.len))
             return false;
         out += piece.len;
         len -= piece.len;
@@ -304,21 +279,20 @@ static bool update_pieces(EVP_CIPHER_CTX *ctx, uint8_t *out, struct record_piece
 
 /* Encrypts len bytes of pieces, and what stands behind their place at out already (the inner type
  * of TLS 1.3), total bytes in all; adds the tag. */
-static bool seal_body(EVP_CIPHER_CTX *ctx, struct record_pieces *pieces, size_t len, uint8_t *out,
-                      size_t total)
+static bool seal_body(const struct record_side *side, void *ctx, struct record_pieces *pieces,
+                      size_t len, uint8_t *out)
 {
-    int done = 0;
+    const struct aead *aead = side_aead(side);
+    size_t total = len + (side->tls13 ? 1 : 0);
     bool ok;
     if (total <= SMALL_RECORD) {
         record_pieces_copy(pieces, out, len);
-        ok = total == 0 || update(ctx, out, out, total);
+        ok = total == 0 || aead_text(aead, ctx, out, out, total);
     } else {
-        ok = update_pieces(ctx, out, pieces, len);
-        ok = ok && (total == len || update(ctx, out + len, out + len, total - len));
+        ok = update_pieces(aead, ctx, out, pieces, len);
+        ok = ok && (total == len || aead_text(aead, ctx, out + len, out + len, total - len));
     }
-    OSSL_PARAM tag[] = {tag_param(out + total), OSSL_PARAM_construct_end()};
-    return ok && EVP_EncryptFinal_ex(ctx, out + total, &done) == 1 &&
-           EVP_CIPHER_CTX_get_params(ctx, tag) == 1;
+    return ok && aead_seal_end(aead, ctx, out + total);
 }
 
 ssize_t record_seal(struct record_side *side, enum record_type type, struct record_pieces *pieces,
@@ -330,7 +304,7 @@ ssize_t record_seal(struct record_side *side, enum record_type type, struct reco
     ASSERT(len <= RECORD_PLAIN_MAX && side->sealing);
     if (side->seq == UINT64_MAX)
         return -EOVERFLOW;
-    EVP_CIPHER_CTX *ctx = side_ctx(side);
+    void *ctx = side_ctx(side);
     if (!ctx)
         return -ENOMEM;
     out[0] = side->tls13 ? RECORD_DATA : (uint8_t)type;
@@ -345,8 +319,8 @@ ssize_t record_seal(struct record_side *side, enum record_type type, struct reco
     }
     if (side->tls13)
         out[prefix + len] = (uint8_t)type;
-    if (!set_nonce(ctx, side, nonce, NULL) || !add_data(ctx, side, out, len) ||
-        !seal_body(ctx, pieces, len, out + prefix, len + (side->tls13 ? 1 : 0)))
+    if (!aead_seal_begin(side_aead(side), ctx, nonce) || !add_data(side, ctx, out, len) ||
+        !seal_body(side, ctx, pieces, len, out + prefix))
         return -ENOMEM;
     side->seq++;
     return (ssize_t)(len + overhead);
@@ -390,15 +364,15 @@ ssize_t record_open(struct record_side *side, const uint8_t head[RECORD_HEADER_S
                     struct record_pieces *pieces, uint8_t *out, enum record_type *ret_type)
 {
     uint8_t nonce[RECORD_IV_SIZE], tag[RECORD_TAG_SIZE];
+    const struct aead *aead = side_aead(side);
     ssize_t size = record_body_size(side, head);
-    int done = 0;
 
     ASSERT(!side->sealing);
     if (size < 0)
         return size;
     if (side->seq == UINT64_MAX)
         return -EOVERFLOW;
-    EVP_CIPHER_CTX *ctx = side_ctx(side);
+    void *ctx = side_ctx(side);
     if (!ctx)
         return -ENOMEM;
     size_t len = (size_t)size - RECORD_TAG_SIZE;
@@ -412,8 +386,8 @@ ssize_t record_open(struct record_side *side, const uint8_t head[RECORD_HEADER_S
     struct record_pieces behind = *pieces;
     pieces_skip(&behind, len);
     record_pieces_copy(&behind, tag, sizeof(tag));
-    if (!set_nonce(ctx, side, nonce, tag) || !add_data(ctx, side, head, len) ||
-        !update_pieces(ctx, out, pieces, len) || EVP_DecryptFinal_ex(ctx, out + len, &done) != 1)
+    if (!aead_open_begin(aead, ctx, nonce, tag) || !add_data(side, ctx, head, len) ||
+        !update_pieces(aead, ctx, out, pieces, len) || !aead_open_end(aead, ctx))
         return -EBADMSG;
     side->seq++;
     if (side->tls13)

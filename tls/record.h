@@ -6,7 +6,7 @@
  * (RFC 5246 6.2.3.3 with RFC 5288 and RFC 7905). A connection has one record_side for each
  * direction: key, IV, sequence number and, for TLS 1.3, the secret that the next key comes from.
  *
- * OpenSSL's cipher contexts are five times as large as that, so connections do not own them: a
+ * OpenSSL's cipher contexts are four times as large as that, so connections do not own them: a
  * record_pool keeps a fixed number, keyed for the sides that were used last. A side whose context
  * went to another costs a key schedule (about as much as a record of 100 bytes) at its next
  * record. One thread, like everything here. */
@@ -68,7 +68,7 @@ struct record_pieces {
     size_t skip; /* of iov[0] */
 };
 
-/* slots_max: contexts, of 1.2 KB each, made when they are first needed. NULL: no memory. */
+/* slots_max: contexts, of 1 KB each, made when they are first needed. NULL: no memory. */
 struct record_pool *record_pool_new(OSSL_LIB_CTX *lib, unsigned slots_max);
 /* All sides must have been wiped. NULL is ignored. */
 void record_pool_free(struct record_pool *pool);

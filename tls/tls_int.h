@@ -21,7 +21,7 @@
 #include <openssl/ssl.h>
 
 #define TLS_OUT_SIZE (4 * (RECORD_PLAIN_MAX + 256)) /* four whole records before a write below */
-/* Cipher contexts of a worker, 1.2 KB each and two for a connection: those of 256 connections
+/* Cipher contexts of a worker, 1 KB each and two for a connection: those of 256 connections
  * that are busy at the same time stay keyed; beyond that a record costs a key schedule more. */
 #define TLS_CIPHERS_MAX 512u
 #define TLS_HELD_MAX (2 * BLOCK_SIZE)
