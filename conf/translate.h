@@ -10,6 +10,7 @@
 #include "conf/model.h"
 #include "conf/objects.h"
 #include "conf/status.h"
+#include "conf/validate.h"
 
 #define TRANSLATE_CONTROLLER "ringgate.dev/gateway-controller"
 #define TRANSLATE_CLASS "ringgate" /* implicit class of files */
@@ -18,6 +19,7 @@ struct translate_options {
     bool from_files; /* loopback endpoints allowed, implicit class, default addresses */
     uint64_t generation; /* given to the model */
     const struct objects *refused; /* left out for their own errors, for hints; NULL: none */
+    const struct validate_patterns *patterns; /* NULL: every regular expression will do */
 };
 
 /* objects: sealed; the model and the statuses keep a reference each. *ret_model: model_free.

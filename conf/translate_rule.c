@@ -117,7 +117,7 @@ static bool check_rule(struct translation *tr, const struct tr_site *site,
                        const struct conf_http_rule *rule, struct tr_rules_outcome *ret)
 {
     struct validate_finding finding;
-    if (validate_http_rule(rule, &finding))
+    if (validate_http_rule(rule, tr->options->patterns, &finding))
         return true;
     bool is_first = ret->invalid++ == 0;
     if (is_first) {
@@ -127,11 +127,8 @@ static bool check_rule(struct translation *tr, const struct tr_site *site,
     }
     if (site->is_quiet)
         return false;
-    bool is_pair = strcmp(finding.reason, "IncompatibleFilters") == 0;
     unsigned count = site->object->http_route->rules_count;
-    struct diag *diag =
-        translate_diag(tr, is_pair ? DIAG_INCOMPATIBLE_FILTERS : DIAG_RULE_UNSUPPORTED,
-                       site->object, finding.pos, finding.value);
+    struct diag *diag = translate_diag(tr, finding.code, site->object, finding.pos, finding.value);
     diag_field(diag, "spec.rules[%u].%s", site->rule, finding.field);
     diag_message(diag, "%s", finding.text);
     diag_condition(diag, count > 1 ? "PartiallyInvalid=True, %s" : "Accepted=False, %s",

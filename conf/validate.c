@@ -66,6 +66,7 @@ static bool check_filters(const struct conf_http_rule *rule, const struct filter
     for (unsigned i = 0; i < list->count; i++) {
         const struct conf_filter *filter = &list->filters[i];
         ret->pos = filter->pos;
+        ret->code = DIAG_RULE_UNSUPPORTED;
         ret->reason = "UnsupportedValue";
         ret->value = filter->type_text;
         /* A preflight and its request may be for different backends: only the rule can answer. */
@@ -85,6 +86,7 @@ static bool check_filters(const struct conf_http_rule *rule, const struct filter
             return false;
         }
         if (url_filter && url_filter->type != filter->type) {
+            ret->code = DIAG_INCOMPATIBLE_FILTERS;
             ret->reason = "IncompatibleFilters";
             name_field(list, i, "", ret);
             snprintf(ret->text, sizeof(ret->text),
@@ -96,17 +98,8 @@ static bool check_filters(const struct conf_http_rule *rule, const struct filter
     return true;
 }
 
-bool validate_http_rule(const struct conf_http_rule *rule, struct validate_finding *ret)
+static bool check_all_filters(const struct conf_http_rule *rule, struct validate_finding *ret)
 {
-    const struct conf_rule_rare *rare = rule->rare;
-    if (rare && rare->unsupported) {
-        ret->reason = "UnsupportedValue";
-        ret->pos = rare->unsupported_pos;
-        ret->value = span_str(rare->unsupported);
-        snprintf(ret->field, sizeof(ret->field), "%s", rare->unsupported);
-        snprintf(ret->text, sizeof(ret->text), "\"%s\" is not served", rare->unsupported);
-        return false;
-    }
     struct filter_list list = {rule->filters, rule->filters_count, -1};
     if (!check_filters(rule, &list, ret))
         return false;
@@ -118,6 +111,82 @@ bool validate_http_rule(const struct conf_http_rule *rule, struct validate_findi
             return false;
     }
     return true;
+}
+
+/* A match whose regular expressions are looked at. */
+struct pattern_site {
+    const struct validate_patterns *patterns;
+    unsigned match; /* its index in the rule */
+    struct validate_finding *ret;
+};
+
+static bool check_pattern(const struct pattern_site *site, struct span source,
+                          struct conf_place pos, const char *member)
+{
+    struct validate_finding *ret = site->ret;
+    const char *problem = site->patterns->problem(site->patterns->user, source);
+    if (!problem)
+        return true;
+    ret->code = DIAG_REGEX_INVALID;
+    ret->reason = "UnsupportedValue";
+    ret->pos = pos;
+    ret->value = source;
+    snprintf(ret->field, sizeof(ret->field), "matches[%u].%s", site->match, member);
+    snprintf(ret->text, sizeof(ret->text), "%s", problem);
+    return false;
+}
+
+static bool check_kv_patterns(const struct pattern_site *site, const struct conf_kv_match *items,
+                              unsigned count, const char *list)
+{
+    char member[48];
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(member, sizeof(member), "%s[%u].value", list, i);
+        if (items[i].type == CONF_MATCH_REGEX &&
+            !check_pattern(site, items[i].value, items[i].pos, member))
+            return false;
+    }
+    return true;
+}
+
+static bool check_rpc_patterns(const struct pattern_site *site, const struct conf_rpc_match *rpc)
+{
+    return rpc == NULL || rpc->type != CONF_MATCH_REGEX ||
+           (check_pattern(site, rpc->service, rpc->service_pos, "method.service") &&
+            check_pattern(site, rpc->method, rpc->method_pos, "method.method"));
+}
+
+static bool check_patterns(const struct conf_http_rule *rule,
+                           const struct validate_patterns *patterns, struct validate_finding *ret)
+{
+    struct pattern_site site = {.patterns = patterns, .ret = ret};
+    for (; site.match < rule->matches_count; site.match++) {
+        const struct conf_http_match *match = &rule->matches[site.match];
+        if (match->path_type == CONF_MATCH_REGEX &&
+            !check_pattern(&site, match->path, match->path_pos, "path.value"))
+            return false;
+        if (!check_rpc_patterns(&site, match->rpc) ||
+            !check_kv_patterns(&site, match->headers, match->headers_count, "headers") ||
+            !check_kv_patterns(&site, match->queries, match->queries_count, "queryParams"))
+            return false;
+    }
+    return true;
+}
+
+bool validate_http_rule(const struct conf_http_rule *rule, const struct validate_patterns *patterns,
+                        struct validate_finding *ret)
+{
+    const struct conf_rule_rare *rare = rule->rare;
+    if (rare && rare->unsupported) {
+        ret->code = DIAG_RULE_UNSUPPORTED;
+        ret->reason = "UnsupportedValue";
+        ret->pos = rare->unsupported_pos;
+        ret->value = span_str(rare->unsupported);
+        snprintf(ret->field, sizeof(ret->field), "%s", rare->unsupported);
+        snprintf(ret->text, sizeof(ret->text), "\"%s\" is not served", rare->unsupported);
+        return false;
+    }
+    return (!patterns || check_patterns(rule, patterns, ret)) && check_all_filters(rule, ret);
 }
 
 /* Offset after the next line that starts with prefix, has label before "-----"; or -1. */

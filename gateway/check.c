@@ -12,8 +12,8 @@
 #include "base/panic.h"
 #include "conf/provider_file.h"
 #include "conf/translate.h"
+#include "gateway/pattern_check.h"
 #include "gateway/setting_check.h"
-#include "routing/pattern.h"
 #include "tls/cert.h"
 
 #define OUTPUT_SIZE_MAX (256u << 20)
@@ -209,79 +209,14 @@ static void check_certificates(struct checking *checking)
     }
 }
 
-/* --- regular expressions --- */
-
-struct place {
-    const struct conf_object *object;
-    unsigned rule, match;
-};
-
-static void check_pattern(struct checking *checking, const struct place *place,
-                          struct conf_place pos, struct span source, const char *member)
-{
-    struct pattern *pattern;
-    struct err err;
-    if (pattern_compile(source, &pattern, &err) == 0) {
-        pattern_free(pattern);
-        return;
-    }
-    struct diag *diag = diags_add(checking->diags, DIAG_REGEX_INVALID, place->object,
-                                  conf_place_pos(place->object, pos));
-    diag->length = (unsigned)MIN(source.len, (size_t)200);
-    diag_field(diag, "spec.rules[%u].matches[%u].%s", place->rule, place->match, member);
-    diag_message(diag, "%s", err.text);
-    diag_condition(diag, "PartiallyInvalid=True, UnsupportedValue");
-    diag_consequence(diag, "this rule would not be served, others are unaffected");
-}
-
-static void check_match(struct checking *checking, const struct place *place,
-                        const struct conf_http_match *match)
-{
-    char member[64];
-    if (match->path_type == CONF_MATCH_REGEX)
-        check_pattern(checking, place, match->path_pos, match->path, "path.value");
-    if (match->rpc && match->rpc->type == CONF_MATCH_REGEX) {
-        check_pattern(checking, place, match->rpc->service_pos, match->rpc->service,
-                      "method.service");
-        check_pattern(checking, place, match->rpc->method_pos, match->rpc->method, "method.method");
-    }
-    for (unsigned i = 0; i < match->headers_count; i++) {
-        snprintf(member, sizeof(member), "headers[%u].value", i);
-        if (match->headers[i].type == CONF_MATCH_REGEX)
-            check_pattern(checking, place, match->headers[i].pos, match->headers[i].value, member);
-    }
-    for (unsigned i = 0; i < match->queries_count; i++) {
-        snprintf(member, sizeof(member), "queryParams[%u].value", i);
-        if (match->queries[i].type == CONF_MATCH_REGEX)
-            check_pattern(checking, place, match->queries[i].pos, match->queries[i].value, member);
-    }
-}
-
-static void check_patterns(struct checking *checking, enum conf_kind kind)
-{
-    unsigned count;
-    const struct conf_object *const *list = objects_list(checking->model->objects, kind, &count);
-    for (unsigned i = 0; i < count; i++) {
-        const struct conf_http_route *route = list[i]->http_route;
-        struct place place = {.object = list[i]};
-        for (place.rule = 0; place.rule < route->rules_count; place.rule++) {
-            const struct conf_http_rule *rule = &route->rules[place.rule];
-            for (place.match = 0; place.match < rule->matches_count; place.match++)
-                check_match(checking, &place, &rule->matches[place.match]);
-        }
-    }
-}
-
-/* What the translator cannot see for itself: key pairs and authorities (tls/), regular expressions
- * (routing/). now_s: seconds since 1970, for certificates that have expired. */
+/* What the translator cannot see for itself: key pairs and authorities (tls/). now_s: seconds since
+ * 1970, for certificates that have expired. */
 static void check_model(const struct model *model, int64_t now_s, struct diags *diags)
 {
     struct checking checking = {.model = model, .diags = diags, .now_s = now_s};
     hmap_init(&checking.seen, 0);
     arena_init(&checking.arena, 4096, 0, NULL);
     check_certificates(&checking);
-    check_patterns(&checking, CONF_KIND_HTTP_ROUTE);
-    check_patterns(&checking, CONF_KIND_GRPC_ROUTE);
     arena_fini(&checking.arena);
     hmap_fini(&checking.seen);
 }
@@ -328,9 +263,14 @@ static int check_paths(struct options *options)
     /* What is wrong with it is among the findings. */
     (void)!setting_load_file(&options->settings, options->settings_file, &diags, &source);
     (void)provider_file_load(provider, &diags, &objects); /* the first load differs from nothing */
-    const struct translate_options translate_options = {
-        .from_files = true, .generation = 1, .refused = provider_file_refused(provider)};
+    struct pattern_check patterns;
+    pattern_check_init(&patterns);
+    const struct translate_options translate_options = {.from_files = true,
+                                                        .generation = 1,
+                                                        .refused = provider_file_refused(provider),
+                                                        .patterns = &patterns.patterns};
     translate(objects, &translate_options, &diags, &model, &statuses);
+    pattern_check_fini(&patterns);
     check_model(model, (int64_t)(clock_wall_ns() / NS_PER_S), &diags);
     int status = print(options, model, &diags);
     diags_fini(&diags);

@@ -26,6 +26,7 @@
 #include "gateway/listener.h"
 #include "gateway/notify.h"
 #include "gateway/outcome.h"
+#include "gateway/pattern_check.h"
 #include "gateway/setting_check.h"
 #include "gateway/watchdog.h"
 #include "gateway/worker.h"
@@ -53,6 +54,7 @@ struct control {
     struct access_sink *sink;
     struct listener_set *listeners;
     struct last_good *last_good;
+    struct pattern_check patterns;
     struct history *history;
     char *history_path; /* NULL: it is not kept */
     struct snapshot *snapshot; /* newest; one reference is ours */
@@ -221,10 +223,12 @@ static void control_load(struct control *c)
     c->forced = false;
     struct translate_options options = {.from_files = true,
                                         .generation = ++c->generation,
-                                        .refused = provider_file_refused(c->provider)};
+                                        .refused = provider_file_refused(c->provider),
+                                        .patterns = &c->patterns.patterns};
     history_update(c->history, objects, diags.errors > 0);
     struct objects *good = last_good_apply(c->last_good, objects, &diags);
     translate(good, &options, &diags, &model, &statuses);
+    pattern_check_sweep(&c->patterns);
     statuses_add_refused(statuses, provider_file_refused(c->provider), &diags);
     objects_unref(good);
     objects_unref(objects);
@@ -416,6 +420,7 @@ int control_new(struct control **ret, const struct control_options *options, str
     }
     control_open_history(c);
     c->last_good = last_good_new();
+    pattern_check_init(&c->patterns);
     c->cert_watch = cert_watch_new();
     c->listeners = listener_set_new(options->settings);
     c->local_limit = local_limit_new((size_t)options->settings->ratelimit_entries_max);
@@ -526,6 +531,7 @@ void control_free(struct control *c)
     listener_set_free(c->listeners);
     last_good_free(c->last_good);
     cert_watch_free(c->cert_watch);
+    pattern_check_fini(&c->patterns);
     history_free(c->history);
     free(c->history_path);
     local_limit_free(c->local_limit);

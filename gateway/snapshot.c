@@ -75,19 +75,6 @@ static void snapshot_bad_cert(void *user, const struct model_listener *listener,
     diag_condition(diag, "ResolvedRefs=False, InvalidCertificateRef; the listener is not served");
 }
 
-static void snapshot_bad_rule(void *user, const struct model_http_route *route,
-                              const struct model_rule *rule, const struct err *err)
-{
-    struct snapshot_builder *b = user;
-    struct diag *diag = diags_add(b->diags, DIAG_REGEX_INVALID, NULL, (struct conf_pos){0});
-    snprintf(diag->object, sizeof(diag->object), "%s %.*s/%.*s",
-             route->is_grpc ? "GRPCRoute" : "HTTPRoute", SPAN_ARG(route->ns),
-             SPAN_ARG(route->name));
-    diag_field(diag, "spec.rules[%u].matches", rule->index);
-    diag_message(diag, "%s", err->text);
-    diag_condition(diag, "PartiallyInvalid=True, UnsupportedValue; this rule is not served");
-}
-
 static void port_compile(struct snapshot_builder *b, struct snapshot_port *port)
 {
     port->listener = port->listeners[0];
@@ -97,8 +84,8 @@ static void port_compile(struct snapshot_builder *b, struct snapshot_port *port)
         port->cursors_count = 1;
         return;
     }
-    port->routes =
-        route_table_compile(port->listeners, port->listeners_count, snapshot_bad_rule, b);
+    /* No rule is refused: the translator has left out those that cannot be compiled. */
+    port->routes = route_table_compile(port->listeners, port->listeners_count, NULL, NULL);
     if (port->routes == NULL)
         panic(__FILE__, __LINE__, "out of memory while compiling routes");
     if (port->protocol == MODEL_PROTOCOL_HTTPS)

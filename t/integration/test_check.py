@@ -115,6 +115,7 @@ def test_regex(folder, certs):
     result = check(path)
     assert result.returncode == 78 and "error[RG118] HTTPRoute demo/r" in result.stdout
     assert "spec.rules[0].matches[0].path.value" in result.stdout
+    assert "Accepted=False, UnsupportedValue" in result.stdout
 
 
 def test_rpc_regex(folder, certs):

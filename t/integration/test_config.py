@@ -341,6 +341,29 @@ def test_status_of_what_cannot_be_decoded(served):
     assert "Valid" not in text_of(served, path + "r.yaml")
 
 
+def test_status_of_patterns_that_do_not_compile(served):
+    """A rule of such a match is left out; a route of only such rules is not accepted, and leaves
+    its host name to younger routes of the other kind."""
+    wrong = {"matches": [{"path": {"type": "RegularExpression", "value": "/a("}}],
+             "backendRefs": [m.backend("one")]}
+    call = m.grpc_rule([m.call("a(", type="RegularExpression")], ["one"])
+    served.apply(objects(served.port, served.origin.port, extra=[
+        m.http_route("partly", [wrong, m.rule("/fine", ["one"])], ["partly.test"]),
+        m.http_route("wholly", [wrong], ["wholly.test"]),
+        m.grpc_route("a-call", [call], ["call.test"]),
+        m.http_route("b-web", [m.rule("/", ["one"])], ["call.test"])]))
+    wait_until(lambda: request(served.port, "/fine", host="partly.test").status == 200)
+    kind = "gateway.networking.k8s.io_"
+    partly = text_of(served, kind + "HTTPRoute/test/partly.yaml")
+    assert "PartiallyInvalid" in partly and "Dropped Rule: rules[0].matches[0].path.value" in partly
+    for path in ("HTTPRoute/test/wholly.yaml", "GRPCRoute/test/a-call.yaml"):
+        text = text_of(served, kind + path)
+        assert "reason: UnsupportedValue" in text and "PartiallyInvalid" not in text
+        assert "the regular expression is wrong" in text
+    assert request(served.port, "/", host="call.test").status == 200
+    assert "RG118" in served.errors()
+
+
 @pytest.mark.parametrize("kept", ["status", "state", "broken"])
 def test_age_over_a_restart(gateways, origins, kept):
     """Of two routes of one rule the older serves, also when both are read at once again."""

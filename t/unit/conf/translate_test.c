@@ -16,8 +16,8 @@
  * With RINGGATE_GOLDEN=write in the environment the expectations are written instead: read them. */
 
 static const char *const golden_names[] = {
-    "attach", "basic",  "eight_mistakes", "filters", "gateways",
-    "grpc",   "limits", "refs",           "rules",   "tls_policies",
+    "attach", "basic",    "eight_mistakes", "filters", "gateways",     "grpc",
+    "limits", "patterns", "refs",           "rules",   "tls_policies",
 };
 
 struct translated {
@@ -26,10 +26,19 @@ struct translated {
     struct statuses *statuses;
 };
 
+/* Stands for the compiler of regular expressions, which is not of this layer. */
+static const char *pattern_problem(void *user UNUSED, struct span source)
+{
+    bool is_open = span_find_char(source, '(') >= 0 && span_find_char(source, ')') < 0;
+    return is_open ? "the group is not closed" : NULL;
+}
+
 static void translated_init(struct translated *t, const char *name, struct span text,
                             bool from_files)
 {
-    struct translate_options options = {.from_files = from_files, .generation = 7};
+    static const struct validate_patterns patterns = {pattern_problem, NULL};
+    struct translate_options options = {
+        .from_files = from_files, .generation = 7, .patterns = &patterns};
     conf_fixture_init(&t->fixture, name, text);
     translate(t->fixture.objects, &options, &t->fixture.diags, &t->model, &t->statuses);
     assert_int_equal(t->model->generation, 7);

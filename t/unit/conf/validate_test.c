@@ -92,12 +92,81 @@ static void test_rules(void **state)
             .backends_count = 1,
             .rare = i % 2 == 0 || rare.unsupported ? &rare : NULL,
         };
-        bool is_valid = validate_http_rule(&rule, &finding);
+        bool is_valid = validate_http_rule(&rule, NULL, &finding);
         assert_int_equal(is_valid, cases[i].reason == NULL);
         if (is_valid)
             continue;
         assert_string_equal(finding.reason, cases[i].reason);
         assert_true(finding.field[0] != '\0' && finding.text[0] != '\0');
+    }
+}
+
+static const char *refuse_x(void *user, struct span source)
+{
+    ++*(unsigned *)user;
+    return span_find_char(source, 'x') >= 0 ? "is refused" : NULL;
+}
+
+static void test_patterns(void **state)
+{
+    (void)state;
+    static struct conf_kv_match kvs[] = {
+        {.type = CONF_MATCH_EXACT, .value = SPAN_LIT("x")},
+        {.type = CONF_MATCH_REGEX, .value = SPAN_LIT("a")},
+        {.type = CONF_MATCH_REGEX, .value = SPAN_LIT("x"), .pos = {5, 6}},
+    };
+    static const struct conf_rpc_match rpcs[] = {
+        {.type = CONF_MATCH_EXACT, .service = SPAN_LIT("x"), .method = SPAN_LIT("x")},
+        {.type = CONF_MATCH_REGEX,
+         .service = SPAN_LIT("a"),
+         .method = SPAN_LIT("x"),
+         .method_pos = {7, 8}},
+        {.type = CONF_MATCH_REGEX,
+         .service = SPAN_LIT("x"),
+         .method = SPAN_LIT("a"),
+         .service_pos = {3, 4}},
+    };
+    static const struct {
+        struct conf_http_match match;
+        unsigned asked;
+        const char *field; /* NULL: valid */
+        unsigned line;
+    } cases[] = {
+        {{.path_type = CONF_MATCH_PREFIX, .path = SPAN_LIT("/x")}, 0, NULL, 0},
+        {{.path_type = CONF_MATCH_REGEX, .path = SPAN_LIT("/a")}, 1, NULL, 0},
+        {{.path_type = CONF_MATCH_REGEX, .path = SPAN_LIT("/x"), .path_pos = {1, 2}},
+         1,
+         "matches[1].path.value",
+         1},
+        {{.path_type = CONF_MATCH_EXACT, .headers = kvs, .headers_count = 2}, 1, NULL, 0},
+        {{.path_type = CONF_MATCH_EXACT, .headers = kvs, .headers_count = 3},
+         2,
+         "matches[1].headers[2].value",
+         5},
+        {{.path_type = CONF_MATCH_EXACT, .queries = kvs, .queries_count = 3},
+         2,
+         "matches[1].queryParams[2].value",
+         5},
+        {{.path_type = CONF_MATCH_EXACT, .rpc = &rpcs[0]}, 0, NULL, 0},
+        {{.path_type = CONF_MATCH_EXACT, .rpc = &rpcs[1]}, 2, "matches[1].method.method", 7},
+        {{.path_type = CONF_MATCH_EXACT, .rpc = &rpcs[2]}, 1, "matches[1].method.service", 3},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        unsigned asked = 0;
+        struct conf_http_match matches[] = {{.path_type = CONF_MATCH_EXACT}, cases[i].match};
+        struct conf_http_rule rule = {.matches = matches, .matches_count = 2};
+        const struct validate_patterns patterns = {refuse_x, &asked};
+        struct validate_finding finding;
+        bool is_valid = validate_http_rule(&rule, &patterns, &finding);
+        assert_int_equal(is_valid, cases[i].field == NULL);
+        assert_int_equal(asked, cases[i].asked);
+        if (is_valid)
+            continue;
+        assert_string_equal(finding.field, cases[i].field);
+        assert_string_equal(finding.reason, "UnsupportedValue");
+        assert_string_equal(finding.text, "is refused");
+        assert_int_equal(finding.code, DIAG_REGEX_INVALID);
+        assert_int_equal(finding.pos.line, cases[i].line);
     }
 }
 
@@ -132,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_listeners),
         cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_pem),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
