@@ -315,6 +315,8 @@ int run_gateway(const struct run_options *options)
     }
     if (rc != 0) {
         log_event(LOG_LEVEL_ERROR, "cannot start", LOG_STR("reason", err.text), LOG_ERRNO(rc));
+        if (state.control != NULL)
+            control_free(state.control);
         return 1;
     }
     rc = control_run(state.control);
