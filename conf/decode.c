@@ -55,8 +55,8 @@ struct diag *decode_report(struct decode *decode, enum diag_code code, const str
         diags = NULL;
     struct diag *diag = diags_add(diags, code, decode->object, node->pos);
     path_format(decode->path, name, diag->field, sizeof(diag->field));
-    if (node->type == DOC_SCALAR && node->text.len > 0)
-        diag->length = (unsigned)MIN(node->text.len, (size_t)200) + (node->is_plain ? 0 : 2);
+    diag->object_pos = (struct conf_pos){0};
+    diag->length = doc_width(node);
     return diag;
 }
 
@@ -495,7 +495,7 @@ static void report_unknown(struct decode *decode, const struct decode_table *tab
         names[count] = table->fields[count].name;
     struct diag *diag = decode_report(decode, DIAG_UNKNOWN_FIELD, node, NULL);
     diag->pos = node->key_pos;
-    diag->length = (unsigned)MIN(node->key.len, (size_t)200);
+    diag->length = doc_key_width(node);
     diag_message(diag, "is not a field of the API and has no effect");
     const char *near = diag_did_you_mean(node->key, names, count);
     if (near != NULL)

@@ -85,6 +85,7 @@ struct diag *diags_add(struct diags *diags, enum diag_code code, const struct co
     diag->pos = pos;
     if (object) {
         diag->source = object->source;
+        diag->object_pos = object->pos;
         if (pos.line == 0)
             diag->pos = object->pos;
         snprintf(diag->object, sizeof(diag->object), "%s %.*s%s%.*s", conf_kind_name(object->kind),

@@ -23,6 +23,8 @@ struct diag {
     enum diag_code code;
     const struct conf_source *source; /* borrowed; may be NULL */
     struct conf_pos pos;
+    struct conf_pos
+        object_pos; /* where its object begins; line 0: there is none, or pos is exact */
     unsigned length; /* characters to underline, 0 = one */
     char object[320]; /* "HTTPRoute shop/api" or "" */
     char field[160]; /* "spec.rules[0].backendRefs[0].name" or "" */

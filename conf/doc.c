@@ -7,6 +7,8 @@
 
 #include "base/hash.h"
 
+#define WIDTH_MAX 200 /* of what is underlined */
+
 static bool line_begins_document(const char *at, const char *end)
 {
     if (end - at < 3 || memcmp(at, "---", 3) != 0)
@@ -53,6 +55,12 @@ static const char *piece_end(const char *start, const char *end)
         at++;
     }
     return end;
+}
+
+struct doc_cut doc_cut_begin(struct span text)
+{
+    bool has_mark = span_starts_with(text, SPAN_LIT("\xef\xbb\xbf"));
+    return (struct doc_cut){text, has_mark ? 3 : 0, 1};
 }
 
 bool doc_split(struct doc_cut *cut, struct span *ret, uint32_t *ret_line)
@@ -206,6 +214,18 @@ const char *doc_describe(const struct doc_node *node)
         return "null";
     }
     UNREACHABLE();
+}
+
+unsigned doc_width(const struct doc_node *node)
+{
+    if (node->type != DOC_SCALAR || node->text.len == 0)
+        return 0;
+    return (unsigned)MIN(node->text.len, (size_t)WIDTH_MAX) + (node->is_plain ? 0 : 2);
+}
+
+unsigned doc_key_width(const struct doc_node *node)
+{
+    return (unsigned)MIN(node->key.len, (size_t)WIDTH_MAX);
 }
 
 /* The tree is at most DOC_DEPTH_MAX deep, so an explicit stack is small. */

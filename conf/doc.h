@@ -37,6 +37,8 @@ struct doc_cut {
     uint32_t line; /* number of the line that stands there; 1 at first */
 };
 
+/* At the beginning of a file, after its byte order mark. */
+struct doc_cut doc_cut_begin(struct span text);
 /* Cuts the next document off. A line that begins with "---" begins a document; no scalar can hold
  * such a line. *ret_line: line number of the piece's first line. false: the end. Pieces without
  * content are skipped. */
@@ -58,6 +60,10 @@ enum doc_tag doc_tag_of(const struct doc_node *node);
 bool doc_is_null(const struct doc_node *node);
 /* "a map", "a list", "a string", "a number", "a boolean", "null". */
 const char *doc_describe(const struct doc_node *node);
+/* How many characters findings underline, with quotes, at most some 200; 0: no scalar, or empty. */
+unsigned doc_width(const struct doc_node *node);
+/* The same for the key of a map's child. */
+unsigned doc_key_width(const struct doc_node *node);
 /* Of the content; positions, quotes and comments do not count. */
 uint64_t doc_hash(const struct doc_node *node, uint64_t seed);
 

@@ -451,12 +451,10 @@ static struct provider_doc *parse_next(struct provider_file *provider,
 void provider_file_parse(struct provider_file *provider, struct provider_source *source)
 {
     struct lookup lookup = {.docs = source->docs, .count = source->docs_count};
-    struct doc_cut cut = {span_make(source->source->text, source->source->text_len), 0, 1};
+    struct doc_cut cut = doc_cut_begin(span_make(source->source->text, source->source->text_len));
     struct provider_doc **docs = NULL, *doc;
     unsigned count = 0, cap = lookup.count + 16;
     bool is_broken = false;
-    if (span_starts_with(cut.text, SPAN_LIT("\xef\xbb\xbf")))
-        cut.offset = 3;
     docs = xmalloc(cap * sizeof(docs[0]));
     while ((doc = parse_next(provider, source, &lookup, &cut)) != NULL) {
         if (count == cap) {

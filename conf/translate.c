@@ -53,6 +53,16 @@ void translate_suggest(struct translation *tr, struct diag *diag, enum conf_kind
         diag_hint(diag, "did you mean \"%s\"?", near);
 }
 
+void translate_target_field(struct diag *diag, unsigned index)
+{
+    const char *member = "";
+    if (diag->code == DIAG_POLICY_TARGET_KIND)
+        member = ".kind";
+    else if (diag->code == DIAG_POLICY_TARGET_NOT_FOUND)
+        member = ".name";
+    diag_field(diag, "spec.targetRefs[%u]%s", index, member);
+}
+
 void *translate_grow(void *array, unsigned count, unsigned *cap, size_t size)
 {
     if (count < *cap)

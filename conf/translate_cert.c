@@ -14,6 +14,15 @@ static struct span data_find(const struct conf_pair *data, unsigned count, const
     return SPAN_NONE;
 }
 
+static void name_field(struct diag *diag, const struct tr_cert_request *request, unsigned index,
+                       const char *member)
+{
+    if (request->is_list)
+        diag_field(diag, "%s[%u].%s", request->field, index, member);
+    else
+        diag_field(diag, "%s.%s", request->field, member);
+}
+
 /* A finding about one reference of a request; the first becomes the condition. */
 static struct diag *fail(struct translation *tr, const struct tr_cert_request *request,
                          unsigned index, const char *reason, struct tr_unresolved *unresolved)
@@ -22,10 +31,7 @@ static struct diag *fail(struct translation *tr, const struct tr_cert_request *r
     bool is_grant = strcmp(reason, "RefNotPermitted") == 0;
     enum diag_code code = is_grant ? DIAG_REF_NOT_PERMITTED : request->code;
     struct diag *diag = translate_diag(tr, code, request->from, ref->pos, ref->name);
-    if (request->is_list)
-        diag_field(diag, "%s[%u].name", request->field, index);
-    else
-        diag_field(diag, "%s.name", request->field);
+    name_field(diag, request, index, is_grant ? "namespace" : "name");
     diag_condition(diag, "ResolvedRefs=False, %s", reason);
     diag_consequence(diag, "%s", request->consequence);
     if (!unresolved->reason)
@@ -53,6 +59,7 @@ static const struct conf_object *find(struct translation *tr, const struct tr_ce
     struct diag *diag;
     if (conf_ref_kind(ref) != wanted) {
         diag = fail(tr, request, index, request->kind_reason, unresolved);
+        name_field(diag, request, index, "kind");
         diag_message(diag, "kind \"%s\" of group \"%s\" is not served here, it must be a %s",
                      ref->kind, ref->group, conf_kind_name(wanted));
     } else if (!refs_is_permitted(&tr->refs, &from, &to, ref->name)) {

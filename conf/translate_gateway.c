@@ -4,6 +4,7 @@
 #include "conf/translate_int.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 
 #include "base/panic.h"
 
@@ -141,19 +142,22 @@ static void warn_insecure(struct translation *tr, struct tr_gateway *gateway)
 {
     const struct conf_gateway *conf = gateway->object->gateway;
     const struct conf_frontend_validation *found = NULL;
+    char at[32] = "default";
     if (conf->frontend_default.present && conf->frontend_default.insecure_fallback)
         found = &conf->frontend_default;
     for (unsigned i = 0; i < conf->frontend_ports_count && !found; i++) {
         const struct conf_frontend_validation *validation = &conf->frontend_ports[i].validation;
         if (validation->present && validation->insecure_fallback)
             found = validation;
+        if (found)
+            snprintf(at, sizeof(at), "perPort[%u].tls", i);
     }
     if (!found)
         return;
     gateway->insecure_fallback = true;
     struct diag *diag =
         translate_diag(tr, DIAG_CLIENT_NOT_VERIFIED, gateway->object, found->pos, SPAN_NONE);
-    diag_field(diag, "spec.tls.frontend");
+    diag_field(diag, "spec.tls.frontend.%s.validation.mode", at);
     diag_message(diag, "mode AllowInsecureFallback lets clients without a valid certificate pass");
     diag_condition(diag, "InsecureFrontendValidationMode=True, ConfigurationChanged");
 }

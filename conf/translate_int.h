@@ -210,6 +210,8 @@ struct span translate_message(struct translation *tr, const struct diag *diag);
 /* Hint "did you mean ...?" from the names of a kind in a namespace, when one is near. */
 void translate_suggest(struct translation *tr, struct diag *diag, enum conf_kind kind,
                        struct span ns, struct span wrong);
+/* The field of a finding about a policy's target: by its code the kind, the name or all of it. */
+void translate_target_field(struct diag *diag, unsigned index);
 /* Room for one more item of size bytes in a heap array; NULL array to start. */
 void *translate_grow(void *array, unsigned count, unsigned *cap, size_t size);
 /* Makes a heap array part of the model's arena. */

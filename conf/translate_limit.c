@@ -43,7 +43,7 @@ static const struct conf_object *look_up(struct translation *tr, const struct lo
     const char *reason = is_permitted ? lookup->reason : "RefNotPermitted";
     struct diag *diag = translate_diag(tr, is_permitted ? lookup->code : DIAG_REF_NOT_PERMITTED,
                                        lookup->from, ref->pos, ref->name);
-    diag_field(diag, "%s.name", lookup->field);
+    diag_field(diag, "%s.%s", lookup->field, is_permitted ? "name" : "namespace");
     if (is_permitted) {
         diag_message(diag, "no %s \"%.*s\" in namespace \"%.*s\"", conf_kind_name(lookup->kind),
                      SPAN_ARG(ref->name), SPAN_ARG(ns));
@@ -224,9 +224,8 @@ static struct diag *lose(struct translation *tr, struct tr_limit_policy *policy,
                          enum diag_code code, const char *reason)
 {
     const struct conf_ref *ref = &policy->object->rate_limit_policy->targets[index];
-    bool is_section = ref->section_name != NULL && code == DIAG_POLICY_TARGET_NOT_FOUND;
     struct diag *diag = translate_diag(tr, code, policy->object, ref->pos, ref->name);
-    diag_field(diag, "spec.targetRefs[%u]%s", index, is_section ? "" : ".name");
+    translate_target_field(diag, index);
     diag_condition(diag, "Accepted=False, %s", reason);
     diag_consequence(diag, "the policy has no effect on this target");
     policy->lost[policy->lost_count].ref = ref;
@@ -277,6 +276,7 @@ static const struct conf_object *find_target(struct translation *tr, struct tr_l
     if (has_section)
         return object;
     diag = lose(tr, policy, index, DIAG_POLICY_TARGET_NOT_FOUND, "TargetNotFound");
+    diag_field(diag, "spec.targetRefs[%u].sectionName", index);
     diag_message(diag, "%s \"%.*s\" has no %s named \"%s\"", conf_kind_name(kind),
                  SPAN_ARG(ref->name), kind == CONF_KIND_GATEWAY ? "listener" : "rule",
                  ref->section_name);

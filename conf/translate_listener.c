@@ -176,7 +176,8 @@ static void warn_options(struct translation *tr, const struct tr_listener *liste
     for (unsigned i = 0; i < conf->tls.options_count; i++) {
         struct diag *diag = translate_diag(tr, DIAG_LISTENER_TLS_OPTION, listener->gateway->object,
                                            conf->tls.pos, SPAN_NONE);
-        diag_field(diag, "spec.listeners[%u].tls.options", index_of(listener));
+        diag_field(diag, "spec.listeners[%u].tls.options[%.*s]", index_of(listener),
+                   SPAN_ARG(conf->tls.options[i].key));
         diag_message(diag, "option \"%.*s\" is not known and has no effect",
                      SPAN_ARG(conf->tls.options[i].key));
     }

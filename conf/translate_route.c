@@ -107,6 +107,8 @@ static void narrow_by_section(struct translation *tr, const struct attaching *ro
     if (parent->count > 0)
         return;
     struct diag *diag = reject(tr, route, parent, DIAG_NO_MATCHING_PARENT, "NoMatchingParent");
+    diag_field(diag, "spec.parentRefs[%u].%s", parent->index,
+               ref->section_name != NULL ? "sectionName" : "port");
     if (ref->section_name != NULL && ref->port > 0)
         diag_message(diag, "Gateway \"%.*s\" has no listener \"%s\" on port %u",
                      SPAN_ARG(ref->name), ref->section_name, ref->port);

@@ -54,7 +54,7 @@ static struct diag *lose(struct translation *tr, struct tr_tls_target *target, u
     const struct conf_object *object = target->policy->object;
     const struct conf_ref *ref = &object->backend_tls_policy->targets[index];
     struct diag *diag = translate_diag(tr, code, object, ref->pos, ref->name);
-    diag_field(diag, "spec.targetRefs[%u]", index);
+    translate_target_field(diag, index);
     diag_condition(diag, "Accepted=False, %s", reason);
     diag_consequence(diag, "the policy has no effect on this target");
     target->lost = reason;
@@ -120,6 +120,7 @@ static void add_target(struct translation *tr, struct tr_tls_policy *policy, uns
     }
     if (ref->section_name != NULL && !has_port_name(target->service->service, target->port_name)) {
         diag = lose(tr, target, index, DIAG_POLICY_TARGET_NOT_FOUND, "TargetNotFound");
+        diag_field(diag, "spec.targetRefs[%u].sectionName", index);
         diag_message(diag, "Service \"%.*s\" has no port named \"%s\"", SPAN_ARG(ref->name),
                      ref->section_name);
         policy->lost_message = translate_message(tr, diag);

@@ -34,7 +34,7 @@ static struct diag *lose(struct translation *tr, const struct traffic_policy *po
 {
     const struct conf_ref *ref = &policy->object->traffic_policy->targets[index];
     struct diag *diag = translate_diag(tr, code, policy->object, ref->pos, ref->name);
-    diag_field(diag, "spec.targetRefs[%u]", index);
+    translate_target_field(diag, index);
     diag_condition(diag, "Accepted=False, %s", reason);
     diag_consequence(diag, "the policy has no effect on this target");
     return diag;

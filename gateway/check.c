@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/hmap.h"
 #include "base/panic.h"
+#include "conf/diag_place.h"
 #include "conf/provider_file.h"
 #include "conf/translate.h"
 #include "gateway/pattern_check.h"
@@ -227,7 +228,7 @@ static int print(const struct options *options, const struct model *model, struc
 {
     struct buf out;
     buf_init(&out, OUTPUT_SIZE_MAX);
-    diags_sort(diags);
+    diag_place_all(diags);
     if (options->json) {
         struct json_out json;
         json_out_init(&json, &out);

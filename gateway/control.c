@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/panic.h"
+#include "conf/diag_place.h"
 #include "conf/history.h"
 #include "conf/provider_file.h"
 #include "conf/translate.h"
@@ -185,7 +186,7 @@ static void control_report(struct control *c, struct diags *diags)
 {
     struct buf text;
 
-    diags_sort(diags);
+    diag_place_all(diags);
     c->errors = diags->errors;
     c->warnings = diags->warnings;
     metric_set(METRIC_CONFIG_LAST_SUCCESS, diags->errors == 0);

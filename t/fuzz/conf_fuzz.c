@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "conf/diag_place.h"
 #include "conf/doc.h"
 #include "conf/schema.h"
 #include "conf/translate.h"
@@ -49,7 +50,7 @@ static void translate_all(struct loading *loading)
     model_dump(model, &out);
     for (unsigned i = 0; i < statuses->count; i++)
         status_format(&statuses->items[i], "2026-01-01T00:00:00Z", SPAN_NONE, &out);
-    diags_sort(&loading->diags);
+    diag_place_all(&loading->diags);
     diags_print(&loading->diags, &out, false);
     ASSERT(loading->diags.errors + loading->diags.warnings >= loading->diags.count);
     buf_fini(&out);
@@ -65,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span piece;
     /* Findings show excerpts, so the source has the text too. */
     struct conf_source *source = conf_source_new("fuzz.yaml", fuzz_copy(data, size), size);
-    struct doc_cut cut = {span_make(source->text, size), 0, 1};
+    struct doc_cut cut = doc_cut_begin(span_make(source->text, size));
     struct loading loading = {.source = source, .objects = objects_new()};
 
     diags_init(&loading.diags);

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "conf/diag_place.h"
 #include "t/unit/conf/conf_fixture.h"
 
 /* Each t/golden/NAME.yaml is translated; findings, model and statuses must be as in NAME.expected.
@@ -64,7 +65,7 @@ static void assert_no_errors(struct translated *t)
 
 static void describe(struct translated *t, struct buf *out)
 {
-    diags_sort(&t->fixture.diags);
+    diag_place_all(&t->fixture.diags);
     diags_print(&t->fixture.diags, out, false);
     buf_add_str(out, "\n# model\n");
     model_dump(t->model, out);
