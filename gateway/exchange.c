@@ -71,8 +71,6 @@ void exchange_release_endpoint(struct exchange *ex, enum cluster_result result)
 
 static const char *exchange_detail(const struct exchange *ex)
 {
-    if (ex->retry_refused != NULL)
-        return ex->retry_refused;
     return ex->upstream_text != NULL && ex->outcome != OUTCOME_OK ? ex->upstream_text
                                                                   : outcome_name(ex->outcome);
 }

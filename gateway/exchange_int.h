@@ -75,7 +75,6 @@ struct exchange {
     bool keeps_body;
     bool safe_retried; /* once, without a policy */
     bool wants_fresh; /* a kept-alive connection died under the last attempt */
-    const char *retry_refused; /* why it was not tried again, for the log; static */
 
     bool request_ended; /* all of it was received */
     bool request_sent; /* all of it was sent to the backend */
@@ -138,7 +137,9 @@ enum exchange_retry_cause {
 };
 /* Tries again when cause and rule allow it, nothing reached the client, and all of the request is
  * still there: the step is BACKOFF or PICK. A safe cause is good for one retry; with a policy only
- * an unprocessed request does not count as one of its own. */
+ * an unprocessed request does not count as one of its own. When the budget of the backend does not
+ * allow it, the client gets 503 and the step is FINISH (GEP-3388). False: nothing was done, and
+ * what became of the attempt is for the client. */
 MUST_CHECK bool exchange_retry(struct exchange *ex, enum exchange_retry_cause cause);
 /* The same for a response with a code that the rule lists. */
 MUST_CHECK bool exchange_retry_status(struct exchange *ex, unsigned status);

@@ -71,21 +71,28 @@ static void attempt_clear(struct exchange *ex)
     ex->step = EXCHANGE_STEP_PICK;
 }
 
-/* Whether the rule, and then the backend, can bear one more. */
-static bool take_retry(struct exchange *ex, const struct conf_retry *policy)
+/* Whether the backend can bear one more (XBackendTrafficPolicy.retryConstraint). */
+static bool is_within_budget(struct exchange *ex)
 {
     const struct conf_retry_constraint *constraint = exchange_target(ex)->retry;
-    if (ex->retries >= policy->attempts)
-        return false;
-    if (constraint != NULL && !retry_budget_take(cluster_retry_budget(ex->cluster), constraint,
-                                                 ex->worker->loop->clock.mono_ns)) {
-        ex->retry_refused = "retry budget exhausted";
-        metric_inc(METRIC_UPSTREAM_RETRIES_REFUSED);
-        return false;
-    }
+    if (constraint == NULL || retry_budget_take(cluster_retry_budget(ex->cluster), constraint,
+                                                ex->worker->loop->clock.mono_ns))
+        return true;
+    metric_inc(METRIC_UPSTREAM_RETRIES_REFUSED);
+    return false;
+}
+
+static void retry_later(struct exchange *ex, const struct conf_retry *policy)
+{
+    struct loop *loop = ex->worker->loop;
+
     ex->retries++;
     metric_inc(METRIC_UPSTREAM_RETRIES);
-    return true;
+    attempt_abandon(ex);
+    ex->retry_at_ns =
+        loop->clock.mono_ns + retry_backoff_ns(policy->backoff_ns, ex->retries, &loop->rand);
+    ex->step = EXCHANGE_STEP_BACKOFF;
+    exchange_arm(ex);
 }
 
 bool exchange_retry(struct exchange *ex, enum exchange_retry_cause cause)
@@ -93,7 +100,6 @@ bool exchange_retry(struct exchange *ex, enum exchange_retry_cause cause)
     const struct conf_retry *policy = rule_retry(ex->rule);
     bool is_safe =
         cause == EXCHANGE_RETRY_UNPROCESSED || (cause == EXCHANGE_RETRY_UNSENT && policy == NULL);
-    struct loop *loop = ex->worker->loop;
 
     if (ex->down == NULL || ex->response_begun || (ex->body_asked && !ex->keeps_body))
         return false;
@@ -103,13 +109,14 @@ bool exchange_retry(struct exchange *ex, enum exchange_retry_cause cause)
         attempt_clear(ex);
         return true;
     }
-    if (policy == NULL || !take_retry(ex, policy))
+    if (policy == NULL || ex->retries >= policy->attempts)
         return false;
-    attempt_abandon(ex);
-    ex->retry_at_ns =
-        loop->clock.mono_ns + retry_backoff_ns(policy->backoff_ns, ex->retries, &loop->rand);
-    ex->step = EXCHANGE_STEP_BACKOFF;
-    exchange_arm(ex);
+    if (is_within_budget(ex)) {
+        retry_later(ex, policy);
+    } else {
+        ex->upstream_text = "retry budget exhausted";
+        exchange_fail(ex, OUTCOME_RETRIES_EXHAUSTED);
+    }
     return true;
 }
 

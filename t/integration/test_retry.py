@@ -101,14 +101,18 @@ def gw(module_gateways, module_origins):
         m.rule("/h2", ["h2"], **retry(3, 500, backoff="5ms")),
         m.rule("/wait", ["one"], **retry(3, 500, backoff="200ms")),
         m.rule("/budget", ["budget"], **retry(1, 500, backoff="1ms")),
+        m.rule("/no-budget", ["poor"], **retry(2, 500, backoff="1ms"),
+               timeouts={"backendRequest": "300ms"}),
     ]
     objects = [m.gateway([m.listener("http", gateway.port)]),
                m.http_route("retry", rules, ["a.test"]),
-               m.traffic_policy("budget", "budget", percent=20, count=5)]
+               m.traffic_policy("budget", "budget", percent=20, count=5),
+               m.traffic_policy("poor", "poor", percent=0, count=1)]
+    objects[-1]["spec"]["retryConstraint"]["minRetryRate"]["interval"] = "1h"
     dead = refusing_port()
     objects += m.service("one", one.port) + m.service("dead", dead)
     objects += m.service("half", one.port, dead) + m.service("pair", one.port, two.port)
-    objects += m.service("budget", two.port)
+    objects += m.service("budget", two.port) + m.service("poor", one.port)
     objects += m.h2_service("h2", module_origins(http2.handler(flaky.answer_h2)).port)
     gateway.write(objects)
     gateway.flaky = flaky
@@ -294,17 +298,29 @@ def test_connections_are_used_again(gw):
 
 
 def test_budget(gw):
-    """20 % of all requests and at least 5 a second, in each worker."""
+    """20 % of all requests and at least 5 a second, in each worker. What is over it gets 503; who
+    was tried again gets what the backend said last."""
     before = gw.metric("ringgate_upstream_retries_refused_total")
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: ask(gw, "/budget", fail=9), range(100)))
-    assert {a[0].status for a in answers} == {500}
+    for response, seen in answers:
+        assert response.status == {1: 503, 2: 500}[len(seen)]
     tries = sum(len(a[1]) for a in answers)
     # 25 of 125, or 5 in each second that passed.
     assert 105 <= tries <= 140
     refused = gw.metric("ringgate_upstream_retries_refused_total") - before
     assert refused == 200 - tries
-    assert gw.log(response_code_details="retry budget exhausted")["response_code"] == 500
+    line = gw.log(response_code_details="retry budget exhausted")
+    assert (line["response_code"], line["outcome"]) == (503, "retries_exhausted")
+
+
+@pytest.mark.parametrize("how", ["500", "reset", "close", "hang"])
+def test_no_budget(gw, how):
+    """Whatever the first attempt ended in, one over the budget is 503 at once."""
+    ask(gw, "/no-budget", fail=9)  # has the only retry of an hour, if nobody had it
+    response, seen = ask(gw, "/no-budget", "POST", b"body", fail=9, how=how)
+    assert (response.status, len(seen)) == (503, 1)
+    assert ask(gw, "/no-budget")[0].status == 200
 
 
 def test_client_that_leaves_during_backoff(gw):
