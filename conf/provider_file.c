@@ -33,19 +33,6 @@
  * clock that stamps files. */
 #define SETTLE_NS (1 * NS_PER_S)
 
-static char *base_of(const char *root)
-{
-    struct stat info;
-    const char *slash = strrchr(root, '/');
-    bool is_directory = stat(root, &info) == 0 && S_ISDIR(info.st_mode);
-    bool is_conf_d = strcmp(slash != NULL ? slash + 1 : root, "conf.d") == 0;
-    if (is_directory && !is_conf_d)
-        return xstrdup(root);
-    if (slash == NULL)
-        return xstrdup(".");
-    return slash == root ? xstrdup("/") : xasprintf("%.*s", (int)(slash - root), root);
-}
-
 int provider_file_new(struct provider_file **ret, const char *const *paths, unsigned count,
                       struct err *reterr)
 {
@@ -58,14 +45,13 @@ int provider_file_new(struct provider_file **ret, const char *const *paths, unsi
     arena_init(&provider->texts, TEXTS_CHUNK, 0, &pages_source);
     provider->roots_count = count;
     provider->roots = xcalloc(MAX(count, 1u), sizeof(provider->roots[0]));
-    provider->bases = xcalloc(MAX(count, 1u), sizeof(provider->bases[0]));
     diags_init(&provider->scan_diags);
     provider->history = provider->own_history = history_new();
     for (unsigned i = 0; i < count; i++) {
-        provider->roots[i] = xstrdup(paths[i]);
-        size_t len = strlen(provider->roots[i]);
-        while (len > 1 && provider->roots[i][len - 1] == '/')
-            provider->roots[i][--len] = '\0';
+        char *path = provider->roots[i].path = xstrdup(paths[i]);
+        size_t len = strlen(path);
+        while (len > 1 && path[len - 1] == '/')
+            path[--len] = '\0';
     }
     *ret = provider;
     return 0;
@@ -90,17 +76,14 @@ void provider_file_free(struct provider_file *provider)
     free(provider->sources);
     arena_fini(&provider->texts);
     for (unsigned i = 0; i < provider->roots_count; i++) {
-        free(provider->roots[i]);
-        free(provider->bases[i]);
+        free(provider->roots[i].path);
+        free(provider->roots[i].base);
     }
     for (unsigned i = 0; i < provider->watches_count; i++)
         free(provider->watches[i].path);
     free(provider->roots);
-    free(provider->bases);
-    diags_fini(&provider->scan_diags);
-    for (unsigned i = 0; i < provider->scan_sources_count; i++)
-        conf_source_unref(provider->scan_sources[i]);
-    free(provider->scan_sources);
+    provider_file_drop_unread(provider);
+    free(provider->unread);
     free(provider->watches);
     objects_unref(provider->set);
     objects_unref(provider->refused);
@@ -195,16 +178,24 @@ static void report_unreadable(struct provider_source *source, int r)
         diag_message(diag, "cannot be read: %s", strerror(-r));
     if (source->docs_count > 0)
         diag_consequence(diag, "what it defined before stays in force");
+    if (r == -EFBIG || r == -EISDIR)
+        return;
+    source->error = r;
+    diag_hint(diag, "put it back or make it readable: it is tried again each second");
 }
 
-static void source_gone(struct provider_source *source, int r)
+static void source_gone(struct provider_source *source)
 {
     provider_file_drop_docs(source);
     provider_file_drop_stale(source);
     conf_source_set_text(source->source, NULL, 0);
-    /* Files of a directory come and go; one that was asked for by name is missed. */
-    if (source->is_root)
-        report_unreadable(source, r);
+}
+
+/* Files of a directory come and go; one that was asked for by name is missed, and so is one whose
+ * directory or link went. */
+static bool is_missed(const struct provider_source *source)
+{
+    return source->is_root || (source->docs_count > 0 && !provider_file_is_gone(source->path));
 }
 
 /* Between ten thousand objects that stay, texts that go would leave holes. */
@@ -243,8 +234,8 @@ static void source_read(struct provider_file *provider, struct provider_source *
     if (fd >= 0)
         close(fd);
     source->is_settled = false;
-    if (r == -ENOENT || r == -ENOTDIR) {
-        source_gone(source, r);
+    if ((r == -ENOENT || r == -ENOTDIR) && !is_missed(source)) {
+        source_gone(source);
         return;
     }
     if (r != 0) {
@@ -260,6 +251,9 @@ static void source_read(struct provider_file *provider, struct provider_source *
 
 static void source_load(struct provider_file *provider, struct provider_source *source)
 {
+    source->error = 0;
+    if (source->is_kept)
+        return;
     source_read(provider, source);
     source->is_told = false;
     source->is_read_again = has_findings(source);
@@ -280,6 +274,7 @@ static void merge_sources(struct provider_file *provider, struct provider_found 
                      provider->sources[old]->is_pem_dir == found[i].is_pem_dir;
         sources[i] = stays ? provider->sources[old++] : source_new(&found[i]);
         sources[i]->base = found[i].base;
+        sources[i]->is_kept = found[i].is_kept;
         free(found[i].path);
     }
     while (old < provider->sources_count)
@@ -499,10 +494,6 @@ static void load_all(struct provider_file *provider)
     struct provider_found *found;
     unsigned count;
     provider->wants_walk = false;
-    for (unsigned i = 0; i < provider->roots_count; i++) {
-        free(provider->bases[i]);
-        provider->bases[i] = base_of(provider->roots[i]);
-    }
     provider_file_scan(provider, &found, &count);
     merge_sources(provider, found, count);
     for (unsigned i = 0; i < provider->sources_count; i++)
@@ -517,6 +508,44 @@ static void load_told(struct provider_file *provider)
         if (provider->sources[i]->is_told || provider->sources[i]->is_read_again)
             source_load(provider, provider->sources[i]);
     }
+}
+
+/* --- what could not be read --- */
+
+bool provider_file_is_waiting(const struct provider_file *provider)
+{
+    for (unsigned i = 0; i < provider->unread_count; i++) {
+        if (provider->unread[i].error != 0)
+            return true;
+    }
+    for (unsigned i = 0; i < provider->sources_count; i++) {
+        if (provider->sources[i]->error != 0)
+            return true;
+    }
+    return false;
+}
+
+/* Whether opening a path no longer fails as it did. */
+static bool is_other_error(const char *path, int error)
+{
+    if (error == 0)
+        return false;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return error != -errno;
+    close(fd);
+    return true;
+}
+
+bool provider_file_retry(struct provider_file *provider)
+{
+    bool is_other = false;
+    for (unsigned i = 0; i < provider->unread_count && !is_other; i++)
+        is_other = is_other_error(provider->unread[i].source->path, provider->unread[i].error);
+    for (unsigned i = 0; i < provider->sources_count && !is_other; i++)
+        is_other = is_other_error(provider->sources[i]->path, provider->sources[i]->error);
+    provider->wants_walk = provider->wants_walk || is_other;
+    return is_other;
 }
 
 void provider_file_walk(struct provider_file *provider)

@@ -5,7 +5,7 @@
 /* Reads Kubernetes documents (YAML or JSON, multi-document, kind List) from
  * files and directory trees and notices changes. Unchanged documents are not
  * decoded again. What is wrong costs only itself: a file or document that
- * cannot be parsed keeps its last good objects. Control thread; no event
+ * cannot be read or parsed keeps its last good objects. Control thread; no event
  * loop of its own: the caller watches provider_file_fd. */
 
 #include "base/err.h"
@@ -26,6 +26,10 @@ int provider_file_fd(const struct provider_file *provider);
  * was closed or moved here, at most 200 ms since the first), or polls again when there is more to
  * read, which moves the time. */
 bool provider_file_poll(struct provider_file *provider, uint64_t now_ns, uint64_t *ret_delay_ns);
+/* Whether a file or directory could not be read: call provider_file_retry each second then. */
+bool provider_file_is_waiting(const struct provider_file *provider);
+/* True when one that could not be read may be now, or fails in another way: a load is wanted. */
+bool provider_file_retry(struct provider_file *provider);
 /* Where objects that come without a creation time get it and their generation; borrowed, may change
  * between loads. Without one, objects are as old as their first load. */
 void provider_file_set_history(struct provider_file *provider, const struct history *history);
@@ -37,8 +41,9 @@ void provider_file_walk(struct provider_file *provider);
  * from the provider until its next load. Returns whether the set differs from the last one.
  *
  * An object with an error, or one that is defined twice, stays as it was in the last set; so does
- * what a document defined that cannot be parsed any more. Objects are immutable but for their
- * positions, which move with the text before them.
+ * what a document defined that cannot be parsed any more, and all below a directory, root or link
+ * that cannot be read; what is no longer in a directory that can be read is gone. Objects are
+ * immutable but for their positions, which move with the text before them.
  *
  * Data files (annotation ringgate.dev/files, passwordFile) are relative to the configuration
  * directory: the root itself, its parent if it is named conf.d, the file's directory if the root is

@@ -56,7 +56,7 @@ void provider_file_drop_stale(struct provider_source *source)
 struct reader {
     struct decode_files super;
     struct provider_file *provider;
-    const char *base;
+    struct provider_source *source;
 };
 
 static bool has_parent_step(struct span path)
@@ -128,20 +128,29 @@ static int data_read(const char *base, const char *path, char **ret, size_t *ret
                    path);
 }
 
+/* Errors that pass without an event. */
+static bool is_passing(int r)
+{
+    return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EIO || r == -ESTALE;
+}
+
 static int reader_read(const struct decode_files *files, struct span path, struct arena *arena,
                        struct span *ret, struct err *reterr)
 {
     const struct reader *reader = container_of(files, const struct reader, super);
+    const char *base = reader->source->base;
     char *text;
     size_t len;
     if (path.len == 0 || path.len > 1024 || path.ptr[0] == '/' || has_parent_step(path) ||
         memchr(path.ptr, '\0', path.len) != NULL)
         return err_set(reterr, -EINVAL, "path \"%.*s\" must be relative to %s and without \"..\"",
-                       (int)MIN(path.len, (size_t)100), path.ptr, reader->base);
+                       (int)MIN(path.len, (size_t)100), path.ptr, base);
     char *name = xasprintf("%.*s", (int)path.len, path.ptr);
-    char *full = xasprintf("%s/%s", reader->base, name);
+    char *full = xasprintf("%s/%s", base, name);
     provider_file_watch_target(reader->provider, full, true);
-    int r = data_read(reader->base, name, &text, &len, reterr);
+    int r = data_read(base, name, &text, &len, reterr);
+    if (is_passing(r))
+        reader->source->error = r;
     free(full);
     free(name);
     if (r != 0)
@@ -261,7 +270,7 @@ static struct provider_doc *doc_decode(struct provider_file *provider,
         .provider = provider,
         .source = source,
         .doc = doc,
-        .reader = {.super = {reader_read}, .provider = provider, .base = source->base},
+        .reader = {.super = {reader_read}, .provider = provider, .source = source},
     };
     int r = doc_parse(&arena, text, line, &root, &err);
     if (r != 0) {
@@ -497,7 +506,7 @@ void provider_file_parse_pem(struct provider_file *provider, struct provider_sou
     if (!pem_names(source->path, &ns, &name))
         return;
     char *certificate = xasprintf("%s/tls.crt", source->path);
-    bool is_certbot = access(certificate, F_OK) != 0;
+    bool is_certbot = !provider_file_is_there(certificate);
     free(certificate);
     const char *below = source->path + strlen(source->base) + 1;
     const char *files[] = {is_certbot ? "fullchain.pem" : "tls.crt",

@@ -30,9 +30,11 @@ struct provider_source {
     const char *path; /* the source's */
     const char *base; /* directory for data files; owned by the provider */
     bool is_pem_dir, is_root;
+    bool is_kept; /* where the last walk could not look: it stays as it is */
     bool is_settled; /* stamp can tell a change */
     bool is_told; /* an event since the last load */
     bool is_read_again; /* at each load: findings need its text, or objects other files */
+    int error; /* -errno of the last try to read it, if another may succeed; else 0 */
     uint64_t stamp; /* hash of who the file was when it was read */
     struct conf_source *source;
     struct provider_doc **docs;
@@ -61,11 +63,23 @@ struct provider_watch {
 struct provider_found {
     char *path;
     const char *base;
-    bool is_pem_dir, is_root;
+    bool is_pem_dir, is_root, is_kept;
+};
+
+/* A path of the configuration. base and is_directory are of when it was there last. */
+struct provider_root {
+    char *path, *base;
+    bool is_directory;
+};
+
+/* A path that a walk could not read; error: -errno, 0: there is nothing to try again. */
+struct provider_unread {
+    struct conf_source *source;
+    int error;
 };
 
 struct provider_file {
-    char **roots, **bases;
+    struct provider_root *roots;
     unsigned roots_count;
     int inotify_fd;
     struct provider_watch *watches;
@@ -77,8 +91,8 @@ struct provider_file {
     const struct history *history;
     struct history *own_history; /* empty: when none is set */
     struct diags scan_diags; /* of directories */
-    struct conf_source **scan_sources; /* their paths */
-    unsigned scan_sources_count;
+    struct provider_unread *unread; /* their paths */
+    unsigned unread_count;
     bool is_dirty;
     bool wants_walk; /* more changed than the text of files that are known */
     bool is_blind; /* a directory could not be watched: every load is a walk */
@@ -98,6 +112,14 @@ void provider_file_scan(struct provider_file *provider, struct provider_found **
 MUST_CHECK int provider_file_read(int fd, size_t max, char **ret, size_t *ret_len,
                                   struct stat *ret_stat);
 
+/* Whether path is not in its directory, and not only out of reach with it. A link is there even if
+ * it leads nowhere. */
+bool provider_file_is_gone(const char *path);
+/* Whether path is in its directory, as far as that can be told. */
+bool provider_file_is_there(const char *path);
+/* Frees the findings of directories. */
+void provider_file_drop_unread(struct provider_file *provider);
+
 /* --- provider_file_watch.c --- */
 
 /* Watches a directory, until a walk that does not ask for it. */
@@ -111,6 +133,10 @@ void provider_file_watch_target(struct provider_file *provider, const char *path
 /* Takes what inotify has: notes which files changed, or that a walk is wanted. True when something
  * that matters changed. */
 bool provider_file_drain(struct provider_file *provider);
+/* Index of the first source whose path is not before this one. */
+unsigned provider_file_lower_bound(const struct provider_file *provider, const char *path);
+/* Whether sources lie below a path. */
+bool provider_file_has_sources(const struct provider_file *provider, const char *path);
 /* A name that is read in a directory. */
 bool provider_file_is_config_name(const char *name);
 /* The directory part of path, in place; "." when there is none. */

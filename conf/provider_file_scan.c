@@ -19,7 +19,7 @@
 
 struct walk {
     struct provider_file *provider;
-    const char *base;
+    const struct provider_root *root;
     struct provider_found *found;
     unsigned count, cap;
     bool is_full;
@@ -67,25 +67,60 @@ int provider_file_read(int fd, size_t max, char **ret, size_t *ret_len, struct s
 
 /* --- the walk --- */
 
-static void scan_report(struct provider_file *provider, const char *path, const char *problem)
+bool provider_file_is_gone(const char *path)
 {
+    struct stat info;
+    const char *slash = strrchr(path, '/');
+    char *own = xstrdup(path);
+    int dir = open(provider_file_directory_of(own), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool is_gone =
+        dir >= 0 &&
+        fstatat(dir, slash != NULL ? slash + 1 : path, &info, AT_SYMLINK_NOFOLLOW) != 0 &&
+        errno == ENOENT;
+    if (dir >= 0)
+        close(dir);
+    free(own);
+    return is_gone;
+}
+
+bool provider_file_is_there(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
+void provider_file_drop_unread(struct provider_file *provider)
+{
+    diags_fini(&provider->scan_diags);
+    for (unsigned i = 0; i < provider->unread_count; i++)
+        conf_source_unref(provider->unread[i].source);
+    provider->unread_count = 0;
+}
+
+/* NULL: the path has a finding. */
+static struct diag *scan_report(struct provider_file *provider, const char *path, int error)
+{
+    for (unsigned i = 0; i < provider->unread_count; i++) {
+        if (strcmp(provider->unread[i].source->path, path) == 0)
+            return NULL;
+    }
     struct conf_source *source = conf_source_new(path, NULL, 0);
-    provider->scan_sources =
-        xrealloc(provider->scan_sources,
-                 (provider->scan_sources_count + 1) * sizeof(provider->scan_sources[0]));
-    provider->scan_sources[provider->scan_sources_count++] = source;
+    provider->unread =
+        xrealloc(provider->unread, (provider->unread_count + 1) * sizeof(provider->unread[0]));
+    provider->unread[provider->unread_count++] = (struct provider_unread){source, error};
     struct diag *diag =
         diags_add(&provider->scan_diags, DIAG_FILE_UNREADABLE, NULL, (struct conf_pos){0, 0});
     diag->source = source;
-    diag_message(diag, "%s", problem);
+    return diag;
 }
 
-static void walk_add(struct walk *walk, const char *path, bool is_pem_dir, bool is_root)
+/* kind: all of it but the path and base. */
+static void walk_add(struct walk *walk, const char *path, struct provider_found kind)
 {
     if (walk->count == PROVIDER_FILES_MAX) {
-        if (!walk->is_full)
-            scan_report(walk->provider, path,
-                        "more than 100000 files: this one and those after it are left out");
+        struct diag *diag = walk->is_full ? NULL : scan_report(walk->provider, path, 0);
+        if (diag != NULL)
+            diag_message(diag, "more than 100000 files: this one and those after it are left out");
         walk->is_full = true;
         return;
     }
@@ -93,8 +128,49 @@ static void walk_add(struct walk *walk, const char *path, bool is_pem_dir, bool 
         walk->cap = walk->cap == 0 ? 64 : walk->cap * 2;
         walk->found = xrealloc(walk->found, walk->cap * sizeof(walk->found[0]));
     }
-    walk->found[walk->count++] = (struct provider_found){
-        .path = xstrdup(path), .base = walk->base, .is_pem_dir = is_pem_dir, .is_root = is_root};
+    kind.path = xstrdup(path);
+    kind.base = walk->root->base;
+    walk->found[walk->count++] = kind;
+}
+
+/* What the last walk found at path or below it is found again. Returns how many. */
+static unsigned walk_keep(struct walk *walk, const char *path)
+{
+    const struct provider_file *provider = walk->provider;
+    size_t len = strlen(path);
+    unsigned kept = 0;
+    for (unsigned i = provider_file_lower_bound(provider, path); i < provider->sources_count; i++) {
+        const struct provider_source *source = provider->sources[i];
+        if (strncmp(source->path, path, len) != 0)
+            break;
+        if (source->path[len] != '/' && source->path[len] != '\0')
+            continue; /* path-more stands before path/name */
+        walk_add(walk, source->path,
+                 (struct provider_found){.is_pem_dir = source->is_pem_dir, .is_kept = true});
+        kept++;
+    }
+    return kept;
+}
+
+/* A path that cannot be read costs nothing of what it gave, unless it is known to be gone; a root
+ * is only away. */
+static void walk_failed(struct walk *walk, const char *path, int r)
+{
+    struct stat info;
+    bool is_root = path == walk->root->path;
+    bool is_there = stat(path, &info) == 0;
+    if (!is_root && (is_there ? !S_ISDIR(info.st_mode) : provider_file_is_gone(path)))
+        return;
+    unsigned kept = walk_keep(walk, path);
+    if (!is_root && !is_there && kept == 0)
+        return;
+    struct diag *diag = scan_report(walk->provider, path, r);
+    if (diag == NULL)
+        return;
+    diag_message(diag, "directory cannot be read: %s", strerror(-r));
+    diag_hint(diag, "put it back or make it readable: it is tried again each second");
+    if (kept > 0)
+        diag_consequence(diag, "what its files defined before stays in force");
 }
 
 struct name {
@@ -107,6 +183,13 @@ static int compare_names(const void *a, const void *b)
     return strcmp(((const struct name *)a)->text, ((const struct name *)b)->text);
 }
 
+static void free_names(struct name *names, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        free(names[i].text);
+    free(names);
+}
+
 /* Names of a directory, sorted; at most PROVIDER_FILES_MAX of them. */
 static int list_names(const char *path, struct name **ret, unsigned *ret_count)
 {
@@ -116,7 +199,8 @@ static int list_names(const char *path, struct name **ret, unsigned *ret_count)
     if (dir == NULL)
         return -errno;
     const struct dirent *entry;
-    while ((entry = readdir(dir)) != NULL && count < PROVIDER_FILES_MAX) {
+    /* Its end and its errors differ in errno only. */
+    while (errno = 0, count < PROVIDER_FILES_MAX && (entry = readdir(dir)) != NULL) {
         if (entry->d_name[0] == '.')
             continue;
         if (count == cap) {
@@ -125,7 +209,12 @@ static int list_names(const char *path, struct name **ret, unsigned *ret_count)
         }
         names[count++] = (struct name){xstrdup(entry->d_name), entry->d_type};
     }
+    int r = -errno;
     closedir(dir);
+    if (r != 0) {
+        free_names(names, count);
+        return r;
+    }
     if (count > 1)
         qsort(names, count, sizeof(names[0]), compare_names);
     *ret = names;
@@ -133,51 +222,84 @@ static int list_names(const char *path, struct name **ret, unsigned *ret_count)
     return 0;
 }
 
-static void free_names(struct name *names, unsigned count)
+static int walk_directory(struct walk *walk, const char *path, unsigned depth);
+
+static void walk_entry(struct walk *walk, const char *child, const struct name *name,
+                       unsigned depth)
 {
-    for (unsigned i = 0; i < count; i++)
-        free(names[i].text);
-    free(names);
+    struct stat info, link;
+    bool is_config = provider_file_is_config_name(name->text);
+    /* Most are plain files: ten thousand of them need no look at each. */
+    if (name->type == DT_REG) {
+        if (is_config)
+            walk_add(walk, child, (struct provider_found){0});
+        return;
+    }
+    int r = stat(child, &info) == 0 ? 0 : -errno;
+    if (r == 0 && S_ISDIR(info.st_mode)) {
+        if (depth < PROVIDER_DEPTH_MAX)
+            (void)walk_directory(walk, child, depth + 1); /* it has told */
+        return;
+    }
+    if (r != 0 && provider_file_has_sources(walk->provider, child)) {
+        walk_failed(walk, child, r);
+        return;
+    }
+    if (!is_config)
+        return;
+    if (lstat(child, &link) == 0 && S_ISLNK(link.st_mode))
+        provider_file_watch_target(walk->provider, child, false);
+    walk_add(walk, child, (struct provider_found){0});
 }
 
-/* depth: of the directory below its root; bounded, so is the recursion. */
-static void walk_directory(struct walk *walk, const char *path, unsigned depth)
+/* depth: of the directory below its root; bounded, so is the recursion. -errno: it was not read,
+ * and that was told. */
+static int walk_directory(struct walk *walk, const char *path, unsigned depth)
 {
     struct name *names = NULL;
     unsigned count = 0;
     provider_file_watch(walk->provider, path, PROVIDER_WATCH_TREE);
     int r = list_names(path, &names, &count);
     if (r != 0) {
-        char problem[128];
-        (void)snprintf(problem, sizeof(problem), "directory cannot be read: %s", strerror(-r));
-        scan_report(walk->provider, path, problem);
-        return;
+        walk_failed(walk, path, r);
+        return r;
     }
     for (unsigned i = 0; i < count && !walk->is_full; i++) {
-        struct stat info, link;
         char *child = xasprintf("%s/%s", path, names[i].text);
-        /* Most are plain files: ten thousand of them need no look at each. */
-        bool is_directory =
-            names[i].type != DT_REG && stat(child, &info) == 0 && S_ISDIR(info.st_mode);
-        if (is_directory && depth < PROVIDER_DEPTH_MAX) {
-            walk_directory(walk, child, depth + 1);
-        } else if (provider_file_is_config_name(names[i].text) && !is_directory) {
-            if (names[i].type != DT_REG && lstat(child, &link) == 0 && S_ISLNK(link.st_mode))
-                provider_file_watch_target(walk->provider, child, false);
-            walk_add(walk, child, false, false);
-        }
+        walk_entry(walk, child, &names[i], depth);
         free(child);
     }
     free_names(names, count);
+    return 0;
 }
 
 static bool has_files(const char *path, const char *first, const char *second)
 {
     char *a = xasprintf("%s/%s", path, first), *b = xasprintf("%s/%s", path, second);
-    bool has_both = access(a, F_OK) == 0 && access(b, F_OK) == 0;
+    bool has_both = provider_file_is_there(a) && provider_file_is_there(b);
     free(a);
     free(b);
     return has_both;
+}
+
+static void walk_pem(struct walk *walk, const char *path, unsigned depth);
+
+static void walk_pem_entry(struct walk *walk, const char *child, unsigned depth)
+{
+    struct stat info;
+    if (stat(child, &info) != 0) {
+        walk_failed(walk, child, -errno);
+        return;
+    }
+    if (!S_ISDIR(info.st_mode))
+        return;
+    if (depth == 0) {
+        walk_pem(walk, child, 1);
+        return;
+    }
+    provider_file_watch(walk->provider, child, PROVIDER_WATCH_ALL);
+    if (has_files(child, "tls.crt", "tls.key") || has_files(child, "fullchain.pem", "privkey.pem"))
+        walk_add(walk, child, (struct provider_found){.is_pem_dir = true});
 }
 
 /* BASE/tls/<namespace>/<name>/ with a certificate and a key is a Secret. */
@@ -185,24 +307,26 @@ static void walk_pem(struct walk *walk, const char *path, unsigned depth)
 {
     struct name *names = NULL;
     unsigned count = 0;
-    if (list_names(path, &names, &count) != 0)
+    int r = list_names(path, &names, &count);
+    if (r != 0) {
+        walk_failed(walk, path, r);
         return;
+    }
     provider_file_watch(walk->provider, path, PROVIDER_WATCH_ALL);
     for (unsigned i = 0; i < count && !walk->is_full; i++) {
-        struct stat info;
         char *child = xasprintf("%s/%s", path, names[i].text);
-        if (stat(child, &info) == 0 && S_ISDIR(info.st_mode)) {
-            if (depth == 0)
-                walk_pem(walk, child, 1);
-            else if (has_files(child, "tls.crt", "tls.key") ||
-                     has_files(child, "fullchain.pem", "privkey.pem"))
-                walk_add(walk, child, true, false);
-            if (depth == 1)
-                provider_file_watch(walk->provider, child, PROVIDER_WATCH_ALL);
-        }
+        walk_pem_entry(walk, child, depth);
         free(child);
     }
     free_names(names, count);
+}
+
+/* The directory that a path is in. */
+static void watch_parent(struct walk *walk, const char *path, enum provider_watch_scope scope)
+{
+    char *parent = xstrdup(path);
+    provider_file_watch(walk->provider, provider_file_directory_of(parent), scope);
+    free(parent);
 }
 
 /* A root that is a file, or is not there yet: its directory tells when it changes or comes. */
@@ -210,34 +334,58 @@ static void walk_root_file(struct walk *walk, const char *root, bool exists)
 {
     struct stat link;
     const char *slash = strrchr(root, '/');
-    char *parent = xstrdup(root);
     bool by_name = exists && provider_file_is_config_name(slash != NULL ? slash + 1 : root);
-    provider_file_watch(walk->provider, provider_file_directory_of(parent),
-                        by_name ? PROVIDER_WATCH_FILES : PROVIDER_WATCH_ALL);
-    free(parent);
+    watch_parent(walk, root, by_name ? PROVIDER_WATCH_FILES : PROVIDER_WATCH_ALL);
     if (lstat(root, &link) == 0 && S_ISLNK(link.st_mode))
         provider_file_watch_target(walk->provider, root, false);
-    walk_add(walk, root, false, true);
+    walk_add(walk, root, (struct provider_found){.is_root = true});
 }
 
-static void walk_root(struct walk *walk, const char *root)
+static char *base_of(const struct provider_root *root)
+{
+    const char *slash = strrchr(root->path, '/');
+    bool is_conf_d = strcmp(slash != NULL ? slash + 1 : root->path, "conf.d") == 0;
+    if (root->is_directory && !is_conf_d)
+        return xstrdup(root->path);
+    char *parent = xstrdup(root->path);
+    char *base = xstrdup(provider_file_directory_of(parent));
+    free(parent);
+    return base;
+}
+
+static void walk_root(struct walk *walk, struct provider_root *root)
 {
     struct stat info;
-    bool exists = stat(root, &info) == 0;
-    if (!exists || !S_ISDIR(info.st_mode)) {
-        walk_root_file(walk, root, exists);
+    int r = stat(root->path, &info) == 0 ? 0 : -errno;
+    if (r == 0 || root->base == NULL) {
+        root->is_directory = r == 0 && S_ISDIR(info.st_mode);
+        free(root->base);
+        root->base = base_of(root);
+    }
+    walk->root = root;
+    if (!root->is_directory) {
+        walk_root_file(walk, root->path, r == 0);
         return;
     }
-    walk_directory(walk, root, 0);
-    char *pem = xasprintf("%s/tls", walk->base);
+    if (r == 0) {
+        r = walk_directory(walk, root->path, 0);
+    } else {
+        watch_parent(walk, root->path, PROVIDER_WATCH_ALL);
+        walk_failed(walk, root->path, r);
+    }
+    if (r != 0 && strcmp(root->base, root->path) == 0)
+        return;
+    char *pem = xasprintf("%s/tls", root->base);
     walk_pem(walk, pem, 0);
     free(pem);
 }
 
+/* What was read goes before what is kept of the same path. */
 static int compare_found(const void *a, const void *b)
 {
     const struct provider_found *x = a, *y = b;
-    return strcmp(x->path, y->path);
+    int order = strcmp(x->path, y->path);
+    return order != 0 ? order : (int)x->is_kept - (int)y->is_kept;
 }
 
 void provider_file_scan(struct provider_file *provider, struct provider_found **ret,
@@ -247,15 +395,10 @@ void provider_file_scan(struct provider_file *provider, struct provider_found **
     for (unsigned i = 0; i < provider->watches_count; i++)
         provider->watches[i].is_seen = false;
     provider->is_blind = false;
-    diags_fini(&provider->scan_diags);
-    for (unsigned i = 0; i < provider->scan_sources_count; i++)
-        conf_source_unref(provider->scan_sources[i]);
-    provider->scan_sources_count = 0;
+    provider_file_drop_unread(provider);
 
-    for (unsigned i = 0; i < provider->roots_count; i++) {
-        walk.base = provider->bases[i];
-        walk_root(&walk, provider->roots[i]);
-    }
+    for (unsigned i = 0; i < provider->roots_count; i++)
+        walk_root(&walk, &provider->roots[i]);
     if (walk.count > 1)
         qsort(walk.found, walk.count, sizeof(walk.found[0]), compare_found);
     /* Two roots may overlap. */

@@ -136,10 +136,8 @@ static struct provider_source *event_source(const struct provider_file *provider
     return is_file ? *found : NULL;
 }
 
-/* Whether sources lie below a path. */
-static bool has_sources(const struct provider_file *provider, const char *path)
+unsigned provider_file_lower_bound(const struct provider_file *provider, const char *path)
 {
-    struct span below = span_str(path);
     unsigned low = 0, high = provider->sources_count;
     while (low < high) {
         unsigned middle = low + (high - low) / 2;
@@ -148,7 +146,17 @@ static bool has_sources(const struct provider_file *provider, const char *path)
         else
             high = middle;
     }
-    return low < high && span_starts_with(span_str(provider->sources[low]->path), below);
+    return low;
+}
+
+bool provider_file_has_sources(const struct provider_file *provider, const char *path)
+{
+    size_t len = strlen(path);
+    char *below = xasprintf("%s/", path);
+    unsigned at = provider_file_lower_bound(provider, below);
+    free(below);
+    return at < provider->sources_count && strncmp(provider->sources[at]->path, path, len) == 0 &&
+           provider->sources[at]->path[len] == '/';
 }
 
 /* A symbolic link, maybe to a directory, came or went. */
@@ -161,12 +169,10 @@ static bool is_link_event(const struct provider_file *provider, const struct pro
     if (watch->path == NULL) /* a directory of two names: of a link, as a rule */
         return (event->mask & (IN_CREATE | IN_DELETE | IN_MOVE)) != 0;
     char *path = xasprintf("%s/%s", watch->path, event->name);
-    char *below = xasprintf("%s/", path);
     bool is_link = (event->mask & (IN_CREATE | IN_MOVED_TO)) != 0 && lstat(path, &info) == 0 &&
                    S_ISLNK(info.st_mode);
     if ((event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0)
-        is_link = has_sources(provider, below);
-    free(below);
+        is_link = provider_file_has_sources(provider, path);
     free(path);
     return is_link;
 }

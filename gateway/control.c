@@ -35,6 +35,7 @@
 #define CONTROL_MAILBOX 65536u
 #define CONTROL_CERT_NS (3600 * NS_PER_S) /* certificates are looked at */
 #define CONTROL_RETRY_NS (2 * NS_PER_MS)
+#define CONTROL_RETRY_FILES_NS (1 * NS_PER_S)
 #define CONTROL_BIND_FIRST_NS (NS_PER_S / 2)
 #define CONTROL_BIND_MAX_NS (30 * NS_PER_S)
 
@@ -44,7 +45,7 @@ struct control {
     struct mailbox *mailbox;
     struct provider_file *provider;
     struct watch provider_watch, signal_watch;
-    struct timer reload_timer, ticket_timer, drain_timer, bind_timer, cert_timer;
+    struct timer reload_timer, retry_timer, ticket_timer, drain_timer, bind_timer, cert_timer;
     struct cert_watch *cert_watch;
     uint64_t bind_retry_ns; /* until addresses that cannot be bound are tried again; 0: none */
     struct worker *workers;
@@ -214,6 +215,8 @@ static void control_load(struct control *c)
     if (c->forced)
         provider_file_walk(c->provider);
     bool changed = provider_file_load(c->provider, &diags, &objects);
+    if (provider_file_is_waiting(c->provider))
+        loop_arm(c->loop, &c->retry_timer, CONTROL_RETRY_FILES_NS);
     /* Findings may come and go without a change of objects: then all is told again. */
     if (!changed && !c->forced && c->generation > 0 && diags.count + c->errors + c->warnings == 0) {
         objects_unref(objects);
@@ -261,6 +264,16 @@ static void control_on_reload_timer(struct timer *timer)
         return;
     }
     control_load(c);
+}
+
+/* Errors of the disk and the lack of descriptors pass without an event. */
+static void control_on_retry_timer(struct timer *timer)
+{
+    struct control *c = container_of(timer, struct control, retry_timer);
+    if (provider_file_retry(c->provider))
+        loop_arm(c->loop, &c->reload_timer, 0);
+    else
+        loop_arm(c->loop, timer, CONTROL_RETRY_FILES_NS);
 }
 
 static void control_on_files(struct watch *watch, unsigned revents UNUSED)
@@ -388,6 +401,7 @@ int control_new(struct control **ret, const struct control_options *options, str
 
     c->options = *options;
     timer_init(&c->reload_timer, control_on_reload_timer);
+    timer_init(&c->retry_timer, control_on_retry_timer);
     timer_init(&c->ticket_timer, control_on_ticket_timer);
     timer_init(&c->drain_timer, control_on_drain_timer);
     timer_init(&c->bind_timer, control_on_bind_timer);
@@ -538,6 +552,7 @@ void control_free(struct control *c)
     local_limit_free(c->local_limit);
     client_count_free(c->client_count);
     loop_disarm(c->loop, &c->reload_timer);
+    loop_disarm(c->loop, &c->retry_timer);
     loop_disarm(c->loop, &c->ticket_timer);
     loop_disarm(c->loop, &c->drain_timer);
     loop_disarm(c->loop, &c->bind_timer);

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -502,8 +503,173 @@ static void test_root_file(void **state)
     assert_int_equal(unlink(path), 0);
     load(world);
     expect_findings(world, "RG005");
-    assert_int_equal(objects_count(world->set), 0);
+    assert_non_null(strstr(world->diags.items[0]->consequence, "stays in force"));
+    assert_int_equal(port_of(world, "a"), 1);
+    assert_true(provider_file_is_waiting(world->provider));
+    assert_false(provider_file_retry(world->provider));
+    put(world, "only.conf", SERVICE("a", "2"));
+    assert_true(provider_file_retry(world->provider));
+    wait_and_load(world);
+    expect_findings(world, "");
+    assert_int_equal(port_of(world, "a"), 2);
+    assert_false(provider_file_is_waiting(world->provider));
     free(path);
+    world_free(world);
+}
+
+/* Directories that cannot be looked at for a while: what they gave stays. */
+static const struct away {
+    const char *name, *path; /* what goes, below the directory */
+    bool is_denied; /* may not be read, else: is renamed */
+    const char *message;
+} aways[] = {
+    {"the root is renamed", "/conf.d", false, "No such file"},
+    {"the root may not be read", "/conf.d", true, "Permission denied"},
+    {"what the root is in is renamed", "", false, "No such file"},
+    {"a directory may not be read", "/conf.d/sub", true, "Permission denied"},
+    {"a directory of certificates may not be read", "/tls/ns", true, "Permission denied"},
+};
+
+static void take_away(const char *path, const char *other, bool is_denied)
+{
+    /* Root may read all. */
+    assert_int_equal(is_denied ? chmod(path, 0) : rename(path, other), 0);
+    if (geteuid() == 0)
+        assert_int_equal(seteuid(65534), 0);
+}
+
+static void bring_back(const char *path, const char *other, bool is_denied)
+{
+    if (getuid() == 0)
+        assert_int_equal(seteuid(0), 0);
+    assert_int_equal(is_denied ? chmod(path, 0755) : rename(other, path), 0);
+}
+
+static void expect_all(const struct world *world)
+{
+    assert_int_equal(port_of(world, "a"), 1);
+    assert_int_equal(port_of(world, "b"), 2);
+    assert_int_equal(objects_count(world->set), 3);
+}
+
+static void try_away(const struct away *away)
+{
+    struct world *world = world_new("/conf.d");
+    char *path = xasprintf("%s%s", world->dir, away->path), *other = xasprintf("%s-away", path);
+    assert_int_equal(chmod(world->dir, 0755), 0);
+    make_dir(world, "conf.d");
+    make_dir(world, "conf.d/sub");
+    make_dir(world, "tls");
+    make_dir(world, "tls/ns");
+    make_dir(world, "tls/ns/name");
+    put(world, "tls/ns/name/tls.crt", "crt");
+    put(world, "tls/ns/name/tls.key", "key");
+    put(world, "conf.d/a.yaml", SERVICE("a", "1"));
+    put(world, "conf.d/sub/b.yaml", SERVICE("b", "2"));
+    load(world);
+    expect_findings(world, "");
+    expect_all(world);
+    take_away(path, other, away->is_denied);
+    for (unsigned i = 0; i < 2; i++) {
+        provider_file_walk(world->provider);
+        load(world);
+        expect_all(world);
+        assert_true(world->diags.count >= 1);
+        const struct diag *diag = world->diags.items[0];
+        if (strstr(diag->message, away->message) == NULL ||
+            strstr(diag->consequence, "stays in force") == NULL)
+            fail_msg("%s: %s, %s", away->name, diag->message, diag->consequence);
+        assert_true(provider_file_is_waiting(world->provider));
+        assert_false(provider_file_retry(world->provider));
+    }
+    bring_back(path, other, away->is_denied);
+    assert_true(provider_file_retry(world->provider));
+    put(world, "conf.d/sub/b.yaml", SERVICE("b", "3"));
+    load(world);
+    expect_findings(world, "");
+    assert_int_equal(port_of(world, "b"), 3);
+    assert_int_equal(objects_count(world->set), 3);
+    assert_false(provider_file_is_waiting(world->provider));
+    free(other);
+    free(path);
+    world_free(world);
+}
+
+static void test_away(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_COUNT(aways); i++)
+        try_away(&aways[i]);
+}
+
+/* What is no longer in a directory that can be read is gone: directory, link; not its target. */
+static void test_gone(void **state)
+{
+    (void)state;
+    struct world *world = world_new("");
+    char *link = xasprintf("%s/link", world->dir), *to = xasprintf("%s/.to", world->dir);
+    char *other = xasprintf("%s/.other", world->dir), *sub = xasprintf("%s/sub", world->dir);
+    make_dir(world, ".to");
+    make_dir(world, "sub");
+    put(world, "sub/a.yaml", SERVICE("a", "1"));
+    put(world, ".to/b.yaml", SERVICE("b", "2"));
+    assert_int_equal(symlink(".to", link), 0);
+    load(world);
+    assert_int_equal(objects_count(world->set), 2);
+    assert_int_equal(rename(to, other), 0);
+    wait_and_load(world);
+    expect_findings(world, "RG005");
+    assert_int_equal(objects_count(world->set), 2);
+    assert_int_equal(unlink(link), 0);
+    wait_and_load(world);
+    expect_findings(world, "");
+    assert_int_equal(port_of(world, "b"), 0);
+    assert_int_equal(rename(sub, to), 0);
+    wait_and_load(world);
+    expect_findings(world, "");
+    assert_int_equal(objects_count(world->set), 0);
+    free(sub);
+    free(other);
+    free(to);
+    free(link);
+    world_free(world);
+}
+
+/* No descriptor for a directory, a file or a data file. */
+static void test_no_descriptors(void **state)
+{
+    (void)state;
+    struct world *world = world_new("");
+    struct rlimit old, none;
+    make_dir(world, "tls");
+    make_dir(world, "tls/ns");
+    make_dir(world, "tls/ns/name");
+    put(world, "tls/ns/name/tls.crt", "crt");
+    put(world, "tls/ns/name/tls.key", "key");
+    put(world, "a.yaml", SERVICE("a", "1"));
+    put(world, "b.yaml", SERVICE("b", "2"));
+    load(world);
+    expect_all(world);
+    put(world, "b.yaml", SERVICE("b", "3"));
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = (struct rlimit){0, old.rlim_max};
+    for (unsigned i = 0; i < 2; i++) {
+        if (i == 1)
+            provider_file_walk(world->provider);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        load(world);
+        bool is_changed = provider_file_retry(world->provider);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+        assert_false(is_changed);
+        expect_all(world);
+        assert_true(world->diags.count > 0);
+        assert_non_null(strstr(world->diags.items[0]->message, "Too many open files"));
+        assert_true(provider_file_is_waiting(world->provider));
+    }
+    assert_true(provider_file_retry(world->provider));
+    load(world);
+    expect_findings(world, "");
+    assert_int_equal(port_of(world, "b"), 3);
     world_free(world);
 }
 
@@ -583,6 +749,8 @@ int main(void)
         cmocka_unit_test(test_history),
         cmocka_unit_test(test_data_files),  cmocka_unit_test(test_data_escape),
         cmocka_unit_test(test_pem_directory), cmocka_unit_test(test_root_file),
+        cmocka_unit_test(test_away),        cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_no_descriptors),
         cmocka_unit_test(test_big_files),   cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

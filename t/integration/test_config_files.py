@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files and directories of the configuration that come, go, and cannot be read for a while."""
+import os
+import resource
+import signal
+
+import pytest
+
+import manifests as m
+from test_config import objects, status
+from wire import wait_until
+
+
+@pytest.fixture
+def served(gateways, origins):
+    gateway, origin = gateways(), origins()
+    gateway.write(objects(gateway.port, origin.port))
+    gateway.origin = origin
+    return gateway.start()
+
+
+def rules(served, path):
+    return objects(served.port, served.origin.port, [m.rule(path, ["one"])])
+
+
+def expect_in_force(gateway, message):
+    """The path is told of, and all that it defined serves on."""
+    wait_until(lambda: message in gateway.errors() and "stays in force" in gateway.errors())
+    assert gateway.is_ready() and "listeners=0" not in gateway.errors()
+
+
+def test_directory_is_away(served):
+    away = served.folder / "away"
+    served.config.rename(away)
+    expect_in_force(served, "directory cannot be read: No such file")
+    assert status(served) == 200
+    away.rename(served.config)
+    wait_until(lambda: served.metric("ringgate_config_last_reload_success") == 1)
+    served.apply(rules(served, "/again"))
+    wait_until(lambda: status(served, "/again") == 200 and status(served, "/x") == 404)
+
+
+def test_file_is_away(gateways, origins):
+    gateway, gateway.origin = gateways(), origins()
+    path = gateway.folder / "one.yaml"
+    gateway.arguments = ["--config", str(path)]
+    path.write_text(m.document(rules(gateway, "/first")))
+    gateway.start()
+    os.unlink(path)
+    expect_in_force(gateway, "cannot be read: No such file")
+    assert status(gateway, "/first") == 200
+    path.write_text(m.document(rules(gateway, "/next")))
+    wait_until(lambda: status(gateway, "/next") == 200 and status(gateway, "/first") == 404)
+
+
+def test_directory_without_descriptors(served):
+    assert status(served) == 200
+    pid, name = served.process.pid, resource.RLIMIT_NOFILE
+    before = resource.prlimit(pid, name)
+    resource.prlimit(pid, name, (served.descriptors() - 1, before[1]))
+    try:
+        served.signal(signal.SIGHUP)
+        wait_until(lambda: "Too many open files" in served.errors())
+    finally:
+        resource.prlimit(pid, name, before)
+    expect_in_force(served, "directory cannot be read: Too many open files")
+    assert status(served) == 200
+    wait_until(lambda: served.metric("ringgate_config_last_reload_success") == 1, "another try")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read all; the unit tests are another user")
+def test_directory_may_not_be_read(served):
+    served.config.chmod(0)
+    try:
+        expect_in_force(served, "directory cannot be read: Permission denied")
+        assert status(served) == 200
+    finally:
+        served.config.chmod(0o755)
+    wait_until(lambda: served.metric("ringgate_config_last_reload_success") == 1, "another try")
