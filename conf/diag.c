@@ -326,6 +326,12 @@ void diags_print(const struct diags *diags, struct buf *out, bool color)
         print_one(diags->items[i], out, color);
     if (diags->dropped > 0)
         buf_printf(out, "%u more findings are not shown.\n", diags->dropped);
+    if (diags->refused > 0)
+        buf_printf(out,
+                   "%u object%s with errors %s not looked at further: more findings may follow "
+                   "when they are mended.\n",
+                   diags->refused, diags->refused == 1 ? "" : "s",
+                   diags->refused == 1 ? "was" : "were");
     buf_printf(out, "%u error%s, %u warning%s.\n", diags->errors, diags->errors == 1 ? "" : "s",
                diags->warnings, diags->warnings == 1 ? "" : "s");
 }
@@ -373,6 +379,7 @@ void diags_json(const struct diags *diags, struct json_out *out)
     json_number(out, "errors", diags->errors);
     json_number(out, "warnings", diags->warnings);
     json_number(out, "dropped", diags->dropped);
+    json_number(out, "refused", diags->refused);
     json_out_key(out, "findings");
     json_out_array_begin(out);
     for (unsigned i = 0; i < diags->count; i++)

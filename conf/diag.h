@@ -39,6 +39,7 @@ struct diags {
     struct diag **items;
     unsigned count, errors, warnings, cap;
     unsigned dropped; /* beyond DIAGS_MAX */
+    unsigned refused; /* objects that were only decoded, for their own errors: more may follow */
 };
 #define DIAGS_MAX 10000
 
@@ -64,10 +65,12 @@ const char *diag_did_you_mean(struct span wrong, const char *const *candidates, 
 /* By file, line, column; findings of one place keep their order. */
 void diags_sort(struct diags *diags);
 /* file:line:column: error[RG103] object: field: message, excerpt with caret, hint, condition,
- * consequence; the last line counts errors and warnings. Control characters are replaced; a line
+ * consequence; the last line counts errors and warnings;
+ * the one before says so when objects were refused. Control characters are replaced; a line
  * of a Secret is never shown. */
 void diags_print(const struct diags *diags, struct buf *out, bool color);
-/* {"errors": 1, "warnings": 0, "dropped": 0, "findings": [{...}]}; absent parts are left out. */
+/* {"errors": 1, "warnings": 0, "dropped": 0, "refused": 0, "findings": [{...}]}; absent parts are
+ * left out. */
 void diags_json(const struct diags *diags, struct json_out *out);
 
 #endif

@@ -120,8 +120,8 @@ static void resolve_store(struct translation *tr, struct tr_store *store)
         store_tls(tr, store);
 }
 
-/* Index of the store in the model, or MODEL_STORE_LOST: it cannot be used. */
-static int use_store(struct translation *tr, struct tr_limit_policy *policy)
+/* The store that a policy names; NULL: it cannot be used, which is told. */
+static struct tr_store *find_store(struct translation *tr, struct tr_limit_policy *policy)
 {
     const struct conf_rate_limit_policy *conf = policy->object->rate_limit_policy;
     struct lookup lookup = {
@@ -139,15 +139,20 @@ static int use_store(struct translation *tr, struct tr_limit_policy *policy)
         if (tr->stores[i].object == object)
             store = &tr->stores[i];
     }
+    if (!store || !store->unresolved.reason)
+        return store;
+    policy->unresolved = (struct tr_unresolved){
+        "InvalidStore",
+        arena_printf(&tr->statuses->arena, "store %.*s: %.*s", SPAN_ARG(store->model.id),
+                     SPAN_ARG(store->unresolved.message))};
+    return NULL;
+}
+
+/* Its index in the model, where only those are that a policy uses. */
+static int use_store(struct translation *tr, struct tr_store *store)
+{
     if (!store)
         return MODEL_STORE_LOST;
-    if (store->unresolved.reason) {
-        policy->unresolved = (struct tr_unresolved){
-            "InvalidStore",
-            arena_printf(&tr->statuses->arena, "store %.*s: %.*s", SPAN_ARG(store->model.id),
-                         SPAN_ARG(store->unresolved.message))};
-        return MODEL_STORE_LOST;
-    }
     if (store->index < 0) {
         struct model *model = tr->model;
         model->stores = translate_grow(model->stores, model->stores_count, &tr->stores_cap,
@@ -191,24 +196,28 @@ static void add_limit(struct translation *tr, struct tr_limit_policy *policy, un
     model->limits[model->limits_count++] = limit;
 }
 
-/* Limits that need no store come first: they are decided at once, and a request that they deny
- * costs the store nothing. */
-static void build_limits(struct translation *tr, struct tr_limit_policy *policy)
+static void warn_no_store(struct translation *tr, const struct tr_limit_policy *policy)
 {
     const struct conf_rate_limit_policy *conf = policy->object->rate_limit_policy;
     const struct conf_limit_rule *global = NULL;
     for (unsigned i = 0; i < conf->rules_count && !global; i++)
         global = conf->rules[i].is_global && !conf->rules[i].unlimited ? &conf->rules[i] : NULL;
-    int store = conf->has_store ? use_store(tr, policy) : MODEL_STORE_NONE;
-    if (global && !conf->has_store) {
-        struct diag *diag =
-            translate_diag(tr, DIAG_STORE_MISSING, policy->object, global->pos, SPAN_NONE);
-        diag_field(diag, "spec.storeRef");
-        diag_message(diag, "rule \"%.*s\" has scope Global, but the policy names no store",
-                     SPAN_ARG(global->name));
-        diag_hint(diag, "add a storeRef, or say scope: Instance");
-        diag_consequence(diag, "it counts in each process alone");
-    }
+    if (!global)
+        return;
+    struct diag *diag =
+        translate_diag(tr, DIAG_STORE_MISSING, policy->object, global->pos, SPAN_NONE);
+    diag_field(diag, "spec.storeRef");
+    diag_message(diag, "rule \"%.*s\" has scope Global, but the policy names no store",
+                 SPAN_ARG(global->name));
+    diag_hint(diag, "add a storeRef, or say scope: Instance");
+    diag_consequence(diag, "it counts in each process alone");
+}
+
+/* Limits that need no store come first: they are decided at once, and a request that they deny
+ * costs the store nothing. */
+static void build_limits(struct translation *tr, struct tr_limit_policy *policy, int store)
+{
+    const struct conf_rate_limit_policy *conf = policy->object->rate_limit_policy;
     policy->limits = arena_array(tr->arena, unsigned, conf->rules_count);
     ASSERT(policy->limits);
     for (unsigned pass = 0; pass < 2; pass++) {
@@ -375,8 +384,12 @@ void translate_limits(struct translation *tr)
         ASSERT(policy->lost);
         for (unsigned j = 0; j < conf->targets_count; j++)
             has_target |= add_target(tr, policy, j);
+        /* What is wrong with the store is told whatever is wrong with the targets. */
+        struct tr_store *store = conf->has_store ? find_store(tr, policy) : NULL;
+        if (!conf->has_store)
+            warn_no_store(tr, policy);
         if (has_target)
-            build_limits(tr, policy);
+            build_limits(tr, policy, conf->has_store ? use_store(tr, store) : MODEL_STORE_NONE);
     }
 }
 

@@ -270,6 +270,7 @@ static int check_paths(struct options *options)
                                                         .generation = 1,
                                                         .refused = provider_file_refused(provider),
                                                         .patterns = &patterns.patterns};
+    diags.refused = objects_count(translate_options.refused);
     translate(objects, &translate_options, &diags, &model, &statuses);
     pattern_check_fini(&patterns);
     check_model(model, (int64_t)(clock_wall_ns() / NS_PER_S), &diags);

@@ -141,4 +141,6 @@ def test_what_is_left_out_is_not_missing(folder):
     at = next(i for i, line in enumerate(lines) if "error[RG101] HTTPRoute demo/r: " in line)
     assert 'no Gateway "edge" in namespace "demo"' in lines[at]
     assert "^~~~ it is left out for its own errors" in lines[at + 2]
+    assert lines[-2].startswith("2 objects with errors were not looked at further: more ")
+    assert json.loads(check("--output", "json", path).stdout)["refused"] == 2
     assert 'did you mean "GET"?' in result.stdout
