@@ -57,16 +57,11 @@ static const char *guard_control_frame(struct h2_guard *guard, uint32_t cost, ui
     return guard_take(&guard->control, cost) ? NULL : guard_control;
 }
 
-const char *h2_guard_on_fault(struct h2_guard *guard, uint64_t now_ns)
+const char *h2_guard_on_reset(struct h2_guard *guard, uint64_t now_ns)
 {
     guard_fill(&guard->resets, guard->limits->h2_resets_burst, guard->limits->h2_resets_rate,
                now_ns);
     return guard_take(&guard->resets, 1) ? NULL : guard_resets;
-}
-
-const char *h2_guard_on_interim(struct h2_guard *guard, uint64_t now_ns)
-{
-    return guard_control_frame(guard, 1, now_ns);
 }
 
 static const char *guard_update(struct h2_guard *guard, uint64_t now_ns)
@@ -115,7 +110,7 @@ const char *h2_guard_on_frame(struct h2_guard *guard, uint8_t type, uint8_t flag
     case NGHTTP2_CONTINUATION:
         return guard_header(guard, false, length, now_ns);
     case NGHTTP2_RST_STREAM:
-        return h2_guard_on_fault(guard, now_ns);
+        return h2_guard_on_reset(guard, now_ns);
     case NGHTTP2_WINDOW_UPDATE:
         return guard_update(guard, now_ns);
     case NGHTTP2_SETTINGS:
@@ -136,4 +131,15 @@ void h2_guard_on_sent(struct h2_guard *guard, size_t data_bytes)
     guard->updates += 2 * ((data_bytes + GUARD_UPDATE_BYTES - 1) / GUARD_UPDATE_BYTES);
     guard->control.tokens =
         MIN(guard->limits->h2_control_burst, guard->control.tokens + GUARD_SENT_CREDIT);
+}
+
+bool h2_guard_forgive(struct h2_guard *guard)
+{
+    if (guard->forgiven || guard->block_bytes > 2 * guard->limits->head_bytes_max)
+        return false;
+    guard->forgiven = true;
+    guard->resets.tokens = guard->limits->h2_resets_burst;
+    guard->control.tokens = guard->limits->h2_control_burst;
+    guard->empties = 0;
+    return true;
 }

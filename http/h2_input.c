@@ -73,11 +73,16 @@ static int check_stream(struct h2_session *s, const nghttp2_frame_hd *hd)
     return closed_stream(s);
 }
 
-/* The session ends when a limit broke; text: its name, or NULL. */
+/* The session ends when a limit broke; text: its name, or NULL. One with a backend is given up for
+ * new requests first. */
 static int check_guard(struct h2_session *s, const char *text)
 {
     if (text == NULL)
         return 0;
+    if (!s->role->server && s->streams_count > 0 && h2_guard_forgive(&s->guard)) {
+        h2_session_drain(s);
+        return 0;
+    }
     return h2_session_condemn(s, NGHTTP2_ENHANCE_YOUR_CALM, HTTP_ERROR_FLOOD, text);
 }
 
@@ -100,7 +105,10 @@ static bool response_is_whole(struct h2_session *s, int32_t id)
 
 static const char *count_frame(struct h2_session *s, const nghttp2_frame_hd *hd, uint64_t now_ns)
 {
-    if (hd->type == NGHTTP2_RST_STREAM && response_is_whole(s, hd->stream_id))
+    bool reset = hd->type == NGHTTP2_RST_STREAM;
+    if (reset && !s->role->server && stream_is_known(s, hd->stream_id))
+        return NULL;
+    if (reset && response_is_whole(s, hd->stream_id))
         return h2_guard_on_late_reset(&s->guard, now_ns);
     return h2_guard_on_frame(&s->guard, hd->type, hd->flags, (uint32_t)hd->length, now_ns);
 }
@@ -346,6 +354,21 @@ static bool is_fault(uint32_t code)
     return code != NGHTTP2_NO_ERROR && code != NGHTTP2_CANCEL && code != NGHTTP2_INTERNAL_ERROR;
 }
 
+static void on_reset_sent(struct h2_session *s, int32_t id, uint32_t code)
+{
+    bool server = s->role->server;
+    const char *text = NULL;
+    s->reset_ns = h2_session_now(s);
+    if (server ? is_fault(code) : !response_is_whole(s, id))
+        text = h2_guard_on_reset(&s->guard, s->reset_ns);
+    if (text != NULL && server) { /* may be inside a call down: the end of the turn sees to it */
+        (void)h2_session_condemn(s, NGHTTP2_ENHANCE_YOUR_CALM, HTTP_ERROR_FLOOD, text);
+        h2_session_want_events(s);
+    } else if (text != NULL) { /* before the backend takes it for an attack */
+        h2_session_drain(s);
+    }
+}
+
 static void on_goaway_sent(struct h2_session *s, uint32_t code)
 {
     if (code == NGHTTP2_NO_ERROR || s->error != HTTP_ERROR_NONE)
@@ -364,20 +387,13 @@ static int on_frame_send(nghttp2_session *ng UNUSED, const nghttp2_frame *frame,
 {
     struct h2_session *s = user;
     struct h2_stream *stream;
-    const char *text = NULL;
 
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
         h2_guard_on_sent(&s->guard, frame->hd.length);
         break;
     case NGHTTP2_RST_STREAM:
-        s->reset_ns = h2_session_now(s);
-        if (is_fault(frame->rst_stream.error_code))
-            text = h2_guard_on_fault(&s->guard, s->reset_ns);
-        if (text != NULL) { /* may be inside a call down: the end of the turn sees to it */
-            (void)h2_session_condemn(s, NGHTTP2_ENHANCE_YOUR_CALM, HTTP_ERROR_FLOOD, text);
-            h2_session_want_events(s);
-        }
+        on_reset_sent(s, frame->hd.stream_id, frame->rst_stream.error_code);
         return 0;
     case NGHTTP2_GOAWAY:
         on_goaway_sent(s, frame->goaway.error_code);

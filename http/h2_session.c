@@ -696,6 +696,7 @@ void h2_session_drain(struct h2_session *s)
         return;
     s->draining = true;
     if (!s->role->server) {
+        s->room_due = true;
         h2_session_want_events(s);
         return;
     }

@@ -293,12 +293,7 @@ int h2_stream_on_head(struct h2_stream *stream, bool end_stream)
     } else if (kind == H2_HEAD_REQUEST) {
         stream_request(stream, head, end_stream);
     } else if (kind == H2_HEAD_RESPONSE && head != NULL) {
-        const char *text = NULL;
         bool interim = head->status < 200 && head->status != 101;
-        if (interim)
-            text = h2_guard_on_interim(&s->guard, h2_session_now(s));
-        if (text != NULL)
-            return h2_session_condemn(s, NGHTTP2_ENHANCE_YOUR_CALM, HTTP_ERROR_FLOOD, text);
         if (interim && ++stream->interims > HTTP_CLIENT_INTERIMS_MAX)
             h2_stream_fail(stream, NGHTTP2_ENHANCE_YOUR_CALM, HTTP_ERROR_BAD_RESPONSE);
         else

@@ -25,7 +25,7 @@ struct http_limits {
     uint32_t h2_streams_max; /* at once, 100 */
     uint32_t h2_requests_max; /* per connection, 10,000: then GOAWAY */
     uint32_t h2_window_bytes; /* of a connection, 1 MiB; a stream's is HTTP_STREAM_WINDOW */
-    uint32_t h2_resets_burst, h2_resets_rate; /* by the peer or for its faults: 100, 10/s */
+    uint32_t h2_resets_burst, h2_resets_rate; /* that waste work: 100, 10/s */
     uint32_t h2_control_burst, h2_control_rate; /* frames that carry no message: 1,000, 100/s */
     uint64_t h2_idle_timeout_ns; /* without a stream, 180 s */
     uint64_t h2_ping_interval_ns; /* of silence before we ask whether the peer is there, 0: never */

@@ -347,6 +347,65 @@ def test_silence(gw):
     still_serves(gw)
 
 
+WRONG = {
+    "internal": lambda n: h.number(h.RST_STREAM, n, h.INTERNAL_ERROR),
+    "cancel": lambda n: h.number(h.RST_STREAM, n, h.CANCEL),
+    "refused": lambda n: h.number(h.RST_STREAM, n, h.REFUSED_STREAM),
+    "malformed": lambda n: head(n, status="999"),
+    "interims": lambda n: head(n, status="103") * 16 + head(n, status="502", end=True),
+    "late-resets": lambda n: head(n, status="502", end=True) + h.number(h.RST_STREAM, n, 0) * 16,
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_others_ask_for(gateways, origins, name):
+    """However often a client asks for what a backend answers so, others who have a request on the
+    same connection keep it."""
+
+    def mixed(sock, _origin):
+        server = h.Server(sock)
+        while (got := server.read()) is not None:
+            if got.kind == h.HEADERS and got.ended:
+                server.send(WRONG[name](got.stream))
+            elif got.ended:
+                server.respond(got.stream, b"whole")
+
+    origin = origins(mixed)
+    gateway = gateways()
+    gateway.workers = 1
+    gateway.write([m.gateway([m.listener("http", gateway.port)]),
+                   m.http_route("r", [m.rule("/", ["one"])]), *m.h2_service("one", origin.port)])
+    gateway.start()
+    with h.Client(gateway.port) as victim, h.Client(gateway.port) as other:
+        stream = victim.request("/upload", method="POST", end=False)
+        victim.send(h.frame(h.DATA, 0, stream, b"first half"))
+        wait_until(lambda: b"first half" in origin.data, "the upload at the backend")
+        for i in range(300):
+            assert other.get(f"/{i}").status in (502, 503)
+        victim.send(h.frame(h.DATA, h.END_STREAM, stream, b"second half"))
+        assert victim.answer(stream).body == b"whole"
+    assert b"second half" in origin.connections[0]
+    # Our own resets, and control frames, give the connection up for new requests.
+    assert (len(origin.connections) == 1) == (name not in ("malformed", "late-resets"))
+
+
+def test_cancelled_requests_of_many(gateways, origins):
+    """They are spread over connections before a backend takes them for an attack."""
+    origin = origins(lambda sock, o: h.Server(sock).end())
+    gateway = gateways({"h2_resets_rate": "1"})
+    gateway.workers = 1
+    gateway.write([m.gateway([m.listener("http", gateway.port)]),
+                   m.http_route("r", [m.rule("/", ["one"])]), *m.h2_service("one", origin.port)])
+    gateway.start()
+    for _ in range(4):
+        with h.Client(gateway.port) as client:
+            for i in range(50):
+                client.request(f"/{i}")
+            wait_until(lambda: gateway.metric("ringgate_http_requests_active") == 50, "all of them")
+        wait_until(lambda: gateway.metric("ringgate_http_requests_active") == 0, "none")
+    assert len(origin.connections) == 2
+
+
 def test_one_bad_stream_of_many(gateways, origins):
     """A malformed response costs its own stream; others on the connection go on."""
 

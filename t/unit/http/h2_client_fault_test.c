@@ -284,6 +284,52 @@ static void run_floods(void)
     }
 }
 
+/* No request more, but those that it has are answered. */
+static void expect_retired(uint32_t held)
+{
+    assert_non_null(h2_app.client);
+    assert_int_equal(http_client_room(h2_app.client), 0);
+    h2_app_answer(1, held);
+    h2_app_until_closed();
+    assert_int_equal(h2_app.closed, HTTP_ERROR_NONE);
+    struct h2_peer_frame *goaway = h2_peer_expect(&h2_app.peer, NGHTTP2_GOAWAY, 0);
+    assert_int_equal(h2_peer_number(goaway, 4), NGHTTP2_NO_ERROR);
+    h2_app_stop();
+}
+
+/* Too many frames once. */
+static void run_control_frames(void)
+{
+    h2_app_start();
+    uint32_t held = h2_app_get(1, "GET");
+    for (unsigned i = 0; i < 20; i++)
+        h2_app_answer(0, h2_app_get(0, "GET"));
+    for (unsigned i = 0; i < 2000 && http_client_room(h2_app.client) > 0; i += 50) {
+        for (unsigned k = 0; k < 50; k++)
+            h2_peer_send(&h2_app.peer, NGHTTP2_PRIORITY, 0, held, SPAN_LIT("\0\0\0\0\1"));
+        h2_peer_turn(&h2_app.peer);
+    }
+    expect_retired(held);
+}
+
+/* A backend may count them, too. */
+static void run_own_resets(void)
+{
+    unsigned resets = 0;
+    h2_app_start();
+    uint32_t held = h2_app_get(1, "GET");
+    while (http_client_room(h2_app.client) > 0 && resets < 5000) {
+        uint32_t id = h2_app_get(0, "GET");
+        http_stream_reset(h2_app.calls[0].stream, HTTP_ERROR_GONE);
+        h2_app.calls[0].alive = false;
+        h2_peer_expect(&h2_app.peer, NGHTTP2_RST_STREAM, id);
+        if (++resets % 16 == 0)
+            arena_reset(&h2_app.calls[0].arena);
+    }
+    assert_true(resets > h2_app.limits.h2_resets_burst && resets < 5000);
+    expect_retired(held);
+}
+
 static void run_closes(void)
 {
     for (unsigned i = 0; i < 4; i++) {
@@ -443,6 +489,8 @@ static void run_ping(void)
     X(closed_streams)                                                                              \
     X(padding)                                                                                     \
     X(floods)                                                                                      \
+    X(control_frames)                                                                              \
+    X(own_resets)                                                                                  \
     X(closes)                                                                                      \
     X(leaves_answered)                                                                             \
     X(not_http2)                                                                                   \
