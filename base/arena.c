@@ -53,10 +53,15 @@ void arena_reset(struct arena *arena)
     arena->overflow = false;
 }
 
+#define GROWN_MAX ((size_t)64 << 20)
+
 /* A chunk with at least `needed` usable bytes, poisoned; NULL: cap or memory. */
 static struct arena_chunk *chunk_get(struct arena *arena, size_t needed)
 {
-    size_t size = MAX(needed + sizeof(struct arena_chunk), arena->chunk_size);
+    size_t usual = arena->chunk_size;
+    if (arena->source != NULL && arena->source->grows)
+        usual = MAX(usual, MIN(arena->used, GROWN_MAX));
+    size_t size = MAX(needed + sizeof(struct arena_chunk), usual);
     struct arena_chunk *chunk;
     if (arena->cap != 0 && (size > arena->cap || arena->used > arena->cap - size)) {
         /* The last chunk may be smaller than usual: the cap is a promise both ways. */

@@ -19,6 +19,7 @@ struct arena_source {
     void *(*get)(void *user, size_t size, size_t *ret_size); /* NULL: exhausted */
     void (*put)(void *user, void *chunk, size_t size);
     void *user;
+    bool grows; /* each chunk is as big as all before it */
 };
 
 struct arena {

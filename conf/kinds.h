@@ -188,16 +188,25 @@ struct conf_rpc_match { /* what a gRPC request calls: path "/service/method" */
     struct conf_place service_pos, method_pos;
 };
 
-/* Of a GRPCRoute rpc and headers only. */
-struct conf_http_match {
-    struct conf_place pos, path_pos;
-    struct span path; /* default "/" */
+struct conf_match_more { /* what few matches have; of a GRPCRoute rpc and headers */
     const struct conf_rpc_match *rpc; /* NULL: any */
     struct conf_kv_match *headers, *queries;
     struct span method; /* empty: any */
     unsigned headers_count, queries_count;
-    enum conf_match_type path_type; /* default PREFIX */
 };
+
+struct conf_http_match {
+    struct conf_place pos, path_pos;
+    enum conf_match_type path_type; /* default PREFIX */
+    struct span path; /* default "/" */
+    struct conf_match_more *more; /* NULL: nothing; see conf_match_more */
+};
+
+static inline const struct conf_match_more *conf_match_more(const struct conf_http_match *match)
+{
+    static const struct conf_match_more nothing;
+    return match->more != NULL ? match->more : &nothing;
+}
 
 struct conf_header_mod {
     struct conf_pair *set, *add;

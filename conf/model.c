@@ -180,17 +180,18 @@ static void dump_rule(const struct model *model, const struct model_http_route *
     buf_add_char(out, '\n');
     for (unsigned i = 0; i < rule->matches_count; i++) {
         const struct conf_http_match *match = &rule->matches[i];
-        if (match->rpc)
+        const struct conf_match_more *more = conf_match_more(match);
+        if (more->rpc)
             buf_printf(out, "    match %s service \"%.*s\" method \"%.*s\"",
-                       match_name(match->rpc->type), SPAN_ARG(match->rpc->service),
-                       SPAN_ARG(match->rpc->method));
+                       match_name(more->rpc->type), SPAN_ARG(more->rpc->service),
+                       SPAN_ARG(more->rpc->method));
         else
             buf_printf(out, "    match %s \"%.*s\"", match_name(match->path_type),
                        SPAN_ARG(match->path));
-        if (match->method.len > 0)
-            buf_printf(out, " method %.*s", SPAN_ARG(match->method));
-        dump_pairs("header", match->headers, match->headers_count, out);
-        dump_pairs("query", match->queries, match->queries_count, out);
+        if (more->method.len > 0)
+            buf_printf(out, " method %.*s", SPAN_ARG(more->method));
+        dump_pairs("header", more->headers, more->headers_count, out);
+        dump_pairs("query", more->queries, more->queries_count, out);
         buf_add_char(out, '\n');
     }
     dump_filters(model, rule->filters, rule->filters_count, "    ", out);

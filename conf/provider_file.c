@@ -27,8 +27,7 @@
  * waited for. */
 #define QUIET_WHOLE_NS (2 * NS_PER_MS)
 #define QUIET_LOAD_NS (200 * NS_PER_MS)
-#define SMALL_TEXT_MAX 65536u
-#define TEXTS_CHUNK (4 * SMALL_TEXT_MAX)
+#define TEXTS_CHUNK 65536u
 /* A file that changed this short before it was read may change again within one tick of the
  * clock that stamps files. */
 #define SETTLE_NS (1 * NS_PER_S)
@@ -42,7 +41,7 @@ int provider_file_new(struct provider_file **ret, const char *const *paths, unsi
     struct provider_file *provider = xcalloc(1, sizeof(*provider));
     provider->inotify_fd = fd;
     provider->wants_walk = true;
-    arena_init(&provider->texts, TEXTS_CHUNK, 0, &pages_source);
+    arena_init(&provider->texts, TEXTS_CHUNK, 0, &pages_brief_source);
     provider->roots_count = count;
     provider->roots = xcalloc(MAX(count, 1u), sizeof(provider->roots[0]));
     diags_init(&provider->scan_diags);
@@ -198,27 +197,10 @@ static bool is_missed(const struct provider_source *source)
     return source->is_root || (source->docs_count > 0 && !provider_file_is_gone(source->path));
 }
 
-/* Between ten thousand objects that stay, texts that go would leave holes. */
-static void keep_text(struct provider_file *provider, struct conf_source *source, char *text,
-                      size_t len)
-{
-    struct span copy = SPAN_NONE;
-    if (len <= SMALL_TEXT_MAX)
-        copy = arena_copy(&provider->texts, span_make(text, len));
-    if (copy.ptr == NULL) {
-        conf_source_set_text(source, text, len);
-        return;
-    }
-    explicit_bzero(text, len);
-    free(text);
-    conf_source_lend_text(source, copy);
-}
-
 static void source_read(struct provider_file *provider, struct provider_source *source)
 {
     struct stat info;
-    char *text;
-    size_t len;
+    struct span text;
     if (source->is_pem_dir) {
         provider_file_parse_pem(provider, source);
         return;
@@ -230,7 +212,7 @@ static void source_read(struct provider_file *provider, struct provider_source *
     diags_fini(&source->diags);
     uint64_t now_ns = clock_wall_ns();
     if (r == 0)
-        r = provider_file_read(fd, DOC_FILE_SIZE_MAX, &text, &len, &info);
+        r = provider_file_read(fd, DOC_FILE_SIZE_MAX, &provider->texts, &text, &info);
     if (fd >= 0)
         close(fd);
     source->is_settled = false;
@@ -245,7 +227,7 @@ static void source_read(struct provider_file *provider, struct provider_source *
     uint64_t changed_ns = (uint64_t)info.st_ctim.tv_sec * NS_PER_S + (uint64_t)info.st_ctim.tv_nsec;
     source->stamp = stamp_of(&info);
     source->is_settled = changed_ns + SETTLE_NS < now_ns;
-    keep_text(provider, source->source, text, len);
+    conf_source_lend_text(source->source, text);
     provider_file_parse(provider, source);
 }
 

@@ -21,6 +21,7 @@
 
 #define TREE_CHUNK 65536
 #define TREE_SIZE_MAX (256u << 20)
+#define DATA_CHUNK 16384
 
 static void doc_free(struct provider_doc *doc)
 {
@@ -108,24 +109,23 @@ static bool is_exposed_key(const char *text, size_t len, const struct stat *info
     return (info->st_mode & S_IROTH) != 0 && memmem(text, len, mark, sizeof(mark) - 1) != NULL;
 }
 
-/* -EPERM: a private key that others may read; schema_common.c adds the remedy. */
-static int data_read(const char *base, const char *path, char **ret, size_t *ret_len,
+/* The text into `room`. -EPERM: a private key that others may read; schema_common.c adds the
+ * remedy. */
+static int data_read(const char *base, const char *path, struct arena *room, struct span *ret,
                      struct err *reterr)
 {
     struct stat info;
     int fd = open_beneath(base, path);
     if (fd < 0)
         return data_error(fd, path, base, reterr);
-    int r = provider_file_read(fd, PROVIDER_DATA_SIZE_MAX, ret, ret_len, &info);
+    int r = provider_file_read(fd, PROVIDER_DATA_SIZE_MAX, room, ret, &info);
     close(fd);
     if (r != 0)
         return data_error(r, path, base, reterr);
-    if (!is_exposed_key(*ret, *ret_len, &info))
-        return 0;
-    explicit_bzero(*ret, *ret_len);
-    free(*ret);
-    return err_set(reterr, -EPERM, "file \"%s\" holds a private key that every user may read",
-                   path);
+    if (is_exposed_key(ret->ptr, ret->len, &info))
+        return err_set(reterr, -EPERM, "file \"%s\" holds a private key that every user may read",
+                       path);
+    return 0;
 }
 
 /* Errors that pass without an event. */
@@ -139,8 +139,8 @@ static int reader_read(const struct decode_files *files, struct span path, struc
 {
     const struct reader *reader = container_of(files, const struct reader, super);
     const char *base = reader->source->base;
-    char *text;
-    size_t len;
+    struct span text = SPAN_NONE;
+    struct arena room;
     if (path.len == 0 || path.len > 1024 || path.ptr[0] == '/' || has_parent_step(path) ||
         memchr(path.ptr, '\0', path.len) != NULL)
         return err_set(reterr, -EINVAL, "path \"%.*s\" must be relative to %s and without \"..\"",
@@ -148,17 +148,20 @@ static int reader_read(const struct decode_files *files, struct span path, struc
     char *name = xasprintf("%.*s", (int)path.len, path.ptr);
     char *full = xasprintf("%s/%s", base, name);
     provider_file_watch_target(reader->provider, full, true);
-    int r = data_read(base, name, &text, &len, reterr);
+    arena_init(&room, DATA_CHUNK, 0, NULL);
+    int r = data_read(base, name, &room, &text, reterr);
     if (is_passing(r))
         reader->source->error = r;
+    if (r == 0)
+        *ret = arena_copy(arena, text);
+    if (r == 0 && ret->ptr == NULL)
+        r = err_set(reterr, -ENOMEM, "no memory for a data file");
+    if (text.len > 0)
+        explicit_bzero((char *)(uintptr_t)text.ptr, text.len);
+    arena_fini(&room);
     free(full);
     free(name);
-    if (r != 0)
-        return r;
-    *ret = arena_copy(arena, span_make(text, len));
-    explicit_bzero(text, len);
-    free(text);
-    return ret->ptr != NULL ? 0 : err_set(reterr, -ENOMEM, "no memory for a data file");
+    return r;
 }
 
 /* --- decoding one document --- */

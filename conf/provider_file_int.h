@@ -86,7 +86,7 @@ struct provider_file {
     unsigned watches_count, watches_cap;
     struct provider_source **sources; /* sorted by path */
     unsigned sources_count;
-    struct arena texts; /* of small files, apart from the objects that are made of them */
+    struct arena texts; /* of files, apart from the objects that are made of them */
     struct objects *set, *refused; /* of the last load; NULL before */
     const struct history *history;
     struct history *own_history; /* empty: when none is set */
@@ -107,9 +107,9 @@ struct provider_file {
 /* Walks all roots, renews watches and findings of directories. *ret: on the heap, paths too. */
 void provider_file_scan(struct provider_file *provider, struct provider_found **ret,
                         unsigned *ret_count);
-/* The whole file on the heap, followed by a NUL. -EFBIG: over max; -EISDIR: no regular file; else
- * -errno of the system. */
-MUST_CHECK int provider_file_read(int fd, size_t max, char **ret, size_t *ret_len,
+/* The whole file into the arena, followed by a NUL. -EFBIG: over max; -EISDIR: no regular file;
+ * -ENOMEM: the arena is full; else -errno of the system. */
+MUST_CHECK int provider_file_read(int fd, size_t max, struct arena *arena, struct span *ret,
                                   struct stat *ret_stat);
 
 /* Whether path is not in its directory, and not only out of reach with it. A link is there even if

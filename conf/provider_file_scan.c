@@ -27,7 +27,8 @@ struct walk {
 
 /* --- files --- */
 
-int provider_file_read(int fd, size_t max, char **ret, size_t *ret_len, struct stat *ret_stat)
+int provider_file_read(int fd, size_t max, struct arena *arena, struct span *ret,
+                       struct stat *ret_stat)
 {
     if (fstat(fd, ret_stat) != 0)
         return -errno;
@@ -37,31 +38,31 @@ int provider_file_read(int fd, size_t max, char **ret, size_t *ret_len, struct s
         return -EFBIG;
     /* One byte more than it had tells a file that grows. */
     size_t cap = (size_t)ret_stat->st_size + 1, len = 0;
-    char *text = xmalloc(cap + 1);
-    while (len < cap) {
+    char *text = arena_alloc_aligned(arena, cap + 1, 1);
+    while (text != NULL && len < cap) {
         ssize_t n = read(fd, text + len, cap - len);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0) {
-            int r = -errno;
-            free(text);
-            return r;
-        }
+        if (n < 0)
+            return -errno;
         if (n == 0)
             break;
         len += (size_t)n;
         if (len < cap)
             continue;
-        if (cap > max) {
-            free(text);
+        if (cap > max)
             return -EFBIG;
-        }
         cap = MIN(cap * 2, max + 1);
-        text = xrealloc(text, cap + 1);
+        char *more = arena_alloc_aligned(arena, cap + 1, 1);
+        if (more != NULL)
+            memcpy(more, text, len);
+        explicit_bzero(text, len);
+        text = more;
     }
+    if (text == NULL)
+        return -ENOMEM;
     text[len] = '\0';
-    *ret = text;
-    *ret_len = len;
+    *ret = span_make(text, len);
     return 0;
 }
 

@@ -82,12 +82,12 @@ static const struct decode_table rpc_table = DECODE_TABLE(rpc_fields, .check = r
 
 static void rpc_decode(struct decode *decode, const struct doc_node *node, void *out)
 {
-    struct conf_http_match *match = out;
+    struct conf_match_more *more = schema_match_more(decode, out);
     struct conf_rpc_match *rpc = decode_array(decode, 1, sizeof(*rpc));
-    if (rpc == NULL || !decode_is_map(decode, node))
+    if (more == NULL || rpc == NULL || !decode_is_map(decode, node))
         return;
     decode_table(decode, &rpc_table, node, rpc);
-    match->rpc = rpc;
+    more->rpc = rpc;
 }
 
 static const struct decode_field match_fields[] = {

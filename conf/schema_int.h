@@ -85,9 +85,7 @@ extern const struct decode_table schema_gateway_class, schema_gateway, schema_ht
     }
 #define SCHEMA_HEADER_MATCHES                                                                      \
     {                                                                                              \
-        .name = "headers", .type = DECODE_LIST, .at = DECODE_AT(conf_http_match, headers),         \
-        .at_count = DECODE_AT(conf_http_match, headers_count), .max = 16,                          \
-        .item_size = sizeof(struct conf_kv_match), .table = &schema_header_match                   \
+        .name = "headers", .type = DECODE_FN, .fn = schema_match_headers                           \
     }
 
 /* struct conf_ref; those of backends are the first member of a struct conf_backend_ref. */
@@ -106,9 +104,11 @@ void schema_filters_check(struct decode *decode, const struct doc_node *node,
                           const struct conf_filter *filters, unsigned count);
 /* What HTTPRoute and GRPCRoute have in common: struct conf_kv_match, conf_http_match,
  * conf_http_rule and conf_http_route. */
-extern const struct decode_table schema_header_match;
 enum conf_match_type schema_match_type(struct decode *decode, const struct doc_node *node);
-decode_fn schema_match_check, schema_rule_unsupported, schema_hostnames, schema_route_check;
+/* The match's, made now or before; NULL: no memory, told. */
+struct conf_match_more *schema_match_more(struct decode *decode, struct conf_http_match *match);
+decode_fn schema_match_headers, schema_match_check, schema_rule_unsupported, schema_hostnames,
+    schema_route_check;
 /* Of the whole document: annotation ringgate.dev/idle-timeout. */
 decode_fn schema_idle_timeout;
 extern const struct decode_table schema_retry; /* struct conf_retry */

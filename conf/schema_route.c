@@ -98,7 +98,7 @@ static void kv_type_decode(struct decode *decode, const struct doc_node *node, v
     }
 
 static const struct decode_field header_match_fields[] = {KV_FIELDS(4096)};
-const struct decode_table schema_header_match =
+static const struct decode_table header_match_table =
     DECODE_TABLE(header_match_fields, .at_pos = DECODE_AT(conf_kv_match, pos));
 static const struct decode_field query_match_fields[] = {KV_FIELDS(1024)};
 static const struct decode_table query_match_table =
@@ -107,20 +107,59 @@ static const struct decode_table query_match_table =
 static const char *const methods[] = {"GET",     "HEAD",    "POST",  "PUT",   "DELETE",
                                       "CONNECT", "OPTIONS", "TRACE", "PATCH", NULL};
 
+struct conf_match_more *schema_match_more(struct decode *decode, struct conf_http_match *match)
+{
+    if (match->more == NULL)
+        match->more = decode_array(decode, 1, sizeof(*match->more));
+    return match->more;
+}
+
+static void more_decode(struct decode *decode, const struct decode_field *field,
+                        const struct doc_node *node, struct conf_http_match *match)
+{
+    struct conf_match_more *more = schema_match_more(decode, match);
+    if (more != NULL)
+        decode_field(decode, field, node, more);
+}
+
+void schema_match_headers(struct decode *decode, const struct doc_node *node, void *out)
+{
+    static const struct decode_field field = {
+        .type = DECODE_LIST,
+        .at = DECODE_AT(conf_match_more, headers),
+        .at_count = DECODE_AT(conf_match_more, headers_count),
+        .max = 16,
+        .item_size = sizeof(struct conf_kv_match),
+        .table = &header_match_table,
+    };
+    more_decode(decode, &field, node, out);
+}
+
+static void queries_decode(struct decode *decode, const struct doc_node *node, void *out)
+{
+    static const struct decode_field field = {
+        .type = DECODE_LIST,
+        .at = DECODE_AT(conf_match_more, queries),
+        .at_count = DECODE_AT(conf_match_more, queries_count),
+        .max = 16,
+        .item_size = sizeof(struct conf_kv_match),
+        .table = &query_match_table,
+    };
+    more_decode(decode, &field, node, out);
+}
+
+static void method_decode(struct decode *decode, const struct doc_node *node, void *out)
+{
+    static const struct decode_field field = {
+        .type = DECODE_STR, .at = DECODE_AT(conf_match_more, method), .words = methods};
+    more_decode(decode, &field, node, out);
+}
+
 static const struct decode_field match_fields[] = {
     {.name = "path", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &path_table},
     SCHEMA_HEADER_MATCHES,
-    {.name = "queryParams",
-     .type = DECODE_LIST,
-     .at = DECODE_AT(conf_http_match, queries),
-     .at_count = DECODE_AT(conf_http_match, queries_count),
-     .max = 16,
-     .item_size = sizeof(struct conf_kv_match),
-     .table = &query_match_table},
-    {.name = "method",
-     .type = DECODE_STR,
-     .at = DECODE_AT(conf_http_match, method),
-     .words = methods},
+    {.name = "queryParams", .type = DECODE_FN, .fn = queries_decode},
+    {.name = "method", .type = DECODE_FN, .fn = method_decode},
 };
 
 static void kv_unique(struct decode *decode, const struct doc_node *node, const char *name,
@@ -144,8 +183,9 @@ void schema_match_check(struct decode *decode, const struct doc_node *node, void
         match->path = SPAN_LIT("/");
         match->path_type = CONF_MATCH_PREFIX;
     }
-    kv_unique(decode, node, "headers", match->headers, match->headers_count);
-    kv_unique(decode, node, "queryParams", match->queries, match->queries_count);
+    const struct conf_match_more *more = conf_match_more(match);
+    kv_unique(decode, node, "headers", more->headers, more->headers_count);
+    kv_unique(decode, node, "queryParams", more->queries, more->queries_count);
 }
 
 static const struct decode_table match_table = DECODE_TABLE(

@@ -153,10 +153,10 @@ static void init(struct translation *tr)
     arena_init(tr->arena, 65536, 0, &pages_source);
     tr->statuses = xcalloc(1, sizeof(*tr->statuses));
     tr->statuses->objects = objects_ref(tr->objects);
-    arena_init(&tr->statuses->arena, 65536, 0, &pages_source);
+    arena_init(&tr->statuses->arena, 65536, 0, &pages_brief_source);
     tr->statuses->items = arena_array(&tr->statuses->arena, struct status, total);
     ASSERT(tr->statuses->items);
-    arena_init(&tr->scratch, 65536, 0, &pages_source);
+    arena_init(&tr->scratch, 65536, 0, &pages_brief_source);
     refs_init(&tr->refs, tr->objects);
     hmap_init(&tr->gateway_map, 0);
     hmap_init(&tr->address_map, 0);

@@ -3,6 +3,8 @@
 
 #include "conf/translate_int.h"
 
+#include <string.h>
+
 #include "base/panic.h"
 
 /* Rules are many, so they share what they can with the decoded objects and
@@ -86,6 +88,26 @@ struct model_backend *translate_rule_backends(struct translation *tr, struct tr_
         built[i].cluster = translate_backend(tr, &backends[i].ref, site, unresolved);
     }
     return built;
+}
+
+static bool is_same_backend(const struct conf_backend_ref *a, const struct conf_backend_ref *b)
+{
+    return a->weight == b->weight && a->filters_count == 0 && b->filters_count == 0 &&
+           a->ref.port == b->ref.port && span_equal(a->ref.name, b->ref.name) &&
+           a->ref.has_ns == b->ref.has_ns && span_equal(a->ref.ns, b->ref.ns) &&
+           strcmp(a->ref.kind, b->ref.kind) == 0 && strcmp(a->ref.group, b->ref.group) == 0;
+}
+
+/* Many routes lead to one Service by all of their rules: whether the backends of the rule before,
+ * all of them resolved, are this one's. */
+static bool has_backends_of(const struct conf_http_rule *rule, const struct conf_http_rule *before,
+                            const struct model_backend *built)
+{
+    bool is_same = rule->backends_count == before->backends_count;
+    for (unsigned i = 0; i < rule->backends_count && is_same; i++)
+        is_same =
+            built[i].cluster >= 0 && is_same_backend(&rule->backends[i], &before->backends[i]);
+    return is_same;
 }
 
 static void warn_backends(struct translation *tr, const struct tr_site *site,
@@ -198,13 +220,15 @@ void translate_rules(struct translation *tr, struct tr_site *site, struct tr_lim
     route->idle_timeout_ns = conf->idle_timeout_ns;
     route->rules = arena_array(tr->arena, struct model_rule, conf->rules_count);
     ASSERT(route->rules);
+    struct model_backend *backends = NULL;
     for (unsigned i = 0; i < conf->rules_count; i++) {
         const struct conf_http_rule *rule = &conf->rules[i];
         struct model_rule *built = &route->rules[route->rules_count];
         site->rule = i;
         bool is_valid = check_rule(tr, site, rule, ret);
-        struct model_backend *backends = translate_rule_backends(
-            tr, site, rule->backends, rule->backends_count, &ret->unresolved);
+        if (i == 0 || !has_backends_of(rule, &conf->rules[i - 1], backends))
+            backends = translate_rule_backends(tr, site, rule->backends, rule->backends_count,
+                                               &ret->unresolved);
         if (!is_valid)
             continue;
         warn_backends(tr, site, rule);

@@ -165,9 +165,11 @@ static bool check_patterns(const struct conf_http_rule *rule,
         if (match->path_type == CONF_MATCH_REGEX &&
             !check_pattern(&site, match->path, match->path_pos, "path.value"))
             return false;
-        if (!check_rpc_patterns(&site, match->rpc) ||
-            !check_kv_patterns(&site, match->headers, match->headers_count, "headers") ||
-            !check_kv_patterns(&site, match->queries, match->queries_count, "queryParams"))
+        const struct conf_match_more *more = match->more;
+        if (more != NULL &&
+            (!check_rpc_patterns(&site, more->rpc) ||
+             !check_kv_patterns(&site, more->headers, more->headers_count, "headers") ||
+             !check_kv_patterns(&site, more->queries, more->queries_count, "queryParams")))
             return false;
     }
     return true;

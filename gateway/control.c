@@ -220,6 +220,7 @@ static void control_load(struct control *c)
     /* Findings may come and go without a change of objects: then all is told again. */
     if (!changed && !c->forced && c->generation > 0 && diags.count + c->errors + c->warnings == 0) {
         objects_unref(objects);
+        provider_file_forget_text(c->provider);
         diags_fini(&diags);
         notify_send("READY=1");
         return;

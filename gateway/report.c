@@ -103,17 +103,18 @@ static void report_add_match(struct buf *text, const struct conf_http_match *mat
         [CONF_MATCH_PREFIX] = "PathPrefix",
         [CONF_MATCH_REGEX] = "RegularExpression",
     };
-    if (match->rpc != NULL)
-        buf_printf(text, "%s %.*s/%.*s", types[match->rpc->type],
-                   SPAN_ARG(or_star(match->rpc->service)), SPAN_ARG(or_star(match->rpc->method)));
+    const struct conf_match_more *more = conf_match_more(match);
+    if (more->rpc != NULL)
+        buf_printf(text, "%s %.*s/%.*s", types[more->rpc->type],
+                   SPAN_ARG(or_star(more->rpc->service)), SPAN_ARG(or_star(more->rpc->method)));
     else
         buf_printf(text, "%s %.*s", types[match->path_type], SPAN_ARG(match->path));
-    if (match->method.len > 0)
-        buf_printf(text, " %.*s", SPAN_ARG(match->method));
-    for (unsigned i = 0; i < match->headers_count; i++)
-        report_add_kv(text, "header", &match->headers[i]);
-    for (unsigned i = 0; i < match->queries_count; i++)
-        report_add_kv(text, "query", &match->queries[i]);
+    if (more->method.len > 0)
+        buf_printf(text, " %.*s", SPAN_ARG(more->method));
+    for (unsigned i = 0; i < more->headers_count; i++)
+        report_add_kv(text, "header", &more->headers[i]);
+    for (unsigned i = 0; i < more->queries_count; i++)
+        report_add_kv(text, "query", &more->queries[i]);
 }
 
 static void report_add_backends(const struct report *report, const struct model_backend *backends,

@@ -120,30 +120,31 @@ int predicate_compile(const struct conf_http_match *match, struct arena *arena,
 {
     struct build build = {.arena = arena, .patterns = patterns, .lower = true};
     const struct predicate_rpc *rpc = NULL;
-    int r = match->rpc != NULL ? rpc_compile(&build, match->rpc, &rpc, reterr) : 0;
+    const struct conf_match_more *more = match->more;
+    *ret = NULL;
+    if (more == NULL)
+        return 0;
+    int r = more->rpc != NULL ? rpc_compile(&build, more->rpc, &rpc, reterr) : 0;
     if (r < 0)
         return r;
-    if (match->method.len == 0 && match->headers_count == 0 && match->queries_count == 0 &&
-        rpc == NULL) {
-        *ret = NULL;
+    if (more->method.len == 0 && more->headers_count == 0 && more->queries_count == 0 &&
+        rpc == NULL)
         return 0;
-    }
     struct predicate *predicate = arena_new(arena, struct predicate);
-    size_t count = (size_t)match->headers_count + match->queries_count;
+    size_t count = (size_t)more->headers_count + more->queries_count;
     struct predicate_field *fields = arena_array(arena, struct predicate_field, count);
     if (predicate == NULL || fields == NULL)
         return err_set(reterr, -ENOMEM, "no memory for a match");
-    predicate->method = match->method;
+    predicate->method = more->method;
     predicate->rpc = rpc;
     predicate->headers = fields;
-    predicate->parameters = fields + match->headers_count;
-    int n =
-        fields_compile(&build, match->headers, match->headers_count, predicate->headers, reterr);
+    predicate->parameters = fields + more->headers_count;
+    int n = fields_compile(&build, more->headers, more->headers_count, predicate->headers, reterr);
     if (n < 0)
         return n;
     predicate->headers_count = (uint32_t)n;
     build.lower = false;
-    n = fields_compile(&build, match->queries, match->queries_count, predicate->parameters, reterr);
+    n = fields_compile(&build, more->queries, more->queries_count, predicate->parameters, reterr);
     if (n < 0)
         return n;
     predicate->parameters_count = (uint32_t)n;

@@ -78,8 +78,8 @@ static int match_compile(struct build *build, const struct conf_http_match *conf
     struct route_table *table = build->table;
     match->type = conf->path_type;
     match->path = conf->path;
-    if (conf->rpc != NULL) {
-        int r = rpc_compile(build, conf->rpc, match);
+    if (conf_match_more(conf)->rpc != NULL) {
+        int r = rpc_compile(build, conf->more->rpc, match);
         if (r < 0)
             return r;
     } else if (match->type == CONF_MATCH_PREFIX) {
@@ -341,7 +341,7 @@ route_table_compile(const struct model_listener *const *listeners, unsigned coun
         return NULL;
     arena_init(&table->arena, CHUNK_SIZE, 0, &pages_source);
     struct build build = {.table = table, .bad = bad, .user = user};
-    arena_init(&build.scratch, CHUNK_SIZE, 0, &pages_source);
+    arena_init(&build.scratch, CHUNK_SIZE, 0, &pages_brief_source);
     hmap_init(&build.routes, 0);
     int r = table_build(&build, listeners, count);
     if (!arena_ok(&build.scratch) || !arena_ok(&table->arena))

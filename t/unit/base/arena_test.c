@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include "base/arena.h"
+#include "base/pages.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -142,7 +143,7 @@ static void test_source(void **state)
 {
     (void)state;
     struct counted counted = {.gets_max = 3};
-    const struct arena_source source = {counted_get, counted_put, &counted};
+    const struct arena_source source = {counted_get, counted_put, &counted, false};
     struct arena arena;
     arena_init(&arena, 512, 0, &source);
     assert_int_equal(counted.gets, 0);
@@ -156,6 +157,43 @@ static void test_source(void **state)
     assert_int_equal(counted.bytes, 0);
 }
 
+/* Of a source that says so chunks double, so that there are few of them. */
+static void test_growth(void **state)
+{
+    (void)state;
+    struct counted counted = {.gets_max = 8};
+    const struct arena_source source = {counted_get, counted_put, &counted, true};
+    struct arena arena;
+    arena_init(&arena, 1024, 0, &source);
+    while (arena_alloc(&arena, 100) != NULL)
+        ;
+    assert_in_range(counted.bytes, 1024 << 7, 1024 << 8);
+    assert_int_equal(counted.bytes, arena.used);
+    arena_fini(&arena);
+    assert_int_equal(counted.bytes, 0);
+}
+
+/* Megabytes from the kernel, in small pieces and in one: zeroed, written, given back. */
+static void test_pages(void **state)
+{
+    (void)state;
+    struct arena arena;
+    arena_init(&arena, 65536, 0, &pages_brief_source);
+    for (unsigned round = 0; round < 3; round++) {
+        size_t size = round == 2 ? 9u << 20 : 1000;
+        for (unsigned i = 0; i < (round == 2 ? 1u : 5000u); i++) {
+            unsigned char *at = arena_zalloc(&arena, size);
+            assert_non_null(at);
+            assert_true(at[0] == 0 && at[size - 1] == 0);
+            memset(at, 0xa5, size);
+        }
+        if (round == 1)
+            arena_reset(&arena);
+    }
+    assert_in_range(arena.used, 9u << 20, 13u << 20);
+    arena_fini(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +202,8 @@ int main(void)
         cmocka_unit_test(test_sizes_at_the_limit),
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_source),
+        cmocka_unit_test(test_growth),
+        cmocka_unit_test(test_pages),
     };
     return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
 }

@@ -128,32 +128,38 @@ static void test_patterns(void **state)
     };
     static const struct {
         struct conf_http_match match;
+        struct conf_match_more more;
         unsigned asked;
         const char *field; /* NULL: valid */
         unsigned line;
     } cases[] = {
-        {{.path_type = CONF_MATCH_PREFIX, .path = SPAN_LIT("/x")}, 0, NULL, 0},
-        {{.path_type = CONF_MATCH_REGEX, .path = SPAN_LIT("/a")}, 1, NULL, 0},
+        {{.path_type = CONF_MATCH_PREFIX, .path = SPAN_LIT("/x")}, {0}, 0, NULL, 0},
+        {{.path_type = CONF_MATCH_REGEX, .path = SPAN_LIT("/a")}, {0}, 1, NULL, 0},
         {{.path_type = CONF_MATCH_REGEX, .path = SPAN_LIT("/x"), .path_pos = {1, 2}},
+         {0},
          1,
          "matches[1].path.value",
          1},
-        {{.path_type = CONF_MATCH_EXACT, .headers = kvs, .headers_count = 2}, 1, NULL, 0},
-        {{.path_type = CONF_MATCH_EXACT, .headers = kvs, .headers_count = 3},
+        {{.path_type = CONF_MATCH_EXACT}, {.headers = kvs, .headers_count = 2}, 1, NULL, 0},
+        {{.path_type = CONF_MATCH_EXACT},
+         {.headers = kvs, .headers_count = 3},
          2,
          "matches[1].headers[2].value",
          5},
-        {{.path_type = CONF_MATCH_EXACT, .queries = kvs, .queries_count = 3},
+        {{.path_type = CONF_MATCH_EXACT},
+         {.queries = kvs, .queries_count = 3},
          2,
          "matches[1].queryParams[2].value",
          5},
-        {{.path_type = CONF_MATCH_EXACT, .rpc = &rpcs[0]}, 0, NULL, 0},
-        {{.path_type = CONF_MATCH_EXACT, .rpc = &rpcs[1]}, 2, "matches[1].method.method", 7},
-        {{.path_type = CONF_MATCH_EXACT, .rpc = &rpcs[2]}, 1, "matches[1].method.service", 3},
+        {{.path_type = CONF_MATCH_EXACT}, {.rpc = &rpcs[0]}, 0, NULL, 0},
+        {{.path_type = CONF_MATCH_EXACT}, {.rpc = &rpcs[1]}, 2, "matches[1].method.method", 7},
+        {{.path_type = CONF_MATCH_EXACT}, {.rpc = &rpcs[2]}, 1, "matches[1].method.service", 3},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         unsigned asked = 0;
+        struct conf_match_more more = cases[i].more;
         struct conf_http_match matches[] = {{.path_type = CONF_MATCH_EXACT}, cases[i].match};
+        matches[1].more = &more;
         struct conf_http_rule rule = {.matches = matches, .matches_count = 2};
         const struct validate_patterns patterns = {refuse_x, &asked};
         struct validate_finding finding;

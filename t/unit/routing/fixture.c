@@ -39,6 +39,25 @@ static const struct conf_rpc_match *rpc_match(struct arena *arena, struct span w
     return rpc;
 }
 
+static void match_add(struct arena *arena, struct conf_match_more *more, struct span word)
+{
+    switch (word.ptr[0]) {
+    case 'm':
+        more->method = span_skip(word, 2);
+        break;
+    case 'c':
+    case 'C':
+        more->rpc = rpc_match(arena, word);
+        break;
+    case 'h':
+    case 'H':
+        add_pair(arena, &more->headers, &more->headers_count, word);
+        break;
+    default:
+        add_pair(arena, &more->queries, &more->queries_count, word);
+    }
+}
+
 void fixture_match(struct arena *arena, struct span text, struct conf_http_match *match)
 {
     *match = (struct conf_http_match){.path_type = CONF_MATCH_PREFIX, .path = SPAN_LIT("/")};
@@ -46,28 +65,16 @@ void fixture_match(struct arena *arena, struct span text, struct conf_http_match
         struct span word = span_until(&text, " ");
         if (word.len < 2)
             continue;
-        switch (word.ptr[0]) {
-        case 'm':
-            match->method = span_skip(word, 2);
-            break;
-        case 'c':
-        case 'C':
-            match->rpc = rpc_match(arena, word);
-            break;
-        case 'h':
-        case 'H':
-            add_pair(arena, &match->headers, &match->headers_count, word);
-            break;
-        case 'q':
-        case 'Q':
-            add_pair(arena, &match->queries, &match->queries_count, word);
-            break;
-        default:
-            match->path = span_skip(word, 2);
-            match->path_type = word.ptr[0] == 'E'   ? CONF_MATCH_EXACT
-                               : word.ptr[0] == 'R' ? CONF_MATCH_REGEX
-                                                    : CONF_MATCH_PREFIX;
+        if (strchr("EPR", word.ptr[0]) == NULL) {
+            if (match->more == NULL)
+                match->more = arena_new(arena, struct conf_match_more);
+            match_add(arena, match->more, word);
+            continue;
         }
+        match->path = span_skip(word, 2);
+        match->path_type = word.ptr[0] == 'E'   ? CONF_MATCH_EXACT
+                           : word.ptr[0] == 'R' ? CONF_MATCH_REGEX
+                                                : CONF_MATCH_PREFIX;
     }
 }
 

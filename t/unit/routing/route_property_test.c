@@ -182,17 +182,18 @@ static void rule_consider(const struct fixture_request *request,
     const struct model_rule *rule = &route->rules[r];
     for (unsigned m = 0; m < rule->matches_count; m++) {
         const struct conf_http_match *match = &rule->matches[m];
-        bool holds = match->method.len == 0 || span_equal_str(match->method, request->method);
+        const struct conf_match_more *more = conf_match_more(match);
+        bool holds = more->method.len == 0 || span_equal_str(more->method, request->method);
         unsigned headers =
-            fields_hold(match->headers, match->headers_count, request->headers, true, &holds);
+            fields_hold(more->headers, more->headers_count, request->headers, true, &holds);
         unsigned queries =
-            fields_hold(match->queries, match->queries_count, request->query, false, &holds);
+            fields_hold(more->queries, more->queries_count, request->query, false, &holds);
         unsigned path = path_score(match, request->path);
         if (!holds || path == 0)
             continue;
         struct best candidate = {
             .rule = rule,
-            .score = {host, path, match->method.len > 0, headers, queries, 1000 - route->rank,
+            .score = {host, path, more->method.len > 0, headers, queries, 1000 - route->rank,
                       1000 - (r * 100 + m)},
         };
         best_consider(best, &candidate);
