@@ -9,15 +9,7 @@
  * decoded as such, never dropped: requests of their rule must not pass
  * unfiltered. */
 
-static const char *is_header_value(struct span text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f)
-            return "not contain control characters";
-    }
-    return NULL;
-}
+/* --- redirect and rewrite --- */
 
 static int hex_value(char c)
 {
@@ -79,53 +71,6 @@ static const char *is_path(struct span text)
     }
     return NULL;
 }
-
-/* --- header modifiers --- */
-
-static const struct decode_field pair_fields[] = {
-    {.name = "name", .type = DECODE_STR, .required = true, .at = DECODE_AT(conf_pair, key),
-     .min = 1, .max = 256, .check = schema_is_header_name},
-    {.name = "value", .type = DECODE_STR, .required = true, .at = DECODE_AT(conf_pair, value),
-     .min = 1, .max = 4096, .check = is_header_value},
-};
-static const struct decode_table pair_table = DECODE_TABLE(pair_fields);
-
-static void pairs_unique(struct decode *decode, const struct doc_node *node, const char *name,
-                         const struct conf_pair *pairs, unsigned count)
-{
-    for (unsigned i = 1; i < count; i++) {
-        for (unsigned j = 0; j < i; j++) {
-            if (!span_equal(pairs[i].key, pairs[j].key))
-                continue;
-            struct diag *diag =
-                decode_report(decode, DIAG_DUPLICATE_ITEM, schema_child(node, name), name);
-            diag_message(diag, "header \"%.*s\" is there twice", SPAN_ARG(pairs[i].key));
-        }
-    }
-}
-
-static void header_mod_check(struct decode *decode, const struct doc_node *node, void *out)
-{
-    const struct conf_header_mod *mod = out;
-    pairs_unique(decode, node, "set", mod->set, mod->set_count);
-    pairs_unique(decode, node, "add", mod->add, mod->add_count);
-}
-
-static const struct decode_field header_mod_fields[] = {
-    {.name = "set", .type = DECODE_LIST, .at = DECODE_AT(conf_header_mod, set),
-     .at_count = DECODE_AT(conf_header_mod, set_count), .max = 16,
-     .item_size = sizeof(struct conf_pair), .table = &pair_table},
-    {.name = "add", .type = DECODE_LIST, .at = DECODE_AT(conf_header_mod, add),
-     .at_count = DECODE_AT(conf_header_mod, add_count), .max = 16,
-     .item_size = sizeof(struct conf_pair), .table = &pair_table},
-    {.name = "remove", .type = DECODE_STRS, .at = DECODE_AT(conf_header_mod, remove),
-     .at_count = DECODE_AT(conf_header_mod, remove_count), .max = 16,
-     .check = schema_is_header_name},
-};
-static const struct decode_table header_mod_table =
-    DECODE_TABLE(header_mod_fields, .check = header_mod_check);
-
-/* --- redirect and rewrite --- */
 
 struct path_modifier {
     struct span full, prefix;
@@ -351,9 +296,9 @@ static const struct decode_field filter_fields[] = {
     {.name = "type", .type = DECODE_STR, .required = true, .at = DECODE_AT(conf_filter, type_text),
      .min = 1, .max = 256},
     {.name = "requestHeaderModifier", .type = DECODE_OBJECT, .at = DECODE_AT(conf_filter, headers),
-     .table = &header_mod_table},
+     .table = &schema_request_headers},
     {.name = "responseHeaderModifier", .type = DECODE_OBJECT, .at = DECODE_AT(conf_filter, headers),
-     .table = &header_mod_table},
+     .table = &schema_response_headers},
     {.name = "requestRedirect", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &redirect_table},
     {.name = "urlRewrite", .type = DECODE_OBJECT, .at = DECODE_HERE, .table = &rewrite_table},
     {.name = "requestMirror", .type = DECODE_FN, .fn = mirror_decode},

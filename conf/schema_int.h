@@ -100,6 +100,7 @@ extern const struct decode_table schema_mirror_ref; /* Service by default */
 /* Filters of rules and backends: struct conf_filter. In a GRPCRoute those that change a URL are
  * marked unsupported. */
 extern const struct decode_table schema_filter, schema_grpc_filter;
+extern const struct decode_table schema_request_headers, schema_response_headers; /* header_mod */
 void schema_filters_check(struct decode *decode, const struct doc_node *node,
                           const struct conf_filter *filters, unsigned count);
 /* What HTTPRoute and GRPCRoute have in common: struct conf_kv_match, conf_http_match,

@@ -54,6 +54,13 @@ def gw(module_gateways, module_origins):
         m.rule("/share", [m.backend("one", 1, filters=[redirect(hostname="other.test")]),
                           m.backend("two", 1)]),
         m.rule("/escaped", ["one"], filters=[rewrite(**replace_full("/%c3%a9%61"))]),
+        m.rule("/cases", ["one"], filters=[
+            {"type": "RequestHeaderModifier", "requestHeaderModifier": {
+                "set": [field("X-Set", "first"), field("x-set", "second"),
+                        field("Host", "evil.test"), field("Content-Length", "5"),
+                        field("Transfer-Encoding", "chunked")],
+                "add": [field("x-add", "first"), field("X-ADD", "second")]}},
+            response_headers(set=[field("content-length", "7")])]),
         m.rule("/dead", ["empty"], filters=[response_headers(set=[field("x-rule", "r")])]),
     ]
     listed = cors("https://www.foo.test", "https://*.bar.test", allowMethods=["GET", "PUT"],
@@ -93,6 +100,18 @@ def test_backend_rewrite(gw):
 
 def test_rewrite_has_normal_form(gw):
     assert seen(request(gw.port, "/escaped/x"))["target"] == "/%C3%A9a"
+
+
+def test_header_filters(gw):
+    """The first of equivalent names counts; what the gateway writes itself is not changed."""
+    response = request(gw.port, "/cases", "POST", body=b"body of 15 byte")
+    got = seen(response)
+    fields = [(n.lower(), v) for n, v in got["fields"]]
+    assert [v for n, v in fields if n in ("x-set", "x-add")] == ["first", "first"]
+    assert ("host", "a.test") in fields and ("content-length", "15") in fields
+    assert "transfer-encoding" not in dict(fields)
+    assert int(response.get("content-length")) == len(response.body)
+    assert "RG025" in gw.errors() and "RG026" in gw.errors()
 
 
 def test_rule_and_backend_rewrite(gw):

@@ -302,6 +302,16 @@ static const struct {
     {ROUTE("filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: a, "
            "value: \"x\\ny\"}]}}], " UP),
      "RG013 spec.rules[0].filters[0].requestHeaderModifier.set[0].value\n"},
+#define REQUEST(changes)                                                                           \
+    ROUTE("filters: [{type: RequestHeaderModifier, requestHeaderModifier: {" changes "}}], " UP)
+#define REQUEST_AT "spec.rules[0].filters[0].requestHeaderModifier."
+#define RESPONSE(changes)                                                                          \
+    ROUTE("filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {" changes "}}], " UP)
+#define RESPONSE_AT "spec.rules[0].filters[0].responseHeaderModifier."
+    {REQUEST("set: [{name: ':path', value: /x}]"), "RG013 " REQUEST_AT "set[0].name\n"},
+    {REQUEST("set: [{name: a, value: x}, {name: b, value: x}, {name: a, value: z}]"),
+     "RG018 " REQUEST_AT "set[2].name\n"},
+    {REQUEST("remove: [a, a]"), "RG018 " REQUEST_AT "remove[1]\n"},
     {ROUTE("name: a}, {name: a"), "RG017 spec.rules\n"},
     {GW "kind: HTTPRoute\n" META "spec: {parentRefs: [{name: g}, {name: g}]}",
      "RG017 spec.parentRefs\n"},
@@ -392,6 +402,15 @@ static const struct {
            "{type: RequestMirror, requestMirror: {backendRef: {name: b, port: 1}}}], " UP),
      ""},
     {ROUTE("filters: [{type: Brandnew}], " UP), ""},
+    {REQUEST("set: [{name: Host, value: x}, {name: a, value: x}], remove: [b, EXPECT]"),
+     "RG025 " REQUEST_AT "set[0].name\nRG025 " REQUEST_AT "remove[1]\n"},
+    {REQUEST("add: [{name: a, value: x}, {name: Content-Length, value: '5'}]"),
+     "RG025 " REQUEST_AT "add[1].name\n"},
+    {RESPONSE("set: [{name: host, value: x}, {name: Upgrade, value: h2c}], remove: [TE]"),
+     "RG025 " RESPONSE_AT "set[1].name\nRG025 " RESPONSE_AT "remove[0]\n"},
+    {REQUEST("set: [{name: X-A, value: '1'}, {name: b, value: x}, {name: x-a, value: '2'}], "
+             "add: [{name: x-a, value: '3'}], remove: [b, B]"),
+     "RG026 " REQUEST_AT "set[2].name\nRG026 " REQUEST_AT "remove[1]\n"},
     {FULL(""), ""},
     {FULL("/"), ""},
     {FULL("//a//"), ""},
@@ -479,6 +498,23 @@ static void test_gateway(void **state)
     assert_true(gateway->frontend_default.present && gateway->frontend_default.insecure_fallback);
     assert_int_equal(gateway->frontend_ports_count, 1);
     assert_false(gateway->frontend_ports[0].validation.present);
+    decoded_fini(&d);
+}
+
+/* Of names that differ in case only, the first is what is decoded. */
+static void test_headers(void **state)
+{
+    struct decoded d;
+    (void)state;
+    decode(REQUEST("set: [{name: X-A, value: '1'}, {name: x-a, value: '2'}, {name: b, value: '3'}, "
+                   "{name: X-a, value: '4'}], remove: [c, C, d]"),
+           &d);
+    const struct conf_header_mod *mod = &d.output.object->http_route->rules[0].filters[0].headers;
+    assert_int_equal(mod->set_count, 2);
+    assert_true(span_equal_str(mod->set[0].key, "X-A") && span_equal_str(mod->set[0].value, "1"));
+    assert_true(span_equal_str(mod->set[1].key, "b") && span_equal_str(mod->set[1].value, "3"));
+    assert_int_equal(mod->remove_count, 2);
+    assert_true(span_equal_str(mod->remove[0], "c") && span_equal_str(mod->remove[1], "d"));
     decoded_fini(&d);
 }
 
@@ -729,8 +765,9 @@ int main(void)
         cmocka_unit_test(test_bad),          cmocka_unit_test(test_good),
         cmocka_unit_test(test_gateway),      cmocka_unit_test(test_http_route),
         cmocka_unit_test(test_grpc_route),   cmocka_unit_test(test_retry),
-        cmocka_unit_test(test_default_rule), cmocka_unit_test(test_core),
-        cmocka_unit_test(test_rate_limits),  cmocka_unit_test(test_unknown_kind),
+        cmocka_unit_test(test_headers),      cmocka_unit_test(test_default_rule),
+        cmocka_unit_test(test_core),         cmocka_unit_test(test_rate_limits),
+        cmocka_unit_test(test_unknown_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "conf/objects.h"
+#include "conf/schema.h"
 #include "gateway/rule.h"
 
 struct path_case {
@@ -220,6 +222,49 @@ static void compiles_backends(void **state UNUSED)
     table_fini(&fixture);
 }
 
+/* Whether decoding a filter that sets the header gives a finding that this has no effect. */
+static bool is_told_to_be_fixed(const char *filter, struct span name)
+{
+    char text[600];
+    struct arena arena;
+    struct doc_node *root;
+    struct err err;
+    struct diags diags;
+    struct schema_output output;
+    struct conf_source *source = conf_source_new("test.yaml", NULL, 0);
+    snprintf(text, sizeof(text),
+             "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n"
+             "metadata: {name: x, namespace: ns}\nspec: {rules: [{filters: [{type: %c%s, "
+             "%s: {set: [{name: %.*s, value: x}]}}]}]}",
+             filter[0] - 'a' + 'A', filter + 1, filter, SPAN_ARG(name));
+    arena_init(&arena, 65536, 0, NULL);
+    diags_init(&diags);
+    assert_int_equal(doc_parse(&arena, span_str(text), 1, &root, &err), 0);
+    const struct schema_input input = {.root = root, .source = source, .diags = &diags};
+    assert_int_equal(schema_decode(&input, &output), 0);
+    assert_true(output.is_good);
+    bool is_told = diags.count > 0;
+    assert_true(!is_told || diags.items[0]->code == DIAG_HEADER_FIXED);
+    schema_output_fini(&output);
+    diags_fini(&diags);
+    arena_fini(&arena);
+    conf_source_unref(source);
+    return is_told;
+}
+
+/* The list of such headers in conf/ is that of http/, which it may not include. */
+static void tells_of_headers_that_filters_do_not_change(void **state UNUSED)
+{
+    for (unsigned id = HTTP_HEADER_OTHER + 1; id < HTTP_HEADER_COUNT; id++) {
+        bool is_fixed = http_header_has(id, HTTP_HEADER_HOP | HTTP_HEADER_FRAMING);
+        bool is_of_requests = id == HTTP_HEADER_HOST || id == HTTP_HEADER_EXPECT;
+        struct span name = http_header_name(id);
+        if (is_told_to_be_fixed("requestHeaderModifier", name) != (is_fixed || is_of_requests) ||
+            is_told_to_be_fixed("responseHeaderModifier", name) != is_fixed)
+            fail_msg("%.*s", SPAN_ARG(name));
+    }
+}
+
 /* What a filter puts in place of a path has the form that paths of requests have. */
 static void compiles_paths(void **state UNUSED)
 {
@@ -288,9 +333,13 @@ static void counts_many_rules(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(compiles_backends), cmocka_unit_test(counts_many_rules),
-        cmocka_unit_test(replaces_paths),    cmocka_unit_test(replaces_what_was_replaced),
-        cmocka_unit_test(compiles_paths),    cmocka_unit_test(applies_headers),
+        cmocka_unit_test(compiles_backends),
+        cmocka_unit_test(counts_many_rules),
+        cmocka_unit_test(replaces_paths),
+        cmocka_unit_test(replaces_what_was_replaced),
+        cmocka_unit_test(compiles_paths),
+        cmocka_unit_test(tells_of_headers_that_filters_do_not_change),
+        cmocka_unit_test(applies_headers),
         cmocka_unit_test(chooses_mirrors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
