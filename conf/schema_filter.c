@@ -219,13 +219,11 @@ static const char *is_allowed_method(struct span text)
     return "be a method of HTTP in capitals, or \"*\"";
 }
 
-/* Sets of the API; "*" stands for all of them, so nothing may stand beside it. */
-static void set_check(struct decode *decode, const struct doc_node *node, const char *name,
-                      const struct span *items, unsigned count)
+/* A set of the API. */
+static void unique_check(struct decode *decode, const struct doc_node *node, const char *name,
+                         const struct span *items, unsigned count)
 {
-    for (unsigned i = 0; count > 1 && i < count; i++) {
-        if (span_equal_str(items[i], "*"))
-            schema_rule(decode, node, name, "\"*\" must stand alone");
+    for (unsigned i = 1; i < count; i++) {
         for (unsigned j = 0; j < i; j++) {
             if (!span_equal(items[i], items[j]))
                 continue;
@@ -236,12 +234,24 @@ static void set_check(struct decode *decode, const struct doc_node *node, const 
     }
 }
 
+/* One where "*" stands for all of them, so that nothing may stand beside it. */
+static void set_check(struct decode *decode, const struct doc_node *node, const char *name,
+                      const struct span *items, unsigned count)
+{
+    for (unsigned i = 0; count > 1 && i < count; i++) {
+        if (span_equal_str(items[i], "*"))
+            schema_rule(decode, node, name, "\"*\" must stand alone");
+    }
+    unique_check(decode, node, name, items, count);
+}
+
 static void cors_check(struct decode *decode, const struct doc_node *node, void *out)
 {
     const struct conf_cors *cors = out;
     set_check(decode, node, "allowOrigins", cors->origins, cors->origins_count);
     set_check(decode, node, "allowMethods", cors->methods, cors->methods_count);
     set_check(decode, node, "allowHeaders", cors->headers, cors->headers_count);
+    unique_check(decode, node, "exposeHeaders", cors->expose, cors->expose_count);
 }
 
 static const struct decode_field cors_fields[] = {

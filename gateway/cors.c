@@ -14,12 +14,18 @@ static bool is_any(const struct span *items, unsigned count)
     return count == 1 && span_equal_str(items[0], "*");
 }
 
-static struct span join(struct arena *arena, const struct span *items, unsigned count)
+/* Without "*" when there are credentials: it would name a field of that name (Fetch 3.2.4). */
+static struct span join(struct arena *arena, const struct span *items, unsigned count,
+                        bool credentials)
 {
     struct span list = SPAN_NONE;
-    for (unsigned i = 0; i < count; i++)
-        list = i == 0 ? items[0]
-                      : arena_printf(arena, "%.*s, %.*s", SPAN_ARG(list), SPAN_ARG(items[i]));
+    for (unsigned i = 0; i < count; i++) {
+        if (credentials && span_equal_str(items[i], "*"))
+            continue;
+        list = list.len == 0
+                   ? items[i]
+                   : arena_printf(arena, "%.*s, %.*s", SPAN_ARG(list), SPAN_ARG(items[i]));
+    }
     return list;
 }
 
@@ -31,16 +37,14 @@ void cors_compile(struct cors_policy *policy, const struct conf_cors *conf, stru
         .any_method = is_any(conf->methods, conf->methods_count),
         .any_header = is_any(conf->headers, conf->headers_count),
         .credentials = conf->allow_credentials,
-        .methods = join(arena, conf->methods, conf->methods_count),
-        .headers = join(arena, conf->headers, conf->headers_count),
+        .methods = join(arena, conf->methods, conf->methods_count, conf->allow_credentials),
+        .headers = join(arena, conf->headers, conf->headers_count, conf->allow_credentials),
+        .expose = join(arena, conf->expose, conf->expose_count, conf->allow_credentials),
         .max_age = arena_printf(arena, "%u", conf->max_age_s),
     };
     for (unsigned i = 0; policy->origins != NULL && i < conf->origins_count; i++)
         policy->origins_count +=
             origin_parse(conf->origins[i], &policy->origins[policy->origins_count]);
-    /* With credentials "*" would name a field of that name (Fetch 3.2.4). */
-    if (!conf->allow_credentials || !is_any(conf->expose, conf->expose_count))
-        policy->expose = join(arena, conf->expose, conf->expose_count);
 }
 
 static struct span value_of(const struct http_head *head, struct span name)

@@ -254,6 +254,8 @@ static const struct {
     {CORS("allowMethods: ['*', GET]"), "RG017 " CORS_AT "allowMethods\n"},
     {CORS("allowHeaders: ['a b']"), "RG013 " CORS_AT "allowHeaders[0]\n"},
     {CORS("allowHeaders: [a, '*']"), "RG017 " CORS_AT "allowHeaders\n"},
+    {CORS("allowHeaders: [a, b, a]"), "RG018 " CORS_AT "allowHeaders\n"},
+    {CORS("exposeHeaders: [a, '*', a]"), "RG018 " CORS_AT "exposeHeaders\n"},
     {CORS("maxAge: 0"), "RG011 " CORS_AT "maxAge\n"},
     {CORS("allowCredentials: 'yes'"), "RG010 " CORS_AT "allowCredentials\n"},
     {ROUTE("filters: [{type: CORS, cors: {}}, {type: CORS, cors: {}}], " UP),
@@ -411,6 +413,7 @@ static const struct {
     {REQUEST("set: [{name: X-A, value: '1'}, {name: b, value: x}, {name: x-a, value: '2'}], "
              "add: [{name: x-a, value: '3'}], remove: [b, B]"),
      "RG026 " REQUEST_AT "set[2].name\nRG026 " REQUEST_AT "remove[1]\n"},
+    {CORS("exposeHeaders: ['*', x-e]"), ""},
     {FULL(""), ""},
     {FULL("/"), ""},
     {FULL("//a//"), ""},

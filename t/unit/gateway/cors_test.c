@@ -20,6 +20,11 @@ static const struct conf_cors listed = {two_origins, two_methods, two_headers, t
 static const struct conf_cors plain = {.origins = two_origins, .origins_count = 2, .max_age_s = 5};
 static const struct conf_cors open_all = {any, any, any, any, 1, 1, 1, 1, false, 5};
 static const struct conf_cors open_credentials = {any, any, any, any, 1, 1, 1, 1, true, 5};
+static struct span any_and_one[] = {SPAN_LIT("*"), SPAN_LIT("X-One")};
+static struct span two_and_any[] = {SPAN_LIT("X-One"), SPAN_LIT("*"), SPAN_LIT("X-Two")};
+static const struct conf_cors expose_one = {any, any, any, any_and_one, 1, 1, 1, 2, true, 5};
+static const struct conf_cors expose_two = {any, any, any, two_and_any, 1, 1, 1, 3, true, 5};
+static const struct conf_cors expose_all = {any, any, any, any_and_one, 1, 1, 1, 2, false, 5};
 static const struct conf_cors nobody = {.max_age_s = 5};
 
 struct cors_case {
@@ -49,6 +54,14 @@ static const struct cors_case cases[] = {
     {&open_credentials, "https://any.test:1", NULL, NULL, false,
      "vary: Origin\naccess-control-allow-origin: https://any.test:1\n"
      "access-control-allow-credentials: true\n"},
+    {&expose_one, "https://a.test", NULL, NULL, false,
+     "vary: Origin\naccess-control-allow-origin: https://a.test\n"
+     "access-control-allow-credentials: true\naccess-control-expose-headers: X-One\n"},
+    {&expose_two, "https://a.test", NULL, NULL, false,
+     "vary: Origin\naccess-control-allow-origin: https://a.test\n"
+     "access-control-allow-credentials: true\naccess-control-expose-headers: X-One, X-Two\n"},
+    {&expose_all, "https://a.test", NULL, NULL, false,
+     "access-control-allow-origin: *\naccess-control-expose-headers: *, X-One\n"},
     /* The backend has no say, and its Vary stays. */
     {&plain, "https://c.test", NULL, "Access-Control-Allow-Origin: *", false, "vary: Origin\n"},
     {&plain, "https://a.test", NULL, "ACCESS-control-allow-origin: https://c.test", false,
