@@ -31,6 +31,7 @@
 /* A file that changed this short before it was read may change again within one tick of the
  * clock that stamps files. */
 #define SETTLE_NS (1 * NS_PER_S)
+#define STAYS "its last good version stays in force"
 
 int provider_file_new(struct provider_file **ret, const char *const *paths, unsigned count,
                       struct err *reterr)
@@ -86,6 +87,7 @@ void provider_file_free(struct provider_file *provider)
     free(provider->watches);
     objects_unref(provider->set);
     objects_unref(provider->refused);
+    provider_file_drop_lost(provider);
     history_free(provider->own_history);
     close(provider->inotify_fd);
     free(provider);
@@ -99,6 +101,13 @@ void provider_file_set_history(struct provider_file *provider, const struct hist
 struct objects *provider_file_refused(const struct provider_file *provider)
 {
     return provider->refused;
+}
+
+const struct conf_object *const *provider_file_lost(const struct provider_file *provider,
+                                                    unsigned *ret_count)
+{
+    *ret_count = provider->lost_count;
+    return (const struct conf_object *const *)provider->lost;
 }
 
 int provider_file_fd(const struct provider_file *provider)
@@ -286,6 +295,11 @@ static void report_twice(struct building *building, const struct conf_object *ob
     else
         diag_message(diag, "is also defined by %s: neither is used", other->source->path);
     diag_hint(diag, "remove one of them, or give it another name");
+    const struct objects *last_set = building->provider->set;
+    if (last_set != NULL && objects_find(last_set, obj->kind, obj->ns, obj->name) != NULL)
+        diag_consequence(diag, STAYS);
+    else
+        provider_file_tell_lost(obj, diag);
 }
 
 static void add_good(struct building *building, struct conf_object *obj)
@@ -397,6 +411,7 @@ static struct objects *build_set(struct provider_file *provider, struct diags *d
     }
     add_refused(&building);
     add_stale(&building);
+    provider_file_find_lost(provider, building.set, building.twice);
     objects_unref(building.twice);
     if (provider->set != NULL)
         objects_seal_after(building.set, provider->set);
@@ -415,34 +430,48 @@ struct named {
     struct hmap_node node;
 };
 
-static void tell(struct diags *diags, const struct diag *finding, const char *consequence,
-                 struct hmap *kinds)
+/* The finding when it is an error whose consequence is to be told, else NULL. */
+static struct diag *tell(struct diags *diags, const struct diag *finding, struct hmap *kinds)
 {
     if (finding->code == DIAG_KIND_UNKNOWN) {
         struct span message = span_str(finding->message);
         if (hmap_find(kinds, message) != NULL)
-            return;
+            return NULL;
         struct named *named = xcalloc(1, sizeof(*named));
         hmap_insert(kinds, &named->node, message);
     }
     struct diag *diag = diags_add(diags, finding->code, NULL, finding->pos);
     *diag = *finding;
-    if (consequence != NULL && diag_code_severity(finding->code) == DIAG_ERROR &&
-        diag->consequence[0] == '\0')
-        diag_consequence(diag, "%s", consequence);
+    return diag_code_severity(finding->code) == DIAG_ERROR && diag->consequence[0] == '\0' ? diag
+                                                                                           : NULL;
 }
 
-static const char *consequence_of(const struct provider_doc *doc, const struct objects *set)
+/* Whether a finding is about this object of its document. */
+static bool is_about(const struct diag *finding, const struct provider_doc *doc,
+                     const struct conf_object *obj)
+{
+    return doc->items_count == 1 ||
+           strcmp(diags_add(NULL, finding->code, obj, obj->pos)->object, finding->object) == 0;
+}
+
+static void tell_consequence(const struct provider_file *provider, const struct provider_doc *doc,
+                             const struct objects *set, struct diag *diag)
 {
     for (unsigned i = 0; i < doc->items_count; i++) {
         const struct conf_object *obj = doc->items[i].object;
-        if (doc->items[i].is_good)
+        if (doc->items[i].is_good || (!doc->is_broken && !is_about(diag, doc, obj)))
+            continue;
+        if (doc->is_broken && !provider_file_is_lost(provider, obj))
             continue;
         if (obj->name.len > 0 && objects_find(set, obj->kind, obj->ns, obj->name) != NULL)
-            return "its last good version stays in force";
-        return "the object is left out; others are unaffected";
+            diag_consequence(diag, STAYS);
+        else
+            provider_file_tell_lost(obj, diag);
+        return;
     }
-    return NULL;
+    if (doc->is_broken)
+        diag_consequence(diag, "what this document defined before stays in force; the other "
+                               "documents of the file are read");
 }
 
 static void tell_all(struct provider_file *provider, const struct objects *set, struct diags *diags)
@@ -450,15 +479,18 @@ static void tell_all(struct provider_file *provider, const struct objects *set, 
     struct hmap kinds;
     hmap_init(&kinds, 0);
     for (unsigned i = 0; i < provider->scan_diags.count; i++)
-        tell(diags, provider->scan_diags.items[i], NULL, &kinds);
+        (void)tell(diags, provider->scan_diags.items[i], &kinds);
     for (unsigned i = 0; i < provider->sources_count; i++) {
         const struct provider_source *source = provider->sources[i];
         for (unsigned j = 0; j < source->diags.count; j++)
-            tell(diags, source->diags.items[j], NULL, &kinds);
+            (void)tell(diags, source->diags.items[j], &kinds);
         for (unsigned j = 0; j < source->docs_count; j++) {
             const struct provider_doc *doc = source->docs[j];
-            for (unsigned k = 0; k < doc->diags.count; k++)
-                tell(diags, doc->diags.items[k], consequence_of(doc, set), &kinds);
+            for (unsigned k = 0; k < doc->diags.count; k++) {
+                struct diag *diag = tell(diags, doc->diags.items[k], &kinds);
+                if (diag != NULL)
+                    tell_consequence(provider, doc, set, diag);
+            }
         }
     }
     struct hmap_node *node = hmap_next(&kinds, NULL);

@@ -53,6 +53,11 @@ bool provider_file_load(struct provider_file *provider, struct diags *diags, str
 /* Objects of the last load that have errors or are defined twice: only what names them is known.
  * Sealed; until the next load. */
 struct objects *provider_file_refused(const struct provider_file *provider);
+/* Policies of the last load that would protect (BackendTLSPolicy, RateLimitPolicy) but cannot be
+ * used, while no good version of them is in force: name, namespace and targets may be empty, that
+ * is, not known. Until the next load. */
+const struct conf_object *const *provider_file_lost(const struct provider_file *provider,
+                                                    unsigned *ret_count);
 /* Frees the texts of all files once their excerpts were printed. */
 void provider_file_forget_text(struct provider_file *provider);
 

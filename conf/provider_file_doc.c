@@ -166,7 +166,7 @@ static int reader_read(const struct decode_files *files, struct span path, struc
 
 /* --- decoding one document --- */
 
-static struct schema_output *doc_item(struct provider_doc *doc)
+struct schema_output *provider_file_doc_item(struct provider_doc *doc)
 {
     doc->items = xrealloc(doc->items, (doc->items_count + 1) * sizeof(doc->items[0]));
     struct schema_output *item = &doc->items[doc->items_count++];
@@ -224,7 +224,7 @@ static void decode_root(struct decoding *decoding, const struct doc_node *root, 
     if (output.is_good)
         number(decoding->provider, output.object);
     decoding->doc->has_files = decoding->doc->has_files || output.has_files;
-    *doc_item(decoding->doc) = output;
+    *provider_file_doc_item(decoding->doc) = output;
 }
 
 /* kind List, and HTTPRouteList and the like, hold objects in items. */
@@ -250,8 +250,6 @@ static void report_syntax(struct provider_doc *doc, const struct provider_source
         diags_add(&doc->diags, code, NULL, (struct conf_pos){err->line, err->column});
     diag->source = source->source;
     diag_message(diag, "%s", err->text);
-    diag_consequence(diag, "what this document defined before stays in force; the other documents "
-                           "of the file are read");
     /* Findings of Secrets show no excerpt. */
     if (memmem(text.ptr, MIN(text.len, (size_t)DOC_SIZE_MAX), "Secret", 6) != NULL)
         (void)snprintf(diag->object, sizeof(diag->object), "Secret ?");
@@ -279,6 +277,7 @@ static struct provider_doc *doc_decode(struct provider_file *provider,
     if (r != 0) {
         doc->is_broken = true;
         report_syntax(doc, source, &err, text);
+        provider_file_find_policies(doc, source->source, text);
     } else if (root != NULL && !doc_is_null(root)) {
         const struct doc_node *items = list_items(root);
         uint64_t index = 0;
@@ -402,7 +401,21 @@ static struct provider_doc *doc_renew(struct provider_file *provider,
     return doc;
 }
 
-static void keep_stale(struct provider_source *source, struct lookup *lookup)
+/* The version of an item that is in force; NULL: none. */
+static struct conf_object *item_version(const struct provider_file *provider,
+                                        const struct schema_output *item)
+{
+    const struct conf_object *obj = item->object;
+    if (item->is_good)
+        return item->object;
+    if (provider->set == NULL || obj->name.len == 0)
+        return NULL;
+    return (struct conf_object *)(uintptr_t)objects_find(provider->set, obj->kind, obj->ns,
+                                                         obj->name);
+}
+
+static void keep_stale(const struct provider_file *provider, struct provider_source *source,
+                       struct lookup *lookup)
 {
     unsigned count = source->stale_count;
     for (unsigned i = 0; i < lookup->count; i++)
@@ -413,8 +426,9 @@ static void keep_stale(struct provider_source *source, struct lookup *lookup)
     for (unsigned i = 0; i < lookup->count; i++) {
         const struct provider_doc *doc = lookup->docs[i];
         for (unsigned j = 0; doc != NULL && j < doc->items_count; j++) {
-            if (doc->items[j].is_good)
-                stale[kept++] = conf_object_ref(doc->items[j].object);
+            struct conf_object *obj = item_version(provider, &doc->items[j]);
+            if (obj != NULL)
+                stale[kept++] = conf_object_ref(obj);
         }
     }
     for (unsigned i = 0; i < source->stale_count; i++)
@@ -425,10 +439,11 @@ static void keep_stale(struct provider_source *source, struct lookup *lookup)
 }
 
 /* What was not found again: gone, or hidden by a document that cannot be parsed. */
-static void finish(struct provider_source *source, struct lookup *lookup, bool is_broken)
+static void finish(const struct provider_file *provider, struct provider_source *source,
+                   struct lookup *lookup, bool is_broken)
 {
     if (is_broken)
-        keep_stale(source, lookup);
+        keep_stale(provider, source, lookup);
     else
         provider_file_drop_stale(source);
     for (unsigned i = 0; i < lookup->count; i++)
@@ -478,7 +493,7 @@ void provider_file_parse(struct provider_file *provider, struct provider_source 
     }
     source->docs = xrealloc(docs, MAX(count, 1u) * sizeof(docs[0])); /* often one of 16 */
     source->docs_count = count;
-    finish(source, &lookup, is_broken);
+    finish(provider, source, &lookup, is_broken);
 }
 
 /* --- PEM directories --- */
@@ -528,6 +543,6 @@ void provider_file_parse_pem(struct provider_file *provider, struct provider_sou
     /* It has no lines that a person could look at. */
     for (unsigned i = 0; i < source->docs[0]->diags.count; i++)
         source->docs[0]->diags.items[i]->pos = (struct conf_pos){0, 0};
-    finish(source, &lookup, source->docs[0]->is_broken);
+    finish(provider, source, &lookup, source->docs[0]->is_broken);
     buf_fini(&text);
 }

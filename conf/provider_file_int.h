@@ -13,13 +13,17 @@
 #define PROVIDER_FILES_MAX 100000
 #define PROVIDER_DATA_SIZE_MAX (1u << 20)
 
+/* Kinds of policies that protect. */
+#define PROVIDER_POLICIES 2
+
 /* One document of a file: what it gave and what is wrong with it. */
 struct provider_doc {
     uint64_t digest; /* of its text */
     uint32_t size, lines; /* of its text */
     uint32_t line; /* first line, for the shift when text before it changes */
-    bool is_broken; /* not parsed: what it defined is not known */
+    bool is_broken; /* not parsed: items are nameless policies that its text mentions */
     bool has_files;
+    unsigned mentions[PROVIDER_POLICIES]; /* of such policies, by kind: provider_file_lost.c */
     unsigned items_count;
     struct schema_output *items; /* several for kind List */
     struct diags diags;
@@ -88,6 +92,8 @@ struct provider_file {
     unsigned sources_count;
     struct arena texts; /* of files, apart from the objects that are made of them */
     struct objects *set, *refused; /* of the last load; NULL before */
+    struct conf_object **lost; /* policies that would protect, of the last load */
+    unsigned lost_count;
     const struct history *history;
     struct history *own_history; /* empty: when none is set */
     struct diags scan_diags; /* of directories */
@@ -150,5 +156,21 @@ void provider_file_parse(struct provider_file *provider, struct provider_source 
 void provider_file_parse_pem(struct provider_file *provider, struct provider_source *source);
 void provider_file_drop_docs(struct provider_source *source);
 void provider_file_drop_stale(struct provider_source *source);
+/* One more item of a document, zeroed. */
+struct schema_output *provider_file_doc_item(struct provider_doc *doc);
+
+/* --- provider_file_lost.c --- */
+
+/* Gives a document that cannot be parsed an item for each kind of policy that its text mentions. */
+void provider_file_find_policies(struct provider_doc *doc, const struct conf_source *source,
+                                 struct span text);
+/* Notes the policies that cannot be used and of which the set has no version. twice: objects that
+ * are defined more than once, or NULL. */
+void provider_file_find_lost(struct provider_file *provider, const struct objects *set,
+                             const struct objects *twice);
+void provider_file_drop_lost(struct provider_file *provider);
+bool provider_file_is_lost(const struct provider_file *provider, const struct conf_object *obj);
+/* The consequence of an object that is left out. */
+void provider_file_tell_lost(const struct conf_object *obj, struct diag *diag);
 
 #endif

@@ -233,61 +233,106 @@ static void decode_again(const struct schema_input *input, const struct decode *
     ret->is_good = decode.errors == 0;
 }
 
-/* Only what names the object is kept of one that was refused. */
-static void keep_name(struct conf_object *obj)
+/* What an object says that it is. */
+struct head {
+    enum conf_kind kind; /* CONF_KIND_NONE: no kind of ours is named */
+    const struct doc_node *version_node; /* NULL or no text: apiVersion is missing */
+    struct span version; /* without the group */
+    bool is_known; /* the version is one that we read */
+};
+
+static bool is_text(const struct doc_node *node)
 {
-    struct span ns = obj->ns, name = obj->name, version = obj->api_version;
-    uint64_t digest = obj->digest;
+    return node != NULL && node->type == DOC_SCALAR && node->text.len > 0;
+}
+
+/* Without a group, or with a wrong one, the name of the kind has to do. */
+static enum conf_kind kind_by_name(struct span name)
+{
+    for (unsigned i = 0; i < CONF_KIND_COUNT; i++) {
+        if (span_equal_str(name, conf_kind_name((enum conf_kind)i)))
+            return (enum conf_kind)i;
+    }
+    return CONF_KIND_NONE;
+}
+
+/* -ENOENT: a kind that is none of ours. */
+static int read_head(const struct doc_node *root, struct head *ret)
+{
+    const struct doc_node *kind = doc_find(root, "kind");
+    struct span group, rest;
+    *ret = (struct head){.kind = CONF_KIND_NONE, .version_node = doc_find(root, "apiVersion")};
+    if (!is_text(kind))
+        return 0;
+    if (!is_text(ret->version_node)) {
+        ret->version_node = NULL;
+        ret->kind = kind_by_name(kind->text);
+        return 0;
+    }
+    if (!span_split(ret->version_node->text, '/', &group, &rest)) {
+        rest = ret->version_node->text;
+        group = SPAN_NONE;
+    }
+    ret->version = rest;
+    ret->kind = conf_kind_find(group, kind->text);
+    /* No other API has this kind, and to ignore it would be to speak to backends in clear. */
+    if (ret->kind == CONF_KIND_NONE && kind_by_name(kind->text) == CONF_KIND_BACKEND_TLS_POLICY) {
+        ret->kind = CONF_KIND_BACKEND_TLS_POLICY;
+        ret->version = ret->version_node->text;
+        return 0;
+    }
+    if (ret->kind == CONF_KIND_NONE)
+        return -ENOENT;
+    const char *const *versions = kind_schemas[ret->kind].versions;
+    for (unsigned i = 0; versions[i] != NULL; i++)
+        ret->is_known = ret->is_known || span_equal_str(rest, versions[i]);
+    return 0;
+}
+
+/* object: NULL when its kind is not known. */
+static void report_head(const struct schema_input *input, const struct head *head,
+                        const struct conf_object *object)
+{
+    const struct doc_node *root = input->root;
+    struct diag *diag;
+    if (head->kind == CONF_KIND_NONE || head->version_node == NULL) {
+        diag = diags_add(input->diags, DIAG_KIND_MISSING, object, root->pos);
+        diag_message(diag, root->type == DOC_MAP
+                               ? "a Kubernetes object needs apiVersion and kind"
+                               : "a Kubernetes object is a map with apiVersion and kind");
+    } else {
+        diag = diags_add(input->diags, DIAG_API_VERSION, object, head->version_node->pos);
+        diag_message(diag, "version \"%.*s\" of kind %s is not known: use %s",
+                     (int)MIN(head->version.len, (size_t)60),
+                     head->version.len > 0 ? head->version.ptr : "", conf_kind_name(head->kind),
+                     kind_schemas[head->kind].versions[0]);
+    }
+    diag->source = input->source;
+}
+
+/* Only what names the object is kept of one that was refused, and what a policy was to protect. */
+static void keep_name(struct conf_object *obj, const struct doc_node *root)
+{
+    const char *group = conf_kind_group(obj->kind);
+    struct span ns = obj->ns, name = obj->name;
     struct arena arena;
     arena_init(&arena, 1024, 0, NULL);
     struct conf_object kept = {
         .kind = obj->kind,
         .generation = 1,
-        .api_version = arena_copy(&arena, version),
+        .api_version = arena_printf(&arena, "%s%s%s", group, group[0] != '\0' ? "/" : "",
+                                    kind_schemas[obj->kind].versions[0]),
         .ns = arena_copy(&arena, ns),
         .name = arena_copy(&arena, name),
         .source = obj->source,
         .pos = obj->pos,
         .refs = obj->refs,
-        .digest = digest,
+        .digest = obj->digest,
     };
     kept.arena = arena;
     arena_fini(&obj->arena);
     *obj = kept;
-}
-
-static int check_head(const struct schema_input *input, enum conf_kind *ret_kind)
-{
-    const struct doc_node *root = input->root;
-    const struct doc_node *version = doc_find(root, "apiVersion"), *kind = doc_find(root, "kind");
-    if (version == NULL || version->type != DOC_SCALAR || version->text.len == 0 || kind == NULL ||
-        kind->type != DOC_SCALAR || kind->text.len == 0) {
-        struct diag *diag = diags_add(input->diags, DIAG_KIND_MISSING, NULL, root->pos);
-        diag->source = input->source;
-        diag_message(diag, root->type == DOC_MAP
-                               ? "a Kubernetes object needs apiVersion and kind"
-                               : "a Kubernetes object is a map with apiVersion and kind");
-        return -EINVAL;
-    }
-    struct span group, rest;
-    if (!span_split(version->text, '/', &group, &rest)) {
-        rest = version->text;
-        group = SPAN_NONE;
-    }
-    *ret_kind = conf_kind_find(group, kind->text);
-    if (*ret_kind == CONF_KIND_NONE)
-        return -ENOENT;
-    const char *const *versions = kind_schemas[*ret_kind].versions;
-    for (unsigned i = 0; versions[i] != NULL; i++) {
-        if (span_equal_str(rest, versions[i]))
-            return 0;
-    }
-    struct diag *diag = diags_add(input->diags, DIAG_API_VERSION, NULL, version->pos);
-    diag->source = input->source;
-    diag_message(diag, "version \"%.*s\" of kind %s is not known: use %s",
-                 (int)MIN(rest.len, (size_t)60), rest.len > 0 ? rest.ptr : "",
-                 conf_kind_name(*ret_kind), versions[0]);
-    return -EINVAL;
+    schema_targets_keep(obj, root);
 }
 
 /* The name as far as it can be read: findings of the first walk carry it. */
@@ -320,43 +365,66 @@ static int counted_read(const struct decode_files *files, struct span path, stru
     return counted->inner->read(counted->inner, path, arena, ret, reterr);
 }
 
-int schema_decode(const struct schema_input *input, struct schema_output *ret)
+/* Both walks. False: the object has errors, and nothing of it may be used. */
+static bool decode_twice(const struct schema_input *input, struct schema_output *ret)
 {
-    enum conf_kind kind;
+    struct conf_object *obj = ret->object;
     unsigned reads = 0;
-    int r = check_head(input, &kind);
-    if (r != 0)
-        return r;
     struct counted_files counted = {{counted_read}, input->files, &reads};
     struct schema_input own = *input;
     own.files = input->files != NULL ? &counted.super : NULL;
-
-    struct conf_object *obj = conf_object_new(kind);
-    *ret = (struct schema_output){.object = obj};
-    obj->source = conf_source_ref(input->source);
-    obj->pos = input->root->pos;
-    obj->digest = input->digest;
-    obj->generation = 1;
-
     struct arena scratch;
     arena_init(&scratch, SCRATCH_CHUNK, OBJECT_SIZE_MAX, NULL);
     struct decode first = {
         .arena = &scratch, .object = obj, .diags = input->diags, .files = own.files};
-    peek_name(obj, input->root);
     decode_object(&first, input->root);
     if (first.errors == 0)
         decode_again(&own, &first, ret);
-    if (!ret->is_good) {
-        /* A name that broke the rules is still the name under which a good version may be known. */
-        peek_name(obj, input->root);
-        keep_name(obj);
-    } else {
+    if (ret->is_good) {
         obj->spec_digest = files_hash(obj, spec_hash(input->root));
         obj->digest = reads > 0 ? files_hash(obj, obj->digest) : obj->digest;
     }
     ret->has_files = reads > 0;
     arena_fini(&scratch);
+    return ret->is_good;
+}
+
+int schema_decode(const struct schema_input *input, struct schema_output *ret)
+{
+    struct head head;
+    int r = read_head(input->root, &head);
+    if (r != 0)
+        return r;
+    if (head.kind == CONF_KIND_NONE) {
+        report_head(input, &head, NULL);
+        return -EINVAL;
+    }
+    struct conf_object *obj = conf_object_new(head.kind);
+    *ret = (struct schema_output){.object = obj};
+    obj->source = conf_source_ref(input->source);
+    obj->pos = input->root->pos;
+    obj->digest = input->digest;
+    obj->generation = 1;
+    peek_name(obj, input->root);
+    if (!head.is_known)
+        report_head(input, &head, obj);
+    if (!head.is_known || !decode_twice(input, ret)) {
+        /* A name that broke the rules is still the name under which a good version may be known. */
+        peek_name(obj, input->root);
+        keep_name(obj, input->root);
+    }
     return 0;
+}
+
+struct conf_object *schema_unread(enum conf_kind kind, struct span ns,
+                                  const struct conf_source *source, uint32_t line)
+{
+    struct conf_object *obj = conf_object_new(kind);
+    obj->source = conf_source_ref(source);
+    obj->pos = (struct conf_pos){line, 1};
+    obj->ns = ns;
+    keep_name(obj, NULL);
+    return obj;
 }
 
 void schema_output_fini(struct schema_output *output)

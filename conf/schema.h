@@ -18,14 +18,17 @@ struct schema_input {
 };
 
 struct schema_output {
-    struct conf_object *object; /* one reference; NULL: kind, namespace or name is not known */
-    bool is_good; /* else object has no spec and only says which one was refused */
+    struct conf_object *object; /* one reference; its name is empty when it is not known */
+    bool is_good; /* else object only says which one was refused (and a policy's targets) */
     bool has_files; /* content came from data files */
 };
 
 /* 0: see *ret; -ENOENT: kind is none of ours, nothing reported; -EINVAL: no Kubernetes object,
  * reported. Control thread. */
 MUST_CHECK int schema_decode(const struct schema_input *input, struct schema_output *ret);
+/* A policy of which only the kind is known, and maybe the namespace: one reference. */
+struct conf_object *schema_unread(enum conf_kind kind, struct span ns,
+                                  const struct conf_source *source, uint32_t line);
 /* Drops the reference. */
 void schema_output_fini(struct schema_output *output);
 

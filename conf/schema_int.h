@@ -116,6 +116,9 @@ extern const struct decode_table schema_retry; /* struct conf_retry */
 /* targetRefs of a policy. */
 void schema_targets_unique(struct decode *decode, const struct doc_node *node,
                            const struct conf_ref *targets, unsigned count);
+/* Gives a refused policy a spec with its targets alone, none when they cannot be read without a
+ * mistake. Only BackendTLSPolicy and RateLimitPolicy; other kinds stay without a spec. */
+void schema_targets_keep(struct conf_object *obj, const struct doc_node *root);
 /* A list of struct conf_ref *parents with its rules. */
 void schema_parents_check(struct decode *decode, const struct doc_node *node,
                           const struct conf_ref *parents, unsigned count);

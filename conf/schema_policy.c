@@ -105,6 +105,7 @@ static void tls_policy_check(struct decode *decode, const struct doc_node *node,
     schema_targets_unique(decode, node, policy->targets, policy->targets_count);
 }
 
+/* targetRefs is the first: schema_targets_keep. */
 static const struct decode_field tls_policy_spec_fields[] = {
     {.name = "targetRefs",
      .type = DECODE_LIST,
@@ -392,6 +393,7 @@ static void limit_policy_check(struct decode *decode, const struct doc_node *nod
                     "has no use: every rule has scope Instance and counts in this process");
 }
 
+/* targetRefs is the first: schema_targets_keep. */
 static const struct decode_field limit_policy_spec_fields[] = {
     {.name = "targetRefs",
      .type = DECODE_LIST,
@@ -417,6 +419,30 @@ static const struct decode_table limit_policy_spec =
 static const struct decode_field limit_policy_fields[] = {SCHEMA_HEAD,
                                                           SCHEMA_SPEC(limit_policy_spec)};
 const struct decode_table schema_rate_limit_policy = DECODE_TABLE(limit_policy_fields);
+
+/* --- what a refused policy was to protect --- */
+
+void schema_targets_keep(struct conf_object *obj, const struct doc_node *root)
+{
+    const struct decode_field *field = NULL;
+    unsigned *count = NULL;
+    struct decode decode = {.arena = &obj->arena, .object = obj};
+    if (obj->kind == CONF_KIND_BACKEND_TLS_POLICY) {
+        obj->backend_tls_policy = arena_new(&obj->arena, struct conf_backend_tls_policy);
+        field = tls_policy_spec_fields;
+        count = &obj->backend_tls_policy->targets_count;
+    } else if (obj->kind == CONF_KIND_RATE_LIMIT_POLICY) {
+        obj->rate_limit_policy = arena_new(&obj->arena, struct conf_rate_limit_policy);
+        field = limit_policy_spec_fields;
+        count = &obj->rate_limit_policy->targets_count;
+    }
+    const struct doc_node *node = doc_find(doc_find(root, "spec"), "targetRefs");
+    if (field == NULL || node == NULL)
+        return;
+    decode_field(&decode, field, node, obj->spec);
+    if (decode.errors > 0)
+        *count = 0;
+}
 
 /* --- RateLimitStore --- */
 

@@ -161,6 +161,7 @@ static void init(struct translation *tr)
     hmap_init(&tr->gateway_map, 0);
     hmap_init(&tr->address_map, 0);
     hmap_init(&tr->tls_map, 0);
+    hmap_init(&tr->tls_ns_map, 0);
     hmap_init(&tr->claim_map, 0);
     hmap_init(&tr->traffic_map, 0);
     hmap_init(&tr->cluster_map, 0);
@@ -184,6 +185,7 @@ static void fini(struct translation *tr)
     hmap_fini(&tr->gateway_map);
     hmap_fini(&tr->address_map);
     hmap_fini(&tr->tls_map);
+    hmap_fini(&tr->tls_ns_map);
     hmap_fini(&tr->claim_map);
     hmap_fini(&tr->traffic_map);
     hmap_fini(&tr->cluster_map);

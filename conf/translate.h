@@ -20,6 +20,10 @@ struct translate_options {
     uint64_t generation; /* given to the model */
     const struct objects *refused; /* left out for their own errors, for hints; NULL: none */
     const struct validate_patterns *patterns; /* NULL: every regular expression will do */
+    /* Policies that are left out. Backends of a BackendTLSPolicy answer 503: those of its targets;
+     * without targets all Services of its namespace; without a namespace all. */
+    const struct conf_object *const *lost;
+    unsigned lost_count;
 };
 
 /* objects: sealed; the model and the statuses keep a reference each. *ret_model: model_free.

@@ -230,9 +230,12 @@ static void set_tls(struct translation *tr, const struct tr_cluster_request *req
         .client_cert = request->gateway->client_cert,
     };
     if (request->policy->rejected) {
-        tls->invalid_reason = arena_printf(
-            tr->arena, "BackendTLSPolicy %.*s/%.*s: %.*s", SPAN_ARG(request->policy->object->ns),
-            SPAN_ARG(request->policy->object->name), SPAN_ARG(request->policy->rejected_message));
+        const struct conf_object *object = request->policy->object;
+        bool is_named = object->name.len > 0;
+        tls->invalid_reason =
+            arena_printf(tr->arena, "BackendTLSPolicy %.*s%s%.*s: %.*s", SPAN_ARG(object->ns),
+                         is_named ? "/" : "?", SPAN_ARG(object->name),
+                         SPAN_ARG(request->policy->rejected_message));
     } else if (request->gateway->wants_client_cert && !request->gateway->has_client_cert) {
         tls->invalid_reason = arena_copy(tr->arena, request->gateway->unresolved.message);
     }

@@ -87,6 +87,8 @@ struct tr_ancestors {
 /* A BackendTLSPolicy, resolved. */
 struct tr_tls_policy {
     const struct conf_object *object;
+    bool is_lost; /* refused, and rejected for that */
+    struct hmap_node ns_node; /* when it is lost and its targets are not known */
     struct tr_ancestors ancestors;
     const char *rejected; /* reason of Accepted=False for all ancestors, or NULL */
     struct span rejected_message;
@@ -178,6 +180,7 @@ struct translation {
     struct tr_tls_policy *tls_policies;
     unsigned tls_policies_count;
     struct hmap tls_map; /* tr_tls_target by Service */
+    struct hmap tls_ns_map; /* tr_tls_policy by namespace that it closes, "": all */
 
     struct traffic_policy *traffic_policies; /* translate_traffic.c */
     unsigned traffic_policies_count;

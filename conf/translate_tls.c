@@ -83,7 +83,7 @@ static void chain_add(struct translation *tr, struct tr_tls_target *target, unsi
     struct tr_tls_target *last = container_of(node, struct tr_tls_target, node);
     for (;; last = last->next) {
         if (!target->lost && !last->lost && last->policy != target->policy &&
-            span_equal(last->port_name, target->port_name)) {
+            !target->policy->is_lost && span_equal(last->port_name, target->port_name)) {
             struct diag *diag = lose(tr, target, index, DIAG_POLICY_CONFLICTED, "Conflicted");
             diag_message(diag, "BackendTLSPolicy \"%.*s\" is older and has Service \"%.*s\"",
                          SPAN_ARG(last->policy->object->name), SPAN_ARG(target->service->name));
@@ -128,12 +128,36 @@ static void add_target(struct translation *tr, struct tr_tls_policy *policy, uns
     chain_add(tr, target, index);
 }
 
+/* Findings about it were told where it was refused; it is known here for what it closes. */
+static void add_lost(struct translation *tr, struct tr_tls_policy *policy)
+{
+    const struct conf_object *object = policy->object;
+    const struct conf_backend_tls_policy *conf = object->backend_tls_policy;
+    policy->is_lost = true;
+    policy->rejected = "Invalid";
+    policy->rejected_message = SPAN_LIT("it is not valid and has no last good version");
+    if (conf->targets_count == 0 && hmap_find(&tr->tls_ns_map, object->ns) == NULL)
+        hmap_insert(&tr->tls_ns_map, &policy->ns_node, object->ns);
+    for (unsigned i = 0; i < conf->targets_count; i++) {
+        const struct conf_ref *ref = &conf->targets[i];
+        struct tr_tls_target *target = arena_new(&tr->scratch, struct tr_tls_target);
+        ASSERT(target);
+        target->policy = policy;
+        target->port_name = span_str(ref->section_name);
+        target->service = objects_find(tr->objects, CONF_KIND_SERVICE, object->ns, ref->name);
+        if (target->service && conf_ref_kind(ref) == CONF_KIND_SERVICE)
+            chain_add(tr, target, i);
+    }
+}
+
 void translate_tls_policies(struct translation *tr)
 {
+    const struct translate_options *options = tr->options;
     unsigned count;
     const struct conf_object *const *list =
         objects_list(tr->objects, CONF_KIND_BACKEND_TLS_POLICY, &count);
-    tr->tls_policies = arena_array(&tr->scratch, struct tr_tls_policy, count);
+    tr->tls_policies =
+        arena_array(&tr->scratch, struct tr_tls_policy, (size_t)count + options->lost_count);
     tr->tls_policies_count = count;
     ASSERT(tr->tls_policies);
     for (unsigned i = 0; i < count; i++) {
@@ -142,6 +166,22 @@ void translate_tls_policies(struct translation *tr)
         for (unsigned j = 0; j < list[i]->backend_tls_policy->targets_count; j++)
             add_target(tr, &tr->tls_policies[i], j);
     }
+    /* Good ones come first: a Service that has another policy keeps it. */
+    for (unsigned i = 0; i < options->lost_count; i++) {
+        if (options->lost[i]->kind != CONF_KIND_BACKEND_TLS_POLICY)
+            continue;
+        tr->tls_policies[count].object = options->lost[i];
+        add_lost(tr, &tr->tls_policies[count++]);
+    }
+}
+
+/* The policy that closes a whole namespace because its targets are not known, or NULL. */
+static const struct tr_tls_policy *find_closing(const struct translation *tr, struct span ns)
+{
+    struct hmap_node *node = hmap_find(&tr->tls_ns_map, ns);
+    if (!node)
+        node = hmap_find(&tr->tls_ns_map, SPAN_NONE);
+    return node ? container_of(node, struct tr_tls_policy, ns_node) : NULL;
 }
 
 const struct tr_tls_policy *translate_tls_find(struct translation *tr,
@@ -151,10 +191,8 @@ const struct tr_tls_policy *translate_tls_find(struct translation *tr,
 {
     struct hmap_node *node = hmap_find(&tr->tls_map, span_make(&service, sizeof(service)));
     const struct tr_tls_target *found = NULL;
-    if (!node)
-        return NULL;
-    for (struct tr_tls_target *target = container_of(node, struct tr_tls_target, node); target;
-         target = target->next) {
+    struct tr_tls_target *first = node ? container_of(node, struct tr_tls_target, node) : NULL;
+    for (struct tr_tls_target *target = first; target; target = target->next) {
         bool is_missing = target->lost && strcmp(target->lost, "TargetNotFound") == 0;
         bool is_section = target->port_name.len > 0;
         if (is_section && !is_missing && !span_equal(target->port_name, port->name))
@@ -163,7 +201,7 @@ const struct tr_tls_policy *translate_tls_find(struct translation *tr,
         if (!target->lost && (!found || (is_section && found->port_name.len == 0)))
             found = target;
     }
-    return found ? found->policy : NULL;
+    return found ? found->policy : find_closing(tr, service->ns);
 }
 
 void translate_tls_policies_finish(struct translation *tr)

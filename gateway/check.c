@@ -266,11 +266,12 @@ static int check_paths(struct options *options)
     (void)provider_file_load(provider, &diags, &objects); /* the first load differs from nothing */
     struct pattern_check patterns;
     pattern_check_init(&patterns);
-    const struct translate_options translate_options = {.from_files = true,
-                                                        .generation = 1,
-                                                        .refused = provider_file_refused(provider),
-                                                        .patterns = &patterns.patterns};
+    struct translate_options translate_options = {.from_files = true,
+                                                  .generation = 1,
+                                                  .refused = provider_file_refused(provider),
+                                                  .patterns = &patterns.patterns};
     diags.refused = objects_count(translate_options.refused);
+    translate_options.lost = provider_file_lost(provider, &translate_options.lost_count);
     translate(objects, &translate_options, &diags, &model, &statuses);
     pattern_check_fini(&patterns);
     check_model(model, (int64_t)(clock_wall_ns() / NS_PER_S), &diags);

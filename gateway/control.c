@@ -230,6 +230,7 @@ static void control_load(struct control *c)
                                         .generation = ++c->generation,
                                         .refused = provider_file_refused(c->provider),
                                         .patterns = &c->patterns.patterns};
+    options.lost = provider_file_lost(c->provider, &options.lost_count);
     history_update(c->history, objects, diags.errors > 0);
     struct objects *good = last_good_apply(c->last_good, objects, &diags);
     translate(good, &options, &diags, &model, &statuses);

@@ -127,3 +127,36 @@ def test_sessions_resume_with_a_backend(gw):
     for _ in range(12):
         assert request(gw.port, "/one-each").status == 200
     assert gw.resumed.count(True) >= 12 - gw.workers
+
+
+BROKEN = {  # mistakes in a BackendTLSPolicy, and whether its targets can still be read
+    "refused": (lambda text: text.replace(ECHO_ID, "notauri"), True),
+    "syntax": (lambda text: text.replace('"hostname":', '"hostname"'), False),
+    "version": (lambda text: text.replace("k8s.io/v1", "k8s.io/v1beta1"), True),
+    "twice": (lambda text: 2 * text, True),
+}
+
+
+@pytest.mark.parametrize("mistake", BROKEN)
+def test_broken_policy_at_the_start_is_never_plaintext(gateways, origins, certs, mistake):
+    gateway = gateways()
+    tls = origins(None, server_context(certs.echo))
+    plain = origins(None)
+    policy = m.document([m.backend_tls("tls", "tls", "echo.test", "ca", [ECHO_ID])])
+    spoil, is_known = BROKEN[mistake]
+    gateway.write([m.gateway([m.listener("http", gateway.port)]), m.config_map("ca", certs.ca),
+                   m.http_route("all", [m.rule("/tls", ["tls"]), m.rule("/other", ["other"])]),
+                   *m.service("tls", tls.port), *m.service("other", plain.port)])
+    gateway.write(spoil(policy), "policy.yaml")
+    gateway.start()
+    assert request(gateway.port, "/tls").status == 503
+    assert gateway.log(path="/tls")["response_flags"] == "UF,POL"
+    assert request(gateway.port, "/other").status == (200 if is_known else 503)
+    assert b"GET /" not in tls.data
+    assert "answer 503" in gateway.errors()
+    gateway.apply(policy, "policy.yaml")
+    assert request(gateway.port, "/tls").status == 200
+    assert request(gateway.port, "/other").status == 200
+    gateway.apply(spoil(policy), "policy.yaml")  # a good version is known now
+    assert request(gateway.port, "/tls").status == 200
+    assert request(gateway.port, "/other").status == 200

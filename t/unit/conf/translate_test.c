@@ -239,6 +239,60 @@ static void test_identity(void **state)
     buf_fini(&yaml);
 }
 
+/* Backends of a policy that is left out are closed, and no others. */
+static void test_lost_policy(void **state)
+{
+    static const char yaml[] =
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\n"
+        "metadata: {name: g, namespace: a}\nspec: {gatewayClassName: ringgate, listeners: "
+        "[{name: l, port: 80, protocol: HTTP}]}\n---\n"
+        "apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: a}\n"
+        "spec: {ports: [{name: q, port: 80}]}\n---\n"
+        "apiVersion: v1\nkind: Service\nmetadata: {name: t, namespace: a}\n"
+        "spec: {ports: [{name: q, port: 80}]}\n---\n"
+        "apiVersion: v1\nkind: Service\nmetadata: {name: good, namespace: a}\n"
+        "spec: {ports: [{name: q, port: 80}]}\n---\n"
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\n"
+        "metadata: {name: p, namespace: a}\n"
+        "spec: {targetRefs: [{group: '', kind: Service, name: good}], "
+        "validation: {hostname: s.example, wellKnownCACertificates: System}}\n---\n"
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n"
+        "metadata: {name: r, namespace: a}\nspec: {parentRefs: [{name: g}], rules: [{backendRefs: "
+        "[{name: s, port: 80}, {name: t, port: 80}, {name: good, port: 80}]}]}\n";
+    struct conf_ref target = {.group = "", .kind = "Service", .name = SPAN_LIT("s")};
+    const struct {
+        struct span ns;
+        unsigned targets;
+        const char *section, *tls; /* of the three: '-' none, '!' closed, '+' good */
+    } cases[] = {
+        {SPAN_LIT("a"), 1, NULL, "!-+"}, {SPAN_LIT("a"), 1, "q", "!-+"},
+        {SPAN_LIT("a"), 1, "z", "--+"},  {SPAN_LIT("a"), 0, NULL, "!!+"},
+        {SPAN_LIT("b"), 0, NULL, "--+"}, {SPAN_LIT(""), 0, NULL, "!!+"},
+    };
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct conf_backend_tls_policy policy = {.targets = &target,
+                                                 .targets_count = cases[i].targets};
+        const struct conf_object object = {
+            .kind = CONF_KIND_BACKEND_TLS_POLICY, .ns = cases[i].ns, .backend_tls_policy = &policy};
+        const struct conf_object *const lost[] = {&object};
+        struct translate_options options = {.generation = 1, .lost = lost, .lost_count = 1};
+        struct translated t;
+        options.from_files = true;
+        target.section_name = cases[i].section;
+        conf_fixture_init(&t.fixture, "x.yaml", span_str(yaml));
+        translate(t.fixture.objects, &options, NULL, &t.model, &t.statuses);
+        const struct model_rule *rule = &t.model->http_routes[0].rules[0];
+        for (unsigned j = 0; j < 3; j++) {
+            const struct model_cluster *cluster = &t.model->clusters[rule->backends[j].cluster];
+            char is = !cluster->has_tls ? '-' : cluster->tls.invalid ? '!' : '+';
+            if (is != cases[i].tls[j])
+                fail_msg("case %u, backend %u: %c", i, j, is);
+        }
+        translated_fini(&t);
+    }
+}
+
 /* Ids and clusters do not change from one translation to the next, or pools would be lost. */
 static void test_stable(void **state)
 {
@@ -296,9 +350,10 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),   cmocka_unit_test(test_nothing),
-        cmocka_unit_test(test_identity), cmocka_unit_test(test_cluster_options),
-        cmocka_unit_test(test_stable),   cmocka_unit_test(test_many),
+        cmocka_unit_test(test_golden),      cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_identity),    cmocka_unit_test(test_cluster_options),
+        cmocka_unit_test(test_lost_policy), cmocka_unit_test(test_stable),
+        cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
