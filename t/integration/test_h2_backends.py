@@ -397,13 +397,13 @@ def test_cancelled_requests_of_many(gateways, origins):
     gateway.write([m.gateway([m.listener("http", gateway.port)]),
                    m.http_route("r", [m.rule("/", ["one"])]), *m.h2_service("one", origin.port)])
     gateway.start()
-    for _ in range(4):
+    for _ in range(6):
         with h.Client(gateway.port) as client:
             for i in range(50):
                 client.request(f"/{i}")
             wait_until(lambda: gateway.metric("ringgate_http_requests_active") == 50, "all of them")
         wait_until(lambda: gateway.metric("ringgate_http_requests_active") == 0, "none")
-    assert len(origin.connections) == 2
+    assert len(origin.connections) > 1
 
 
 def test_one_bad_stream_of_many(gateways, origins):
