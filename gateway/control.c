@@ -456,6 +456,7 @@ static void control_limits(const struct settings *settings, struct http_limits *
     limits->fields_max = (uint32_t)settings->fields_max;
     limits->trailer_bytes_max = (uint32_t)settings->trailer_bytes_max;
     limits->trailers_max = (uint32_t)settings->trailers_max;
+    limits->interims_max = (uint32_t)settings->interim_responses_max;
     limits->requests_max = (uint32_t)settings->requests_per_connection_max;
     limits->head_timeout_ns = settings->header_timeout;
     limits->idle_timeout_ns = settings->idle_timeout;
@@ -468,6 +469,7 @@ static void control_limits(const struct settings *settings, struct http_limits *
     limits->h2_resets_rate = (uint32_t)settings->h2_resets_rate;
     limits->h2_control_burst = (uint32_t)settings->h2_control_burst;
     limits->h2_control_rate = (uint32_t)settings->h2_control_rate;
+    limits->h2_empties_max = (uint32_t)settings->h2_empty_data_max;
     limits->h2_idle_timeout_ns = settings->h2_idle_timeout;
     limits->h2_ping_interval_ns = settings->h2_ping_interval;
 }

@@ -8,8 +8,6 @@
 
 #include "http/server.h"
 
-#define HTTP_CLIENT_INTERIMS_MAX 16u /* 1xx heads before a response; more: BAD_RESPONSE */
-
 struct http_client;
 
 struct http_client_owner;

@@ -51,7 +51,7 @@ struct h1_client {
     uint8_t read; /* enum client_read */
     uint8_t depth; /* conn callbacks we are inside of */
     uint8_t error; /* enum http_error for on_closed */
-    uint8_t interim; /* 1xx heads seen */
+    uint16_t interims; /* 1xx heads seen */
     bool written; /* the request is sent whole */
     bool head_method; /* HEAD */
     bool touched; /* a byte of the response has come */
@@ -187,7 +187,7 @@ static bool client_may_upgrade(const struct h1_client *c, const struct http_head
 static bool client_take_head(struct h1_client *c, struct http_head *head)
 {
     bool interim = head->status < 200 && head->status != 101;
-    if ((interim && ++c->interim > HTTP_CLIENT_INTERIMS_MAX) ||
+    if ((interim && ++c->interims > c->rx.limits->interims_max) ||
         (head->status == 101 && !client_may_upgrade(c, head))) {
         client_fail(c, HTTP_ERROR_BAD_RESPONSE);
         return false;
@@ -513,7 +513,7 @@ static struct http_stream *client_request(struct http_client *client, struct htt
     c->written = end;
     c->head_method = head->method == HTTP_METHOD_HEAD;
     c->upgrade = head->upgrade;
-    c->interim = 0;
+    c->interims = 0;
     c->touched = false;
     c->tunnel = false;
     c->reusable = false;

@@ -10,7 +10,6 @@
 #define GUARD_SETTINGS_COST 10u
 #define GUARD_SENT_CREDIT 4u
 #define GUARD_UPDATE_BYTES 512u /* of DATA, for which two WINDOW_UPDATE may come */
-#define GUARD_EMPTIES_MAX 16u
 
 static const char guard_resets[] = "too many stream resets";
 static const char guard_control[] = "too many control frames";
@@ -79,7 +78,7 @@ static const char *guard_data(struct h2_guard *guard, uint8_t flags, uint32_t le
         guard->empties = 0;
         return NULL;
     }
-    if (guard->empties >= GUARD_EMPTIES_MAX)
+    if (guard->empties >= guard->limits->h2_empties_max)
         return guard_empties;
     guard->empties++;
     return guard_control_frame(guard, 1, now_ns);

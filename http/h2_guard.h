@@ -20,7 +20,7 @@
  *                   the connection, for each 512 bytes of DATA that we sent, whenever they come:
  *                   peers give bytes back as their readers take them, those on Go's net/http for
  *                   each 4 KiB, older ones for each read
- *   empty DATA      without END_STREAM, 16 in a row; padding is nothing
+ *   empty DATA      without END_STREAM, h2_empties_max in a row; padding is nothing
  *   header block    payload of HEADERS or PUSH_PROMISE and its CONTINUATIONs: twice
  *                   head_bytes_max
  *
@@ -46,7 +46,7 @@ struct h2_guard {
     struct h2_guard_bucket resets, control;
     uint64_t updates; /* WINDOW_UPDATE that the peer may send for what it got */
     uint32_t block_bytes; /* of the header block in progress */
-    uint8_t empties; /* DATA frames in a row */
+    uint16_t empties; /* DATA frames in a row */
     bool forgiven;
 };
 

@@ -49,7 +49,7 @@ struct h2_stream {
 
     uint64_t rx_deadline_ns, tx_deadline_ns; /* 0: none */
     uint8_t error; /* enum http_error of reset_due */
-    uint8_t interims; /* client: 1xx heads received */
+    uint16_t interims; /* client: 1xx heads received */
     bool open; /* nghttp2 has it */
     bool arena_lent; /* request_arena gave it and no request came of it yet */
     bool to_head; /* the request is HEAD */

@@ -294,7 +294,7 @@ int h2_stream_on_head(struct h2_stream *stream, bool end_stream)
         stream_request(stream, head, end_stream);
     } else if (kind == H2_HEAD_RESPONSE && head != NULL) {
         bool interim = head->status < 200 && head->status != 101;
-        if (interim && ++stream->interims > HTTP_CLIENT_INTERIMS_MAX)
+        if (interim && ++stream->interims > s->limits->interims_max)
             h2_stream_fail(stream, NGHTTP2_ENHANCE_YOUR_CALM, HTTP_ERROR_BAD_RESPONSE);
         else
             stream_response(stream, head, end_stream);

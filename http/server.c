@@ -15,6 +15,7 @@ void http_limits_default(struct http_limits *limits)
         .trailer_bytes_max = 8192,
         .trailers_max = 32,
         .chunk_ext_bytes_max = 4096,
+        .interims_max = 16,
         .requests_max = 10000,
         .head_timeout_ns = 10 * NS_PER_S,
         .idle_timeout_ns = 75 * NS_PER_S,
@@ -26,6 +27,7 @@ void http_limits_default(struct http_limits *limits)
         .h2_resets_rate = 10,
         .h2_control_burst = 1000,
         .h2_control_rate = 100,
+        .h2_empties_max = 16,
         .h2_idle_timeout_ns = 180 * NS_PER_S,
     };
 }

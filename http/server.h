@@ -15,6 +15,7 @@ struct http_limits {
     uint32_t fields_max; /* 100: 431 */
     uint32_t trailer_bytes_max, trailers_max; /* of a section, 8 KiB, 32: 400 */
     uint32_t chunk_ext_bytes_max; /* per message, 4 KiB: 400 */
+    uint32_t interims_max; /* 1xx heads before a response, 16; more: BAD_RESPONSE */
     uint32_t requests_max; /* per connection, 10000: then Connection: close */
     uint64_t head_timeout_ns; /* first byte to whole head, 10 s: 408 */
     uint64_t
@@ -27,6 +28,7 @@ struct http_limits {
     uint32_t h2_window_bytes; /* of a connection, 1 MiB; a stream's is HTTP_STREAM_WINDOW */
     uint32_t h2_resets_burst, h2_resets_rate; /* that waste work: 100, 10/s */
     uint32_t h2_control_burst, h2_control_rate; /* frames that carry no message: 1,000, 100/s */
+    uint32_t h2_empties_max; /* DATA frames without data in a row: 16 */
     uint64_t h2_idle_timeout_ns; /* without a stream, 180 s */
     uint64_t h2_ping_interval_ns; /* of silence before we ask whether the peer is there, 0: never */
 };

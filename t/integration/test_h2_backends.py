@@ -6,6 +6,7 @@ import pytest
 
 import h2wire as h
 import manifests as m
+from origin import http_answer, read_request
 from wire import Stream, connect, request, wait_until
 
 HALF = b"x" * 500
@@ -404,6 +405,42 @@ def test_cancelled_requests_of_many(gateways, origins):
             wait_until(lambda: gateway.metric("ringgate_http_requests_active") == 50, "all of them")
         wait_until(lambda: gateway.metric("ringgate_http_requests_active") == 0, "none")
     assert len(origin.connections) > 1
+
+
+def test_raised_limits(gateways, origins):
+    """As many interim responses and empty frames as the settings say, and not one more."""
+
+    def talks(sock, _origin):
+        server = h.Server(sock)
+        while (got := server.request()) is not None:
+            count = int(got[1][":path"].rsplit("/", 1)[1])
+            server.send(head(got[0], status="103") * count, head(got[0]),
+                        h.frame(h.DATA, 0, got[0]) * 40, h.frame(h.DATA, 1, got[0], b"whole"))
+
+    def talks_http1(sock, _origin):
+        stream = Stream(sock)
+        while True:
+            count = int(read_request(stream)[1].rsplit("/", 1)[1])
+            sock.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n" * count)
+            http_answer(sock, b"whole")
+
+    gateway = gateways({"interim_responses_max": "40", "h2_empty_data_max": "40"})
+    gateway.write([m.gateway([m.listener("http", gateway.port)]),
+                   m.http_route("r", [m.rule("/", ["two"]), m.rule("/one", ["one"])]),
+                   *m.h2_service("two", origins(talks).port),
+                   *m.service("one", origins(talks_http1).port)])
+    gateway.start()
+    with h.Client(gateway.port) as client:
+        for path in ("/", "/one/"):
+            answer = client.get(f"{path}40")
+            assert answer.body == b"whole" and answer.interims == [103] * 40
+            assert client.get(f"{path}41").status == 502
+        stream = client.request("/40", method="POST", end=False)
+        client.send(h.frame(h.DATA, 0, stream) * 40, h.frame(h.DATA, 1, stream, b"x"))
+        assert client.answer(stream).body == b"whole"
+        stream = client.request("/40", method="POST", end=False)
+        client.send(h.frame(h.DATA, 0, stream) * 41)
+        assert client.end() == h.ENHANCE_YOUR_CALM
 
 
 def test_one_bad_stream_of_many(gateways, origins):

@@ -96,6 +96,9 @@ static void test_empties_in_a_row(void **state)
     assert_int_equal(count(NGHTTP2_DATA, 0, 0, 17), 16);
     assert_string_equal(h2_guard_on_frame(&guard, NGHTTP2_DATA, 0, 0, START),
                         "too many empty DATA frames");
+    limits.h2_empties_max = 1000;
+    h2_guard_init(&guard, &limits, START);
+    assert_int_equal(count(NGHTTP2_DATA, 0, 0, 1001), 1000);
 }
 
 /* Both sorts of resets draw on one bucket, which fills with time up to the burst. */
