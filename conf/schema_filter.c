@@ -344,7 +344,4 @@ void schema_filters_check(struct decode *decode, const struct doc_node *node,
             schema_rule(decode, node, NULL, "filter %.*s may be there once only",
                         SPAN_ARG(filters[i].type_text));
     }
-    if (seen[CONF_FILTER_REDIRECT] > 0 && seen[CONF_FILTER_REWRITE] > 0)
-        schema_rule(decode, node, NULL,
-                    "RequestRedirect and URLRewrite exclude each other: use one of them");
 }

@@ -153,6 +153,9 @@ struct tr_site {
     bool is_of_backend; /* of backendRefs[backend]; else of the rule */
 };
 
+/* The only reason that PartiallyInvalid has, whatever the rules that were left out have. */
+#define TR_PARTIALLY_INVALID "UnsupportedValue"
+
 /* What became of the rules of a route. */
 struct tr_rules_outcome {
     unsigned invalid; /* rules that cannot be served */

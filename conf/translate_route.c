@@ -351,7 +351,7 @@ static void finish_parent(struct translation *tr, const struct attaching *route,
     translate_condition(tr, &status->conditions, "ResolvedRefs", outcome->unresolved.reason,
                         outcome->unresolved.message);
     if (outcome->invalid > 0 && !parent->rejected)
-        translate_condition_true(tr, &status->conditions, "PartiallyInvalid", "UnsupportedValue",
+        translate_condition_true(tr, &status->conditions, "PartiallyInvalid", TR_PARTIALLY_INVALID,
                                  outcome->message);
 }
 

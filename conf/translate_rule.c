@@ -134,28 +134,51 @@ static void warn_backends(struct translation *tr, const struct tr_site *site,
                      is_grpc ? "UNAVAILABLE (14)" : "500");
 }
 
+static bool is_valid(const struct translation *tr, const struct conf_http_rule *rule,
+                     struct validate_finding *finding)
+{
+    return validate_http_rule(rule, tr->options->patterns, finding);
+}
+
+/* Whether the route keeps any rule. */
+static bool has_valid_rule(const struct translation *tr, const struct conf_http_route *route)
+{
+    struct validate_finding finding;
+    for (unsigned i = 0; i < route->rules_count; i++) {
+        if (is_valid(tr, &route->rules[i], &finding))
+            return true;
+    }
+    return false;
+}
+
+static void tell_invalid(struct translation *tr, const struct tr_site *site,
+                         const struct validate_finding *finding)
+{
+    struct diag *diag =
+        translate_diag(tr, finding->code, site->object, finding->pos, finding->value);
+    diag_field(diag, "spec.rules[%u].%s", site->rule, finding->field);
+    diag_message(diag, "%s", finding->text);
+    if (has_valid_rule(tr, site->object->http_route))
+        diag_condition(diag, "PartiallyInvalid=True, " TR_PARTIALLY_INVALID);
+    else
+        diag_condition(diag, "Accepted=False, %s", finding->reason);
+    diag_consequence(diag, "this rule would not be served, others are unaffected");
+}
+
 /* False: the rule must be left out. */
 static bool check_rule(struct translation *tr, const struct tr_site *site,
                        const struct conf_http_rule *rule, struct tr_rules_outcome *ret)
 {
     struct validate_finding finding;
-    if (validate_http_rule(rule, tr->options->patterns, &finding))
+    if (is_valid(tr, rule, &finding))
         return true;
-    bool is_first = ret->invalid++ == 0;
-    if (is_first) {
+    if (ret->invalid++ == 0) {
         ret->reason = finding.reason;
         ret->message = arena_printf(&tr->statuses->arena, "rules[%u].%s: %s", site->rule,
                                     finding.field, finding.text);
     }
-    if (site->is_quiet)
-        return false;
-    unsigned count = site->object->http_route->rules_count;
-    struct diag *diag = translate_diag(tr, finding.code, site->object, finding.pos, finding.value);
-    diag_field(diag, "spec.rules[%u].%s", site->rule, finding.field);
-    diag_message(diag, "%s", finding.text);
-    diag_condition(diag, count > 1 ? "PartiallyInvalid=True, %s" : "Accepted=False, %s",
-                   finding.reason);
-    diag_consequence(diag, "this rule would not be served, others are unaffected");
+    if (!site->is_quiet)
+        tell_invalid(tr, site, &finding);
     return false;
 }
 
@@ -225,11 +248,11 @@ void translate_rules(struct translation *tr, struct tr_site *site, struct tr_lim
         const struct conf_http_rule *rule = &conf->rules[i];
         struct model_rule *built = &route->rules[route->rules_count];
         site->rule = i;
-        bool is_valid = check_rule(tr, site, rule, ret);
+        bool is_kept = check_rule(tr, site, rule, ret);
         if (i == 0 || !has_backends_of(rule, &conf->rules[i - 1], backends))
             backends = translate_rule_backends(tr, site, rule->backends, rule->backends_count,
                                                &ret->unresolved);
-        if (!is_valid)
+        if (!is_kept)
             continue;
         warn_backends(tr, site, rule);
         built->backends = backends;
