@@ -144,6 +144,7 @@ struct conf_listener {
     unsigned selector_count;
     struct conf_route_kind *kinds; /* allowedRoutes.kinds */
     unsigned kinds_count;
+    bool proxy_protocol; /* annotation ringgate.dev/proxy-protocol of the Gateway */
 };
 
 struct conf_frontend_validation { /* GEP-91; spec.tls.frontend */

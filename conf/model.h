@@ -38,7 +38,7 @@ struct model_listener {
     struct span *addresses; /* literal IPs to bind; "0.0.0.0" and "::" by default */
     unsigned addresses_count;
     uint16_t port;
-    bool proxy_protocol; /* annotation ringgate.dev/proxy-protocol on the Gateway */
+    bool proxy_protocol; /* see conf_listener */
     struct model_cert *certs; /* HTTPS: at least one */
     unsigned certs_count;
     struct model_frontend frontend;

@@ -169,6 +169,7 @@ static void decode_object(struct decode *decode, const struct doc_node *root)
     struct conf_object *obj = decode->object;
     const struct kind_schema *schema = &kind_schemas[obj->kind];
     decode_metadata(decode, root);
+    schema_annotations_check(decode, root);
     obj->api_version = decode_copy(decode, doc_find(root, "apiVersion")->text);
     obj->spec = decode_array(decode, 1, schema->size);
     if (obj->spec != NULL)

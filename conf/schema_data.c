@@ -8,8 +8,6 @@
 /* Secret and ConfigMap. Their data is written in base64, as text, or names
  * files: annotation ringgate.dev/files holds a JSON map from key to path. */
 
-#define FILES_ANNOTATION "ringgate.dev/files"
-
 struct data_list {
     struct conf_pair *pairs;
     unsigned count, cap;
@@ -133,12 +131,11 @@ static void files_annotation(struct decode *decode, const struct doc_node *root,
     struct doc_node *map = NULL;
     struct err err = {0};
     struct decode_path frame;
-    const struct doc_node *node =
-        doc_find(doc_find(doc_find(root, "metadata"), "annotations"), FILES_ANNOTATION);
-    if (node == NULL || node->type != DOC_SCALAR)
+    const struct doc_node *node = schema_annotation(root, SCHEMA_ANNOTATION_FILES);
+    if (node == NULL)
         return;
     arena_init(&arena, 8192, 1 << 20, NULL);
-    decode_enter(decode, &frame, SPAN_LIT("metadata.annotations[" FILES_ANNOTATION "]"), -1);
+    decode_enter(decode, &frame, SPAN_LIT("metadata.annotations[" SCHEMA_ANNOTATION_FILES "]"), -1);
     int r = doc_parse(&arena, node->text, 1, &map, &err);
     data_files(decode, node, r == 0 ? map : NULL, list);
     decode_leave(decode);

@@ -458,4 +458,5 @@ static const struct decode_table gateway_spec =
     DECODE_TABLE(gateway_spec_fields, .check = gateway_check, .check_always = true);
 
 static const struct decode_field gateway_fields[] = {SCHEMA_HEAD, SCHEMA_SPEC(gateway_spec)};
-const struct decode_table schema_gateway = DECODE_TABLE(gateway_fields);
+const struct decode_table schema_gateway =
+    DECODE_TABLE(gateway_fields, .check = schema_proxy_protocol);

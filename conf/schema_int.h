@@ -110,8 +110,8 @@ enum conf_match_type schema_match_type(struct decode *decode, const struct doc_n
 struct conf_match_more *schema_match_more(struct decode *decode, struct conf_http_match *match);
 decode_fn schema_match_headers, schema_match_check, schema_rule_unsupported, schema_hostnames,
     schema_route_check;
-/* Of the whole document: annotation ringgate.dev/idle-timeout. */
-decode_fn schema_idle_timeout;
+/* Of the whole document: annotations. */
+decode_fn schema_idle_timeout, schema_proxy_protocol;
 extern const struct decode_table schema_retry; /* struct conf_retry */
 /* targetRefs of a policy. */
 void schema_targets_unique(struct decode *decode, const struct doc_node *node,
@@ -125,6 +125,16 @@ void schema_parents_check(struct decode *decode, const struct doc_node *node,
 
 decode_check_fn schema_is_label, schema_is_subdomain, schema_is_group, schema_is_kind,
     schema_is_hostname, schema_is_precise_hostname, schema_is_header_name, schema_is_ip;
+
+#define SCHEMA_ANNOTATION_FILES CONF_GROUP_OWN "/files"
+#define SCHEMA_ANNOTATION_IDLE CONF_GROUP_OWN "/idle-timeout"
+#define SCHEMA_ANNOTATION_PROXY CONF_GROUP_OWN "/proxy-protocol"
+/* The annotation of an object; NULL: it has none, or it is no string. */
+const struct doc_node *schema_annotation(const struct doc_node *root, const char *name);
+struct diag *schema_annotation_report(struct decode *decode, enum diag_code code,
+                                      const struct doc_node *node);
+/* Warns of those under our name that the kind does not have. */
+void schema_annotations_check(struct decode *decode, const struct doc_node *root);
 
 /* Reports a broken rule over several fields. */
 void schema_rule(struct decode *decode, const struct doc_node *node, const char *name,

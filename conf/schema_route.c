@@ -10,7 +10,6 @@
 
 /* The API counts matches over all rules of a route. */
 #define MATCHES_PER_ROUTE_MAX 128
-#define IDLE_ANNOTATION CONF_GROUP_OWN "/idle-timeout"
 
 /* --- matches --- */
 
@@ -361,18 +360,14 @@ static const struct decode_table http_spec =
 void schema_idle_timeout(struct decode *decode, const struct doc_node *root, void *out)
 {
     struct conf_http_route *route = out;
-    struct decode_path frame;
-    const struct doc_node *node =
-        doc_find(doc_find(doc_find(root, "metadata"), "annotations"), IDLE_ANNOTATION);
-    if (node == NULL || node->type != DOC_SCALAR)
+    const struct doc_node *node = schema_annotation(root, SCHEMA_ANNOTATION_IDLE);
+    if (node == NULL)
         return;
     route->has_idle_timeout = true;
     if (decode_duration(node->text, &route->idle_timeout_ns) == 0)
         return;
-    decode_enter(decode, &frame, SPAN_LIT("metadata.annotations[" IDLE_ANNOTATION "]"), -1);
-    struct diag *diag = decode_report(decode, DIAG_FORMAT, node, NULL);
+    struct diag *diag = schema_annotation_report(decode, DIAG_FORMAT, node);
     diag_message(diag, "must be a duration, as 90s or 1h30m");
-    decode_leave(decode);
 }
 
 static const struct decode_field http_fields[] = {SCHEMA_HEAD, SCHEMA_SPEC(http_spec)};

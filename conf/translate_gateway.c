@@ -8,8 +8,6 @@
 
 #include "base/panic.h"
 
-#define PROXY_PROTOCOL_ANNOTATION CONF_GROUP_OWN "/proxy-protocol"
-
 void translate_gateway_classes(struct translation *tr)
 {
     unsigned count;
@@ -168,10 +166,6 @@ static void add_gateway(struct translation *tr, const struct conf_object *object
     gateway->object = object;
     hmap_insert(&tr->gateway_map, &gateway->node,
                 span_make(&gateway->object, sizeof(gateway->object)));
-    for (unsigned i = 0; i < object->annotations_count; i++) {
-        if (span_equal_str(object->annotations[i].key, PROXY_PROTOCOL_ANNOTATION))
-            gateway->proxy_protocol = span_equal_str(object->annotations[i].value, "true");
-    }
     set_addresses(tr, gateway);
     set_client_cert(tr, gateway);
     warn_insecure(tr, gateway);
@@ -260,7 +254,7 @@ static void build_listener(struct translation *tr, const struct tr_listener *lis
         .addresses = listener->gateway->addresses,
         .addresses_count = listener->gateway->addresses_count,
         .port = listener->conf->port,
-        .proxy_protocol = listener->gateway->proxy_protocol,
+        .proxy_protocol = listener->conf->proxy_protocol,
         .certs = listener->certs,
         .certs_count = listener->certs_count,
         .frontend = listener->frontend,

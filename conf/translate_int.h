@@ -61,7 +61,6 @@ struct tr_gateway {
     unsigned listeners_count;
     struct span *addresses;
     unsigned addresses_count;
-    bool proxy_protocol;
     const char *rejected; /* reason of Accepted=False for the whole Gateway, or NULL */
     const char *unusable; /* reason of Programmed=False for the whole Gateway, or NULL */
     struct span message; /* for either */

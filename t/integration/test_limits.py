@@ -22,11 +22,10 @@ def gw(module_gateways, module_origins):
     gateway.origin = origin = module_origins()
     gateway.plain = free_port()
     gateway.write([
-        m.gateway([m.listener("http", gateway.port), m.listener("tcp", gateway.tcp, "TCP")],
-                  annotations={"ringgate.dev/proxy-protocol": "true"}),
-        m.gateway([m.listener("http", gateway.plain)], name="plain"),
+        m.gateway([m.listener("http", gateway.port), m.listener("tcp", gateway.tcp, "TCP"),
+                   m.listener("plain", gateway.plain)],
+                  annotations={"ringgate.dev/proxy-protocol": "http, tcp"}),
         m.http_route("r", [m.rule("/", ["origin"])]),
-        m.http_route("p", [m.rule("/", ["origin"])], parent="plain"),
         m.tcp_route("t", ["origin"]), *m.service("origin", origin.port)])
     return gateway.start()
 

@@ -206,8 +206,8 @@ static void test_sort_and_json(void **state)
         assert_string_equal(diags.items[i]->message, order[i]);
     json_out_init(&json, &out);
     diags_json(&diags, &json);
-    assert_non_null(
-        strstr(buf_str(&out), "{\"errors\":4,\"warnings\":1,\"dropped\":0,\"refused\":0,\"findings\":["));
+    assert_non_null(strstr(buf_str(&out), "{\"errors\":4,\"warnings\":1,\"dropped\":0,"
+                                          "\"refused\":0,\"findings\":["));
     assert_non_null(strstr(buf_str(&out),
                            "{\"severity\":\"warning\",\"code\":\"RG015\",\"title\":\"field is not "
                            "known and is ignored\",\"file\":\"examples/demo.yaml\",\"line\":2,"
