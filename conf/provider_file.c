@@ -12,7 +12,6 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
-#include "base/hmap.h"
 #include "base/pages.h"
 #include "conf/provider_file_int.h"
 
@@ -45,6 +44,7 @@ int provider_file_new(struct provider_file **ret, const char *const *paths, unsi
     arena_init(&provider->texts, TEXTS_CHUNK, 0, &pages_brief_source);
     provider->roots_count = count;
     provider->roots = xcalloc(MAX(count, 1u), sizeof(provider->roots[0]));
+    hmap_init(&provider->names, 0);
     diags_init(&provider->scan_diags);
     provider->history = provider->own_history = history_new();
     for (unsigned i = 0; i < count; i++) {
@@ -84,6 +84,8 @@ void provider_file_free(struct provider_file *provider)
     free(provider->roots);
     provider_file_drop_unread(provider);
     free(provider->unread);
+    provider_file_forget_names(provider);
+    hmap_fini(&provider->names);
     free(provider->watches);
     objects_unref(provider->set);
     objects_unref(provider->refused);

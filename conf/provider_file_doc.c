@@ -146,8 +146,7 @@ static int reader_read(const struct decode_files *files, struct span path, struc
         return err_set(reterr, -EINVAL, "path \"%.*s\" must be relative to %s and without \"..\"",
                        (int)MIN(path.len, (size_t)100), path.ptr, base);
     char *name = xasprintf("%.*s", (int)path.len, path.ptr);
-    char *full = xasprintf("%s/%s", base, name);
-    provider_file_watch_target(reader->provider, full, true);
+    provider_file_watch_path(reader->provider, base, name);
     arena_init(&room, DATA_CHUNK, 0, NULL);
     int r = data_read(base, name, &room, &text, reterr);
     if (is_passing(r))
@@ -159,7 +158,6 @@ static int reader_read(const struct decode_files *files, struct span path, struc
     if (text.len > 0)
         explicit_bzero((char *)(uintptr_t)text.ptr, text.len);
     arena_fini(&room);
-    free(full);
     free(name);
     return r;
 }

@@ -6,6 +6,7 @@
 
 #include <sys/stat.h>
 
+#include "base/hmap.h"
 #include "conf/provider_file.h"
 #include "conf/schema.h"
 
@@ -51,8 +52,8 @@ struct provider_source {
 
 /* Which names of a watched directory matter; a higher one includes the lower. */
 enum provider_watch_scope {
-    PROVIDER_WATCH_FILES, /* *.yaml and so on, and ..data */
-    PROVIDER_WATCH_TREE, /* and directories */
+    PROVIDER_WATCH_NAMES, /* those it is watched for */
+    PROVIDER_WATCH_TREE, /* *.yaml and so on, ..data, directories and links */
     PROVIDER_WATCH_ALL,
 };
 
@@ -60,7 +61,8 @@ struct provider_watch {
     int wd;
     enum provider_watch_scope scope;
     bool is_seen;
-    char *path; /* files below it are sources; NULL: each event asks for a walk */
+    bool is_twice; /* walked under two paths */
+    char *path; /* files below it are sources; NULL: none, or two: each event asks for a walk */
 };
 
 /* What a walk over the roots finds; sorted by path. */
@@ -88,6 +90,7 @@ struct provider_file {
     int inotify_fd;
     struct provider_watch *watches;
     unsigned watches_count, watches_cap;
+    struct hmap names; /* that directories are watched for, whatever their scope */
     struct provider_source **sources; /* sorted by path */
     unsigned sources_count;
     struct arena texts; /* of files, apart from the objects that are made of them */
@@ -128,14 +131,16 @@ void provider_file_drop_unread(struct provider_file *provider);
 
 /* --- provider_file_watch.c --- */
 
-/* Watches a directory, until a walk that does not ask for it. */
+/* Watches a directory that is walked, until a walk that does not ask for it. */
 void provider_file_watch(struct provider_file *provider, const char *path,
                          enum provider_watch_scope scope);
 /* Drops the watches that the last walk and load did not ask for. */
 void provider_file_trim_watches(struct provider_file *provider);
-/* Watches all of the directory that symbolic links of path lead to; with_own: and the one that path
- * is in. */
-void provider_file_watch_target(struct provider_file *provider, const char *path, bool with_own);
+/* Watches, by name, the symbolic links on the way from dir along path (from "" for a path as it is
+ * given), and the file at its end, or the first name that is missing. */
+void provider_file_watch_path(struct provider_file *provider, const char *dir, const char *path);
+/* Forgets for which names directories are watched. */
+void provider_file_forget_names(struct provider_file *provider);
 /* Takes what inotify has: notes which files changed, or that a walk is wanted. True when something
  * that matters changed. */
 bool provider_file_drain(struct provider_file *provider);

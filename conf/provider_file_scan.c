@@ -13,9 +13,10 @@
 
 /* Walking the roots and watching them. A directory is watched before it is
  * listed, so nothing that happens after the listing is missed. Symbolic links
- * are followed, with a bound on depth: a loop ends there. Where a link leads
- * is watched as well, and a link named ..data (how Kubernetes mounts swap a
- * whole directory) counts as a change of everything beside it. */
+ * are followed, with a bound on depth: a loop ends there. All on the way to
+ * where a link leads is watched as well, and a link named ..data (how
+ * Kubernetes mounts swap a whole directory) counts as a change of everything
+ * beside it. */
 
 struct walk {
     struct provider_file *provider;
@@ -225,32 +226,24 @@ static int list_names(const char *path, struct name **ret, unsigned *ret_count)
 
 static int walk_directory(struct walk *walk, const char *path, unsigned depth);
 
-static void walk_entry(struct walk *walk, const char *child, const struct name *name,
-                       unsigned depth)
+/* An entry that is no plain file. */
+static void walk_other(struct walk *walk, const char *dir, const struct name *name, unsigned depth)
 {
-    struct stat info, link;
-    bool is_config = provider_file_is_config_name(name->text);
-    /* Most are plain files: ten thousand of them need no look at each. */
-    if (name->type == DT_REG) {
-        if (is_config)
-            walk_add(walk, child, (struct provider_found){0});
-        return;
-    }
-    int r = stat(child, &info) == 0 ? 0 : -errno;
+    struct stat info;
+    char *path = xasprintf("%s/%s", dir, name->text);
+    if (name->type == DT_LNK ||
+        (name->type == DT_UNKNOWN && lstat(path, &info) == 0 && S_ISLNK(info.st_mode)))
+        provider_file_watch_path(walk->provider, dir, name->text);
+    int r = stat(path, &info) == 0 ? 0 : -errno;
     if (r == 0 && S_ISDIR(info.st_mode)) {
         if (depth < PROVIDER_DEPTH_MAX)
-            (void)walk_directory(walk, child, depth + 1); /* it has told */
-        return;
+            (void)walk_directory(walk, path, depth + 1); /* it has told */
+    } else if (r != 0 && provider_file_has_sources(walk->provider, path)) {
+        walk_failed(walk, path, r);
+    } else if (provider_file_is_config_name(name->text)) {
+        walk_add(walk, path, (struct provider_found){0});
     }
-    if (r != 0 && provider_file_has_sources(walk->provider, child)) {
-        walk_failed(walk, child, r);
-        return;
-    }
-    if (!is_config)
-        return;
-    if (lstat(child, &link) == 0 && S_ISLNK(link.st_mode))
-        provider_file_watch_target(walk->provider, child, false);
-    walk_add(walk, child, (struct provider_found){0});
+    free(path);
 }
 
 /* depth: of the directory below its root; bounded, so is the recursion. -errno: it was not read,
@@ -266,9 +259,14 @@ static int walk_directory(struct walk *walk, const char *path, unsigned depth)
         return r;
     }
     for (unsigned i = 0; i < count && !walk->is_full; i++) {
-        char *child = xasprintf("%s/%s", path, names[i].text);
-        walk_entry(walk, child, &names[i], depth);
-        free(child);
+        /* Most are plain files: ten thousand of them need no look at each. */
+        if (names[i].type != DT_REG) {
+            walk_other(walk, path, &names[i], depth);
+        } else if (provider_file_is_config_name(names[i].text)) {
+            char *child = xasprintf("%s/%s", path, names[i].text);
+            walk_add(walk, child, (struct provider_found){0});
+            free(child);
+        }
     }
     free_names(names, count);
     return 0;
@@ -308,38 +306,19 @@ static void walk_pem(struct walk *walk, const char *path, unsigned depth)
 {
     struct name *names = NULL;
     unsigned count = 0;
+    provider_file_watch(walk->provider, path, PROVIDER_WATCH_ALL);
     int r = list_names(path, &names, &count);
     if (r != 0) {
         walk_failed(walk, path, r);
         return;
     }
-    provider_file_watch(walk->provider, path, PROVIDER_WATCH_ALL);
     for (unsigned i = 0; i < count && !walk->is_full; i++) {
         char *child = xasprintf("%s/%s", path, names[i].text);
+        provider_file_watch_path(walk->provider, path, names[i].text);
         walk_pem_entry(walk, child, depth);
         free(child);
     }
     free_names(names, count);
-}
-
-/* The directory that a path is in. */
-static void watch_parent(struct walk *walk, const char *path, enum provider_watch_scope scope)
-{
-    char *parent = xstrdup(path);
-    provider_file_watch(walk->provider, provider_file_directory_of(parent), scope);
-    free(parent);
-}
-
-/* A root that is a file, or is not there yet: its directory tells when it changes or comes. */
-static void walk_root_file(struct walk *walk, const char *root, bool exists)
-{
-    struct stat link;
-    const char *slash = strrchr(root, '/');
-    bool by_name = exists && provider_file_is_config_name(slash != NULL ? slash + 1 : root);
-    watch_parent(walk, root, by_name ? PROVIDER_WATCH_FILES : PROVIDER_WATCH_ALL);
-    if (lstat(root, &link) == 0 && S_ISLNK(link.st_mode))
-        provider_file_watch_target(walk->provider, root, false);
-    walk_add(walk, root, (struct provider_found){.is_root = true});
 }
 
 static char *base_of(const struct provider_root *root)
@@ -357,6 +336,7 @@ static char *base_of(const struct provider_root *root)
 static void walk_root(struct walk *walk, struct provider_root *root)
 {
     struct stat info;
+    provider_file_watch_path(walk->provider, "", root->path);
     int r = stat(root->path, &info) == 0 ? 0 : -errno;
     if (r == 0 || root->base == NULL) {
         root->is_directory = r == 0 && S_ISDIR(info.st_mode);
@@ -365,17 +345,16 @@ static void walk_root(struct walk *walk, struct provider_root *root)
     }
     walk->root = root;
     if (!root->is_directory) {
-        walk_root_file(walk, root->path, r == 0);
+        walk_add(walk, root->path, (struct provider_found){.is_root = true});
         return;
     }
-    if (r == 0) {
+    if (r == 0)
         r = walk_directory(walk, root->path, 0);
-    } else {
-        watch_parent(walk, root->path, PROVIDER_WATCH_ALL);
+    else
         walk_failed(walk, root->path, r);
-    }
     if (r != 0 && strcmp(root->base, root->path) == 0)
         return;
+    provider_file_watch_path(walk->provider, root->base, "tls");
     char *pem = xasprintf("%s/tls", root->base);
     walk_pem(walk, pem, 0);
     free(pem);
@@ -397,6 +376,7 @@ void provider_file_scan(struct provider_file *provider, struct provider_found **
         provider->watches[i].is_seen = false;
     provider->is_blind = false;
     provider_file_drop_unread(provider);
+    provider_file_forget_names(provider);
 
     for (unsigned i = 0; i < provider->roots_count; i++)
         walk_root(&walk, &provider->roots[i]);

@@ -4,59 +4,119 @@
 #include "conf/provider_file_int.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
-/* Which directories are watched, and what their events mean for the sources. */
+/* Which directories are watched, and what their events mean for the sources.
+ * Directories that are walked are watched as a whole. What lies on the way to
+ * something else is watched by name, each symbolic link of the way where it
+ * lies: whichever of them is swapped, what it leads to is read again. */
 
 #define WATCH_MASK                                                                                 \
     (IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO |            \
      IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF)
 
-/* Under which name its files are sources. With two names, or when all of it is watched, none. */
-static void watch_name(struct provider_watch *watch, const char *path, bool is_first)
+/* As many as the kernel follows. */
+#define LINKS_MAX 40
+
+/* --- names of directories that are watched for some names only --- */
+
+struct watched_name {
+    struct hmap_node node;
+    char key[]; /* watch and name */
+};
+
+#define KEY_SIZE_MAX (NAME_MAX + 16)
+
+static struct span name_key(char buf[KEY_SIZE_MAX], int wd, const char *name)
 {
-    bool is_known = watch->path != NULL && strcmp(watch->path, path) == 0;
-    if ((is_first || is_known) && watch->scope != PROVIDER_WATCH_ALL) {
-        if (!is_known) {
-            free(watch->path);
-            watch->path = xstrdup(path);
-        }
-        return;
-    }
-    free(watch->path);
-    watch->path = NULL;
+    return span_make(buf, (size_t)snprintf(buf, KEY_SIZE_MAX, "%d/%.*s", wd, NAME_MAX, name));
 }
 
-void provider_file_watch(struct provider_file *provider, const char *path,
-                         enum provider_watch_scope scope)
+static bool is_watched_name(const struct provider_file *provider, int wd, const char *name)
+{
+    char buf[KEY_SIZE_MAX];
+    return hmap_find(&provider->names, name_key(buf, wd, name)) != NULL;
+}
+
+static void add_name(struct provider_file *provider, int wd, const char *name)
+{
+    char buf[KEY_SIZE_MAX];
+    struct span key = name_key(buf, wd, name);
+    if (hmap_find(&provider->names, key) != NULL)
+        return;
+    struct watched_name *watched = xmalloc(sizeof(*watched) + key.len);
+    memcpy(watched->key, key.ptr, key.len);
+    hmap_insert(&provider->names, &watched->node, span_make(watched->key, key.len));
+}
+
+void provider_file_forget_names(struct provider_file *provider)
+{
+    struct hmap_node *node = hmap_next(&provider->names, NULL);
+    while (node != NULL) {
+        struct hmap_node *next = hmap_next(&provider->names, node);
+        hmap_remove(&provider->names, node);
+        free(container_of(node, struct watched_name, node));
+        node = next;
+    }
+}
+
+/* --- watches --- */
+
+static struct provider_watch *watch_find(const struct provider_file *provider, int wd)
+{
+    for (unsigned i = 0; i < provider->watches_count; i++) {
+        if (provider->watches[i].wd == wd)
+            return &provider->watches[i];
+    }
+    return NULL;
+}
+
+/* NULL: it cannot be watched. */
+static struct provider_watch *watch_add(struct provider_file *provider, const char *path,
+                                        enum provider_watch_scope scope)
 {
     int wd = inotify_add_watch(provider->inotify_fd, path, WATCH_MASK | IN_ONLYDIR);
     if (wd < 0) {
         /* Gone, or the user's watch limit: then SIGHUP still reloads. */
         provider->is_blind = provider->is_blind || (errno != ENOENT && errno != ENOTDIR);
-        return;
+        return NULL;
     }
-    for (unsigned i = 0; i < provider->watches_count; i++) {
-        struct provider_watch *watch = &provider->watches[i];
-        if (watch->wd != wd)
-            continue;
-        bool is_first = !watch->is_seen;
-        watch->scope = is_first ? scope : MAX(watch->scope, scope);
-        watch->is_seen = true;
-        watch_name(watch, path, is_first);
-        return;
+    struct provider_watch *watch = watch_find(provider, wd);
+    if (watch != NULL && watch->is_seen) {
+        watch->scope = MAX(watch->scope, scope);
+        return watch;
     }
-    if (provider->watches_count == provider->watches_cap) {
+    if (watch == NULL && provider->watches_count == provider->watches_cap) {
         provider->watches_cap = provider->watches_cap == 0 ? 16 : provider->watches_cap * 2;
         provider->watches =
             xrealloc(provider->watches, provider->watches_cap * sizeof(provider->watches[0]));
     }
-    struct provider_watch *fresh = &provider->watches[provider->watches_count++];
-    *fresh = (struct provider_watch){.wd = wd, .scope = scope, .is_seen = true};
-    watch_name(fresh, path, true);
+    if (watch == NULL)
+        watch = &provider->watches[provider->watches_count++];
+    else
+        free(watch->path);
+    *watch = (struct provider_watch){.wd = wd, .scope = scope, .is_seen = true};
+    return watch;
+}
+
+void provider_file_watch(struct provider_file *provider, const char *path,
+                         enum provider_watch_scope scope)
+{
+    struct provider_watch *watch = watch_add(provider, path, scope);
+    if (watch == NULL || watch->is_twice)
+        return;
+    if (watch->path == NULL) {
+        watch->path = xstrdup(path);
+    } else if (strcmp(watch->path, path) != 0) {
+        free(watch->path);
+        watch->path = NULL;
+        watch->is_twice = true;
+    }
 }
 
 const char *provider_file_directory_of(char *path)
@@ -68,18 +128,83 @@ const char *provider_file_directory_of(char *path)
     return path;
 }
 
-void provider_file_watch_target(struct provider_file *provider, const char *path, bool with_own)
+/* --- paths through symbolic links --- */
+
+static void watch_entry(struct provider_file *provider, const char *path)
 {
-    if (with_own) {
-        char *own = xstrdup(path);
-        provider_file_watch(provider, provider_file_directory_of(own), PROVIDER_WATCH_ALL);
-        free(own);
+    char *own = xstrdup(path);
+    const char *slash = strrchr(path, '/');
+    const struct provider_watch *watch =
+        watch_add(provider, provider_file_directory_of(own), PROVIDER_WATCH_NAMES);
+    if (watch != NULL)
+        add_name(provider, watch->wd, slash != NULL ? slash + 1 : path);
+    free(own);
+}
+
+/* Where the link at path leads, on the heap; NULL: errno tells why it is none. */
+static char *link_target(const char *path)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlink(path, target, sizeof(target));
+    return n < 0 ? NULL : xasprintf("%.*s", (int)n, target);
+}
+
+static bool is_directory(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+struct way {
+    char *done; /* as far as it was looked at; its links are watched */
+    char *rest;
+    unsigned links;
+};
+
+static char *join(const char *dir, const char *name, size_t len)
+{
+    size_t dir_len = strlen(dir);
+    bool is_joined = dir_len == 0 || dir[dir_len - 1] == '/';
+    return xasprintf("%s%s%.*s", dir, is_joined ? "" : "/", (int)len, name);
+}
+
+/* Takes the next name of the rest; a link gives way to where it leads. False: the way ends. */
+static bool way_step(struct provider_file *provider, struct way *way)
+{
+    const char *name = way->rest + strspn(way->rest, "/");
+    size_t len = strcspn(name, "/");
+    if (len == 0)
+        return false;
+    char *path = join(way->done, name, len);
+    char *target = link_target(path);
+    if (target != NULL || errno == ENOENT) {
+        free(target);
+        watch_entry(provider, path);
+        target = link_target(path); /* every change after this one is told */
     }
-    char *target = realpath(path, NULL);
-    if (target == NULL)
-        return;
-    provider_file_watch(provider, provider_file_directory_of(target), PROVIDER_WATCH_ALL);
+    bool goes_on = target != NULL || errno == EINVAL;
+    char *rest = target != NULL ? xasprintf("%s%s", target, name + len) : xstrdup(name + len);
+    free(way->rest);
+    way->rest = rest;
+    if (target == NULL || target[0] == '/') {
+        free(way->done);
+        way->done = target == NULL ? xstrdup(path) : xstrdup("/");
+    }
+    way->links += target != NULL;
     free(target);
+    free(path);
+    return goes_on && way->links <= LINKS_MAX;
+}
+
+void provider_file_watch_path(struct provider_file *provider, const char *dir, const char *path)
+{
+    struct way way = {.done = xstrdup(path[0] == '/' ? "/" : dir), .rest = xstrdup(path)};
+    while (way_step(provider, &way)) {
+    }
+    if (!is_directory(way.done))
+        watch_entry(provider, way.done);
+    free(way.done);
+    free(way.rest);
 }
 
 void provider_file_trim_watches(struct provider_file *provider)
@@ -166,7 +291,7 @@ static bool is_link_event(const struct provider_file *provider, const struct pro
     struct stat info;
     if (event->name[0] == '.')
         return false;
-    if (watch->path == NULL) /* a directory of two names: of a link, as a rule */
+    if (watch->is_twice) /* of a link, as a rule */
         return (event->mask & (IN_CREATE | IN_DELETE | IN_MOVE)) != 0;
     char *path = xasprintf("%s/%s", watch->path, event->name);
     bool is_link = (event->mask & (IN_CREATE | IN_MOVED_TO)) != 0 && lstat(path, &info) == 0 &&
@@ -182,10 +307,11 @@ static bool watch_matters(const struct provider_file *provider, const struct pro
 {
     if (watch->scope == PROVIDER_WATCH_ALL || event->len == 0)
         return true;
+    if (watch->scope == PROVIDER_WATCH_NAMES)
+        return false;
     if (provider_file_is_config_name(event->name) || strncmp(event->name, "..", 2) == 0)
         return true;
-    return watch->scope == PROVIDER_WATCH_TREE &&
-           ((event->mask & IN_ISDIR) != 0 || is_link_event(provider, watch, event));
+    return (event->mask & IN_ISDIR) != 0 || is_link_event(provider, watch, event);
 }
 
 static bool event_take(struct provider_file *provider, const struct inotify_event *event)
@@ -196,22 +322,19 @@ static bool event_take(struct provider_file *provider, const struct inotify_even
     }
     if ((event->mask & IN_IGNORED) != 0)
         return false;
-    for (unsigned i = 0; i < provider->watches_count; i++) {
-        const struct provider_watch *watch = &provider->watches[i];
-        if (watch->wd != event->wd)
-            continue;
-        if (!watch_matters(provider, watch, event))
-            return false;
-        struct provider_source *source =
-            provider->wants_walk ? NULL : event_source(provider, watch, event);
-        if (source != NULL)
-            source->is_told = true;
-        else
-            provider->wants_walk = true;
-        provider->is_writing = (event->mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) == 0;
-        return true;
-    }
-    return false;
+    const struct provider_watch *watch = watch_find(provider, event->wd);
+    bool is_named = event->len > 0 && is_watched_name(provider, event->wd, event->name);
+    if (watch == NULL || (!is_named && !watch_matters(provider, watch, event)))
+        return false;
+    /* Which sources a name is part of the way to is not known. */
+    struct provider_source *source =
+        provider->wants_walk || is_named ? NULL : event_source(provider, watch, event);
+    if (source != NULL)
+        source->is_told = true;
+    else
+        provider->wants_walk = true;
+    provider->is_writing = (event->mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) == 0;
+    return true;
 }
 
 bool provider_file_drain(struct provider_file *provider)

@@ -57,7 +57,7 @@ def test_directory_without_descriptors(served):
     assert status(served) == 200
     pid, name = served.process.pid, resource.RLIMIT_NOFILE
     before = resource.prlimit(pid, name)
-    resource.prlimit(pid, name, (served.descriptors() - 1, before[1]))
+    resource.prlimit(pid, name, (0, before[1]))
     try:
         served.signal(signal.SIGHUP)
         wait_until(lambda: "Too many open files" in served.errors())
@@ -77,3 +77,54 @@ def test_directory_may_not_be_read(served):
     finally:
         served.config.chmod(0o755)
     wait_until(lambda: served.metric("ringgate_config_last_reload_success") == 1, "another try")
+
+
+SWAPPED = {"root": "", "in_root": "/conf", "file": "/conf/r.yaml", "linked": "/conf/r.yaml",
+           "linked_dir": "/conf"}
+
+
+class Releases:
+    """Folder/current leads to one of two versions, one of which is being written."""
+
+    def __init__(self, gateway, name):
+        self.gateway, self.name, self.current = gateway, name, gateway.folder / f"current-{name}"
+        self.path = f"{self.current}{SWAPPED[name]}"
+        if name.startswith("linked"):
+            suffix = ".yaml" if name == "linked" else ""
+            link = gateway.config / f"{name}{suffix}"
+            link.symlink_to(f"../{self.current.name}{SWAPPED[name]}")
+        else:
+            gateway.arguments += ["--config", self.path]
+        self.swap(1)
+
+    def write(self, version, path):
+        folder = self.gateway.folder / f"{self.name}-{version}" / "conf"
+        folder.mkdir(parents=True, exist_ok=True)
+        route = m.http_route(self.name.replace("_", "-"), [m.rule(path, ["one"])])
+        (folder / "r.yaml").write_text(m.document([route]))
+
+    def swap(self, version):
+        self.write(version, f"/{self.name}/{version}")
+        temporary = self.gateway.folder / "next"
+        temporary.symlink_to(f"{self.name}-{version}")
+        temporary.rename(self.current)
+
+    def expect(self, version):
+        path = f"/{self.name}/{version}"
+        wait_until(lambda: status(self.gateway, path) == 200, f"route {path}")
+
+
+def test_links_are_swapped(gateways, origins):
+    """Whichever link of the way is swapped, above the root or beyond a link of the directory."""
+    gateway, origin = gateways(), origins()
+    good = objects(gateway.port, origin.port)
+    gateway.write([o for o in good if o["kind"] != "HTTPRoute"])
+    all_releases = [Releases(gateway, name) for name in SWAPPED]
+    gateway.start()
+    for releases in all_releases:
+        releases.expect(1)
+        for version in 2, 3:
+            releases.swap(version)
+            releases.expect(version)
+        releases.write(3, f"/{releases.name}/4")  # in place
+        releases.expect(4)

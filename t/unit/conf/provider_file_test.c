@@ -349,6 +349,7 @@ static void test_history(void **state)
 /* How Kubernetes mounts a ConfigMap: x.yaml -> ..data/x.yaml, ..data -> ..1. */
 static void test_symlink_swap(void **state)
 {
+    uint64_t delay_ns;
     (void)state;
     struct world *world = world_new("");
     make_dir(world, "..1");
@@ -374,6 +375,8 @@ static void test_symlink_swap(void **state)
     put(world, "..2/x.yaml", SERVICE("x", "3"));
     wait_and_load(world);
     assert_int_equal(port_of(world, "x"), 3);
+    put(world, "..2/beside.yaml", SERVICE("y", "3"));
+    assert_false(provider_file_poll(world->provider, clock_mono_ns(), &delay_ns));
     free(data);
     free(next);
     free(link);
@@ -486,6 +489,7 @@ static void test_pem_directory(void **state)
 /* A root that is a file, is missing, cannot be read, comes back. */
 static void test_root_file(void **state)
 {
+    uint64_t delay_ns;
     (void)state;
     struct world *world = world_new("/only.conf");
     char *path = xasprintf("%s/only.conf", world->dir);
@@ -513,6 +517,8 @@ static void test_root_file(void **state)
     expect_findings(world, "");
     assert_int_equal(port_of(world, "a"), 2);
     assert_false(provider_file_is_waiting(world->provider));
+    put(world, "beside.conf", SERVICE("a", "3"));
+    assert_false(provider_file_poll(world->provider, clock_mono_ns(), &delay_ns));
     free(path);
     world_free(world);
 }
