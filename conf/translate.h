@@ -19,6 +19,8 @@ struct translate_options {
     bool from_files; /* loopback endpoints allowed, implicit class, default addresses */
     uint64_t generation; /* given to the model */
     const struct objects *refused; /* left out for their own errors, for hints; NULL: none */
+    /* Secrets and ConfigMaps in whose place the last good version is translated; NULL: none */
+    const struct objects *kept;
     const struct validate_patterns *patterns; /* NULL: every regular expression will do */
     /* Policies that are left out. Backends of a BackendTLSPolicy answer 503: those of its targets;
      * without targets all Services of its namespace; without a namespace all. */

@@ -35,7 +35,7 @@ static struct diag *fail(struct translation *tr, const struct tr_cert_request *r
     diag_condition(diag, "ResolvedRefs=False, %s", reason);
     diag_consequence(diag, "%s", request->consequence);
     if (!unresolved->reason)
-        unresolved->reason = reason;
+        *unresolved = (struct tr_unresolved){.reason = reason};
     return diag;
 }
 
@@ -44,6 +44,25 @@ static void fail_end(struct translation *tr, const struct diag *diag,
 {
     if (unresolved->message.len == 0)
         unresolved->message = translate_message(tr, diag);
+}
+
+static bool is_in(const struct objects *set, const struct conf_object *object)
+{
+    return set && objects_find(set, object->kind, object->ns, object->name);
+}
+
+/* The condition is good, but its message says that what is used is not the newest. */
+static void note_kept(struct translation *tr, const struct conf_object *object,
+                      struct tr_unresolved *unresolved)
+{
+    if (unresolved->message.len > 0 ||
+        (!is_in(tr->options->kept, object) && !is_in(tr->options->refused, object)))
+        return;
+    unresolved->message =
+        arena_printf(&tr->statuses->arena,
+                     "%s \"%.*s\" in namespace \"%.*s\" cannot be used as it is now: its last "
+                     "good version is",
+                     conf_kind_name(object->kind), SPAN_ARG(object->name), SPAN_ARG(object->ns));
 }
 
 /* The object of a reference, of the wanted kind, or NULL with a finding. */
@@ -121,6 +140,7 @@ unsigned translate_cert_pairs(struct translation *tr, const struct tr_cert_reque
         if (!object)
             continue;
         if (pair_load(tr, object, &certs[count], &problem)) {
+            note_kept(tr, object, unresolved);
             count++;
             continue;
         }
@@ -160,6 +180,7 @@ struct span translate_cert_ca(struct translation *tr, const struct tr_cert_reque
             continue;
         struct span ca = ca_of(object);
         if (validate_pem(ca, "CERTIFICATE")) {
+            note_kept(tr, object, unresolved);
             pem = pem_append(tr, pem, ca);
             continue;
         }

@@ -12,7 +12,8 @@
 #include "conf/translate.h"
 #include "conf/validate.h"
 
-/* First reference of an object that does not resolve. */
+/* First reference of an object that does not resolve. When all do, the message may say that one
+ * leads to a version that is not the newest. */
 struct tr_unresolved {
     const char *reason; /* of ResolvedRefs=False; NULL: all resolve */
     struct span message;

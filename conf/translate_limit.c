@@ -437,7 +437,8 @@ void translate_limits_finish(struct translation *tr)
         const struct tr_store *store = &tr->stores[i];
         struct status *status = translate_status(tr, store->object);
         translate_condition(tr, &status->conditions, "Accepted",
-                            store->unresolved.reason ? "Invalid" : NULL, store->unresolved.message);
+                            store->unresolved.reason ? "Invalid" : NULL,
+                            store->unresolved.reason ? store->unresolved.message : SPAN_NONE);
         translate_condition(tr, &status->conditions, "ResolvedRefs", store->unresolved.reason,
                             store->unresolved.message);
     }

@@ -220,7 +220,8 @@ static void check_frontend(struct translation *tr, struct tr_listener *listener)
         frontend->ca_pem = translate_cert_ca(tr, &request, &frontend->unresolved);
         frontend->is_resolved = true;
     }
-    if (frontend->unresolved.reason && !listener->unresolved.reason)
+    if (!listener->unresolved.reason &&
+        (frontend->unresolved.reason || listener->unresolved.message.len == 0))
         listener->unresolved = frontend->unresolved;
     if (frontend->ca_pem.len == 0 && !listener->rejected) {
         listener->rejected = "NoValidCACertificate";

@@ -233,6 +233,7 @@ static void control_load(struct control *c)
     options.lost = provider_file_lost(c->provider, &options.lost_count);
     history_update(c->history, objects, diags.errors > 0);
     struct objects *good = last_good_apply(c->last_good, objects, &diags);
+    options.kept = last_good_kept(c->last_good);
     translate(good, &options, &diags, &model, &statuses);
     pattern_check_sweep(&c->patterns);
     statuses_add_refused(statuses, provider_file_refused(c->provider), &diags);

@@ -107,6 +107,21 @@ int cert_validity(struct span cert_pem, struct cert_info *ret)
     return 0;
 }
 
+int cert_check_bundle(struct span pem, int64_t *ret_not_after, struct err *reterr)
+{
+    STACK_OF(X509) *certs = pem_read_certs(NULL, pem, PEM_CAS_MAX, reterr);
+    int64_t not_after = INT64_MIN;
+    if (!certs)
+        return -EINVAL;
+    for (int i = 0; i < sk_X509_num(certs); i++)
+        not_after = MAX(not_after, cert_seconds(X509_get0_notAfter(sk_X509_value(certs, i))));
+    sk_X509_pop_free(certs, X509_free);
+    ERR_clear_error();
+    if (ret_not_after)
+        *ret_not_after = not_after;
+    return 0;
+}
+
 int cert_check_ca(struct span ca_pem, struct err *reterr)
 {
     STACK_OF(X509) *certs = pem_read_certs(NULL, ca_pem, PEM_CAS_MAX, reterr);

@@ -21,6 +21,9 @@ MUST_CHECK int cert_check_pair(struct span cert_pem, struct span key_pem, struct
 /* From when to when the leaf of a PEM chain is valid: only these members of ret are set. 0;
  * -EINVAL: no certificate. */
 MUST_CHECK int cert_validity(struct span cert_pem, struct cert_info *ret);
+/* Certificates to trust, PEM, all of which can be read. *ret_not_after (may be NULL): the last day
+ * of the one that lives longest, seconds since 1970. 0; -EINVAL. */
+MUST_CHECK int cert_check_bundle(struct span pem, int64_t *ret_not_after, struct err *reterr);
 /* At least one CA certificate, PEM. 0; -EINVAL. */
 MUST_CHECK int cert_check_ca(struct span ca_pem, struct err *reterr);
 

@@ -54,9 +54,10 @@ static void put_and_load(struct world *world, const char *text)
     (void)provider_file_load(world->provider, &world->diags, &world->set);
 }
 
+#define TARGETS "targetRefs: [{group: '', kind: Service, name: s}]"
 #define TLS(name, ns, rest)                                                                        \
     "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: " name     \
-    ", namespace: " ns "}\nspec:\n  targetRefs: [{group: '', kind: Service, name: s}]\n" rest
+    ", namespace: " ns "}\nspec:\n  " TARGETS "\n" rest
 #define TLS_GOOD "  validation: {hostname: a.b, wellKnownCACertificates: System}\n"
 #define LIMIT(spec)                                                                                \
     "apiVersion: ringgate.dev/v1alpha1\nkind: RateLimitPolicy\nmetadata: {name: l}\nspec: {" spec  \
@@ -99,6 +100,17 @@ static void test_lost(void **state)
          "T a/ 0", "namespace \"a\""},
         {"# kind: BackendTLSPolicy\nkind: Gateway\n{", "", "defined before"},
         {"mankind: BackendTLSPolicy\nkind: BackendTLSPolic\n{", "", "defined before"},
+        {TLS("p", "a", "  - {name: t}\n" TLS_GOOD), "T a/ 0", "namespace \"a\""},
+        {"kind: BackendTLSPolicy\nmetadata: {name: p}\nspec: {" TARGETS ", x: 1}", "T default/p 1",
+         "backends that it targets answer 503"},
+        {"kind: BackendTLSPolicy\nmetadata: {name: p}\nspec: 5", "T default/p 0",
+         "namespace \"default\""},
+        {"kind: BackendTLSPolicy\nmetadata: {name: p}\nspec: {targetRefs: [{group: '', kind: "
+         "Service, name: s}, {name: t}]}",
+         "T default/p 0", "namespace \"default\""},
+        {"apiVersion: gateway.networking.k8s.o/v1\nkind: BackendTLSPolicy\nmetadata: {name: p}\n"
+         "spec: {" TARGETS "}",
+         "T default/p 1", "backends that it targets answer 503"},
         {"kind: BackendTLSPolicy", "T default/ 0", "namespace \"default\""},
         {LIMIT("targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: g}]"),
          "L default/l 1", "requests of Gateway \"g\" are NOT limited"},

@@ -756,39 +756,6 @@ static void test_rate_limits(void **state)
     decoded_fini(&d);
 }
 
-/* What a policy was to protect is known after it was refused. */
-static void test_targets_of_refused(void **state)
-{
-    static const struct {
-        const char *text;
-        unsigned targets;
-    } cases[] = {
-        {GW "kind: BackendTLSPolicy\n" META "spec: {" TARGET ", validation: {hostname: 5}}", 1},
-        {GW "kind: BackendTLSPolicy\n" META "spec: {targetRef: []}", 0},
-        {GW "kind: BackendTLSPolicy\n" META
-            "spec: {targetRefs: [{group: '', kind: Service, name: a}, {name: b}]}",
-         0},
-        {"apiVersion: gateway.networking.k8s.io/v1beta1\nkind: BackendTLSPolicy\n" META
-         "spec: {" TARGET "}",
-         1},
-        {"kind: BackendTLSPolicy\n" META "spec: {" TARGET "}", 1},
-        {"kind: BackendTLSPolicy\n" META "spec: 5", 0},
-    };
-    (void)state;
-    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
-        struct decoded d;
-        decode(cases[i].text, &d);
-        assert_int_equal(d.result, 0);
-        assert_false(d.output.is_good);
-        const struct conf_object *object = d.output.object;
-        assert_true(span_equal_str(object->ns, "ns") && span_equal_str(object->name, "x"));
-        assert_int_equal(object->backend_tls_policy->targets_count, cases[i].targets);
-        if (cases[i].targets > 0)
-            assert_true(span_equal_str(object->backend_tls_policy->targets[0].name, "up"));
-        decoded_fini(&d);
-    }
-}
-
 static void test_unknown_kind(void **state)
 {
     struct decoded d;
@@ -806,8 +773,7 @@ int main(void)
         cmocka_unit_test(test_gateway),      cmocka_unit_test(test_http_route),
         cmocka_unit_test(test_grpc_route),   cmocka_unit_test(test_retry),
         cmocka_unit_test(test_headers),      cmocka_unit_test(test_default_rule),
-        cmocka_unit_test(test_core),
-        cmocka_unit_test(test_targets_of_refused), cmocka_unit_test(test_rate_limits),
+        cmocka_unit_test(test_core),         cmocka_unit_test(test_rate_limits),
         cmocka_unit_test(test_unknown_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates and authorities that are replaced by broken ones, or are past their last day."""
+import ssl
+
+import pytest
+
+import manifests as m
+from origin import server_context
+from wire import connect_tls, free_port, request
+
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+class Text:
+    """In place of a pair or an authority."""
+
+    def __init__(self, cert, key=""):
+        self.cert_text, self.key_text = cert, key
+
+
+class Site:
+    """A listener that wants client certificates, before a backend that does."""
+
+    def __init__(self, gateway, origins, certs):
+        self.gateway, self.certs = gateway, certs
+        self.parts = {"front-ca": certs.ca, "back-ca": certs.ca, "front": certs.a,
+                      "identity": certs.gateway}
+        self.origin = origins(None, server_context(certs.echo, certs.ca))
+        self.plain_port = free_port()
+
+    def objects(self, **replaced):
+        parts = {**self.parts, **{k.replace("_", "-"): v for k, v in replaced.items()}}
+        frontend = {"default": {"validation": {"caCertificateRefs": [
+            {"group": "", "kind": "ConfigMap", "name": "front-ca"}]}}}
+        return [
+            m.gateway([m.listener("tls", self.gateway.port, "HTTPS", certs=["front"]),
+                       m.listener("plain", self.plain_port)],
+                      tls={"frontend": frontend,
+                           "backend": {"clientCertificateRef": {"name": "identity"}}}),
+            m.http_route("all", [m.rule("/", ["one"])]), *m.service("one", self.origin.port),
+            m.backend_tls("one", "one", "echo.test", "back-ca"),
+            m.config_map("front-ca", parts["front-ca"]), m.config_map("back-ca", parts["back-ca"]),
+            m.secret("front", parts["front"]), m.secret("identity", parts["identity"])]
+
+    def through_tls(self):
+        with connect_tls(self.gateway.port, "a.test", self.certs.ca, self.certs.client) as s:
+            return request(self.gateway.port, "/", sock=s).status
+
+    def through_plain(self):
+        return request(self.plain_port, "/").status
+
+    def status(self, path):
+        return (self.gateway.status / path).read_text()
+
+
+@pytest.fixture
+def site(gateways, origins, certs):
+    return Site(gateways(), origins, certs)
+
+
+@pytest.mark.parametrize("part, field, owner", [
+    ("front_ca", "data[ca.crt]", "Gateway/test/gw.yaml"),
+    ("back_ca", "data[ca.crt]", "BackendTLSPolicy/test/one.yaml"),
+    ("front", "data[tls.crt]", "Gateway/test/gw.yaml"),
+    ("identity", "data[tls.crt]", "Gateway/test/gw.yaml")])
+def test_broken_replacement_keeps_the_old(site, certs, part, field, owner):
+    gateway = site.gateway
+    gateway.write(site.objects())
+    gateway.start()
+    assert site.through_tls() == 200
+    name = part.replace("_", "-")
+    note = f'\\"{name}\\" in namespace \\"test\\" cannot be used as it is now: its last good'
+    for broken in (Text("garbage\n", certs.a.key_text), Text(PEM, certs.a.key_text)):
+        gateway.apply(site.objects(**{part: broken}))
+        assert site.through_tls() == 200 and site.through_plain() == 200
+        told = next(l for l in gateway.errors().splitlines() if f"test/{name}: {field}" in l)
+        assert "main.yaml:" in told
+        assert note in site.status("gateway.networking.k8s.io_" + owner)
+        gateway.apply(site.objects())
+        assert note not in site.status("gateway.networking.k8s.io_" + owner)
+    assert "stays in use; all else is unaffected" in gateway.errors()
+
+
+def test_authority_that_is_taken_away_is_gone(site):
+    gateway = site.gateway
+    gateway.write(site.objects())
+    gateway.start()
+    gateway.apply([o for o in site.objects() if o["metadata"]["name"] != "back-ca"])
+    assert site.through_plain() == 503
+
+
+def test_broken_authority_at_the_start(site):
+    gateway = site.gateway
+    gateway.write(site.objects(front_ca=Text("garbage"), back_ca=Text("garbage")))
+    gateway.start()
+    assert site.through_plain() == 503
+    assert gateway.log(response_code=503)["response_flags"] == "UF,POL"
+    with pytest.raises((OSError, ssl.SSLError)):
+        site.through_tls()
+    gateway.apply(site.objects())
+    assert site.through_plain() == 200 and site.through_tls() == 200
