@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/panic.h"
 #include "conf/translate.h"
 
 void model_free(struct model *model)
@@ -202,11 +203,24 @@ static void dump_rule(const struct model *model, const struct model_http_route *
         buf_printf(out, "    limit %.*s\n", SPAN_ARG(model->limits[rule->limits[i]].scope_id));
 }
 
+static const char *cluster_protocol_text(enum model_cluster_protocol protocol)
+{
+    switch (protocol) {
+    case MODEL_CLUSTER_HTTP1:
+        return "";
+    case MODEL_CLUSTER_H2:
+        return " h2";
+    case MODEL_CLUSTER_EITHER:
+        return " h2,http/1.1";
+    }
+    UNREACHABLE();
+}
+
 static void dump_cluster(const struct model_cluster *cluster, struct buf *out)
 {
     const struct model_backend_tls *tls = &cluster->tls;
     buf_printf(out, "cluster %.*s%s\n", SPAN_ARG(stable_id(cluster)),
-               cluster->protocol == MODEL_CLUSTER_H2 ? " h2" : "");
+               cluster_protocol_text(cluster->protocol));
     if (cluster->retry)
         buf_printf(out, "  retries %u %% in %llu ms, at least %u in %llu ms\n",
                    cluster->retry->percent,

@@ -122,9 +122,12 @@ struct model_endpoint {
 };
 
 enum model_cluster_protocol {
-    MODEL_CLUSTER_HTTP1, /* HTTP/1.1, with TLS ALPN "http/1.1" alone. Also for TCP routes: bytes */
+    MODEL_CLUSTER_HTTP1, /* HTTP/1.1: without TLS; with TLS by ALPN "http/1.1" alone, for
+                            appProtocol kubernetes.io/wss and /ws and protocol HTTP11 of an
+                            XBackend. Also for TCP routes: bytes */
     MODEL_CLUSTER_H2, /* HTTP/2 and nothing else: plain by prior knowledge (h2c), with TLS ALPN "h2"
                          alone. Backends of GRPCRoutes and appProtocol kubernetes.io/h2c */
+    MODEL_CLUSTER_EITHER, /* with TLS: what the backend chooses of ALPN "h2,http/1.1" */
 };
 
 struct model_cluster {

@@ -243,6 +243,8 @@ static void xbackend_spec_decode(struct decode *decode, const struct doc_node *n
     backend->endpoints[0].pos = spec.host_pos;
     if (span_equal(spec.protocol, SPAN_LIT("H2C")))
         backend->app_protocol = SPAN_LIT("kubernetes.io/h2c");
+    else if (span_equal(spec.protocol, SPAN_LIT("HTTP11")))
+        backend->app_protocol = SPAN_LIT("http/1.1");
 }
 
 static const struct decode_field xbackend_fields[] = {

@@ -12,6 +12,8 @@
 /* A cluster is found by what asks for it, without a name being composed; two
  * askers that mean the same cluster meet at its id. */
 
+#define H2C "kubernetes.io/h2c"
+
 struct cluster_entry {
     struct hmap_node node;
     uintptr_t key[5]; /* object, port, policy, Gateway when it has a client certificate, is_h2 */
@@ -243,18 +245,30 @@ static void set_tls(struct translation *tr, const struct tr_cluster_request *req
     tls->id = tls_id(tr, tls);
 }
 
+/* Without a demand a backend with TLS chooses. */
+static enum model_cluster_protocol protocol_of(const struct tr_cluster_request *request,
+                                               struct span app_protocol)
+{
+    static const char *const http1[] = {"kubernetes.io/ws", "kubernetes.io/wss", "http/1.1"};
+    if (request->is_h2 || span_equal_str(app_protocol, H2C))
+        return MODEL_CLUSTER_H2;
+    for (size_t i = 0; i < ARRAY_COUNT(http1); i++)
+        if (span_equal_str(app_protocol, http1[i]))
+            return MODEL_CLUSTER_HTTP1;
+    return request->policy ? MODEL_CLUSTER_EITHER : MODEL_CLUSTER_HTTP1;
+}
+
 static int build(struct translation *tr, const struct tr_cluster_request *request)
 {
     const struct conf_object *object = request->object;
     const struct conf_service_port *port = request->port;
     struct span protocol = port ? port->app_protocol : object->xbackend->app_protocol;
-    bool is_h2c = span_equal_str(protocol, "kubernetes.io/h2c");
     struct model_cluster cluster = {
         .ns = object->ns,
         .service = object->name,
         .port = port ? port->port : 0,
         .retry = translate_traffic_retry(tr, object),
-        .protocol = is_h2c || request->is_h2 ? MODEL_CLUSTER_H2 : MODEL_CLUSTER_HTTP1,
+        .protocol = protocol_of(request, protocol),
     };
     if (request->policy)
         set_tls(tr, request, &cluster);
@@ -264,7 +278,7 @@ static int build(struct translation *tr, const struct tr_cluster_request *reques
     else
         cluster.id = arena_printf(tr->arena, "%.*s/%.*s:xbackend", SPAN_ARG(object->ns),
                                   SPAN_ARG(object->name));
-    if (request->is_h2 && !is_h2c)
+    if (request->is_h2 && !span_equal_str(protocol, H2C))
         cluster.id = arena_printf(tr->arena, "%.*s/h2", SPAN_ARG(cluster.id));
     if (cluster.has_tls)
         cluster.id =

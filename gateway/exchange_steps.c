@@ -276,6 +276,7 @@ enum exchange_verdict exchange_step_connect(struct exchange *ex)
         .on_failed = exchange_on_upstream_failed,
         .tls = ex->view->snapshot->clusters[ex->target - 1].tls,
         .h2 = exchange_target(ex)->protocol == MODEL_CLUSTER_H2,
+        .either = exchange_target(ex)->protocol == MODEL_CLUSTER_EITHER,
         .tunnel = ex->request->upgrade.len > 0,
         .fresh = ex->wants_fresh,
     };
@@ -289,7 +290,7 @@ enum exchange_verdict exchange_step_connect(struct exchange *ex)
     if (ex->connect_error != 0)
         return connect_failed(ex);
     ex->dialling = true;
-    if (ex->waiter.h2) /* it may also wait for the SETTINGS of a connection */
+    if (ex->waiter.h2 || ex->waiter.either) /* it may also wait for the SETTINGS of a connection */
         ex->head_deadline_ns =
             ex->worker->loop->clock.mono_ns + 2 * ex->worker->settings->upstream_connect_timeout;
     exchange_arm(ex);

@@ -203,6 +203,7 @@ static void mirror_connect(struct mirror *m, unsigned cluster)
         .on_failed = mirror_on_failed,
         .tls = snapshot->clusters[cluster].tls,
         .h2 = snapshot->model->clusters[cluster].protocol == MODEL_CLUSTER_H2,
+        .either = snapshot->model->clusters[cluster].protocol == MODEL_CLUSTER_EITHER,
     };
     struct upstream *upstream = upstream_take(m->endpoint->user, &m->waiter);
     if (upstream != NULL) {

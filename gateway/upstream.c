@@ -13,9 +13,11 @@
  * Who finds no session waits for a dial. Waiters for HTTP/2 share one, up to the streams that a
  * session is expected to take: a burst of requests makes one connection. Until the SETTINGS of a
  * new session have come it is given no more streams than the one before it allowed, the very
- * first one a single stream; when it allows fewer, the others wait for the next dial. */
+ * first one a single stream; when it allows fewer, the others wait for the next dial. Of a dial
+ * that offers both versions h2 says what is expected of it until it is open. */
 #define UPSTREAM_STREAMS 100u /* that a session of HTTP/2 is expected to take at first */
 
+enum upstream_choice { UPSTREAM_CHOICE_UNKNOWN, UPSTREAM_CHOICE_HTTP1, UPSTREAM_CHOICE_H2 };
 enum upstream_tunnels { UPSTREAM_TUNNELS_UNKNOWN, UPSTREAM_TUNNELS_NONE, UPSTREAM_TUNNELS_SOME };
 
 struct upstream_host {
@@ -27,6 +29,7 @@ struct upstream_host {
     struct dlist spare; /* struct upstream.ready_link: dials of HTTP/1 that nobody waits for */
     unsigned idle_count, refs;
     unsigned streams_max; /* of its last new session of HTTP/2; 0: not known */
+    enum upstream_choice choice; /* of its last new session that had one */
     enum upstream_tunnels tunnels; /* over HTTP/2, as its last new session said */
     bool dropped;
 };
@@ -37,7 +40,7 @@ struct upstream {
     struct upstream_host *host;
     struct dlist waiters; /* struct upstream_waiter.link; until it is known what it can do */
     unsigned waiters_count;
-    bool h2;
+    bool h2, either;
     bool settled; /* h2: the peer's SETTINGS have come */
     bool idle; /* counts in host->idle_count */
     struct http_client *client; /* NULL while dialling */
@@ -147,15 +150,21 @@ static void upstream_settle(struct upstream *u)
         dlist_push_front(&host->ready[u->h2], &u->ready_link);
 }
 
+void upstream_retire(struct upstream *u)
+{
+    if (u->host->joinable == u)
+        u->host->joinable = NULL;
+    dlist_remove(&u->ready_link);
+    http_client_drain(u->client);
+}
+
 /* Ends a session that is not to be kept. */
 static void upstream_trim(struct upstream *u)
 {
     struct upstream_host *host = u->host;
     if (host->dropped || host->worker->draining ||
-        (u->idle && host->idle_count > host->worker->settings->upstream_idle_max)) {
-        dlist_remove(&u->ready_link);
-        http_client_drain(u->client);
-    }
+        (u->idle && host->idle_count > host->worker->settings->upstream_idle_max))
+        upstream_retire(u);
 }
 
 static struct upstream_waiter *upstream_first_waiter(const struct upstream *u)
@@ -193,11 +202,13 @@ static void upstream_serve_one(struct upstream *u, struct upstream_waiter *waite
     bool fits = !u->h2 || !waiter->tunnel || http_client_can_tunnel(u->client);
     upstream_remove_waiter(u, waiter);
     if (fits && upstream_room(u) > 0) {
+        waiter->h2 = u->h2;
         waiter->on_ready(waiter, u);
         return;
     }
-    waiter->h2 = waiter->h2 && fits;
-    bool useless = fits && http_client_active(u->client) == 0;
+    if (!fits)
+        waiter->h2 = waiter->either = false;
+    bool useless = fits && u->h2 && http_client_active(u->client) == 0;
     int rc = useless ? -ECONNREFUSED : upstream_wait(u->host, waiter);
     if (rc != 0)
         waiter->on_failed(waiter, rc, useless ? "the backend takes no requests" : "");
@@ -269,6 +280,69 @@ static bool upstream_start_client(struct upstream *u, struct conn *conn)
     return u->client != NULL;
 }
 
+static void upstream_push_waiter(struct upstream *u, struct upstream_waiter *waiter)
+{
+    struct upstream_host *host = u->host;
+    dlist_push_back(&u->waiters, &waiter->link);
+    waiter->upstream = u;
+    u->waiters_count++;
+    unsigned expected = host->streams_max > 0 ? host->streams_max : UPSTREAM_STREAMS;
+    if (u->h2)
+        host->joinable = u->waiters_count < expected ? u : NULL;
+}
+
+/* Nobody waits any more for a connection that is being made. It goes on, for the next to wait. */
+static void upstream_forsake(struct upstream *u)
+{
+    if (u->conn == NULL) { /* a name is looked up for nobody */
+        upstream_target_cancel(&u->target);
+        upstream_free(u);
+    } else if (!u->h2) {
+        dlist_push_back(&u->host->spare, &u->ready_link);
+    }
+}
+
+/* All who wait for other connections that the backend may choose HTTP/2 on wait for this one. */
+static void upstream_gather(struct upstream *u)
+{
+    dlist_foreach(it, next, &u->host->worker->dial_list)
+    {
+        struct upstream *other = dlist_entry(it, struct upstream, link);
+        if (other == u || other->host != u->host || !other->either || other->waiters_count == 0)
+            continue;
+        for (struct upstream_waiter *waiter; (waiter = upstream_first_waiter(other)) != NULL;) {
+            upstream_remove_waiter(other, waiter);
+            waiter->joined = true;
+            upstream_push_waiter(u, waiter);
+        }
+        upstream_forsake(other);
+    }
+}
+
+/* Which version the backend chose. */
+static void upstream_learn(struct upstream *u, const struct conn *conn)
+{
+    struct upstream_host *host = u->host;
+    const struct tls_info *tls = tls_info_of(conn);
+    bool was_h2 = host->choice == UPSTREAM_CHOICE_H2;
+
+    u->h2 = tls != NULL && span_equal_str(tls->alpn, "h2");
+    host->choice = u->h2 ? UPSTREAM_CHOICE_H2 : UPSTREAM_CHOICE_HTTP1;
+    if (!u->h2 && host->joinable == u)
+        host->joinable = NULL;
+    if (!u->h2 || was_h2)
+        return;
+    host->joinable = u; /* until its SETTINGS come */
+    upstream_gather(u);
+}
+
+/* An open session that nobody waits for is not kept beside another that has room. */
+static bool upstream_is_surplus(const struct upstream *u)
+{
+    const struct dlist *ready = &u->host->ready[1];
+    return u->either && u->h2 && dlist_is_linked(&u->ready_link) && ready->next != ready->prev;
+}
+
 static void upstream_on_open(struct conn_owner *owner, struct conn *conn)
 {
     struct upstream *u = container_of(owner, struct upstream, conn_owner);
@@ -276,6 +350,8 @@ static void upstream_on_open(struct conn_owner *owner, struct conn *conn)
 
     u->conn = NULL;
     conn_peer(conn, &u->addr);
+    if (u->either)
+        upstream_learn(u, conn);
     if (!upstream_start_client(u, conn)) {
         conn_abort(conn);
         return;
@@ -287,7 +363,9 @@ static void upstream_on_open(struct conn_owner *owner, struct conn *conn)
     /* Not before: who ends here may be the last that kept the host from being dropped. */
     dlist_push_back(&host->sessions, &u->link);
     upstream_settle(u);
-    if (host->dropped || (u->idle && u->waiters_count == 0))
+    if (u->idle && u->waiters_count == 0 && upstream_is_surplus(u))
+        upstream_retire(u);
+    else if (host->dropped || (u->idle && u->waiters_count == 0))
         upstream_trim(u); /* nobody waits any more */
 }
 
@@ -306,7 +384,9 @@ static int upstream_start(struct upstream *u, int rc)
 {
     struct upstream_dial dial = {
         .tls = upstream_first_waiter(u)->tls,
-        .alpn = u->h2 ? SPAN_LIT("h2") : SPAN_LIT("http/1.1"),
+        .alpn = u->either ? SPAN_LIT("h2,http/1.1")
+                : u->h2   ? SPAN_LIT("h2")
+                          : SPAN_LIT("http/1.1"),
         .owner = &u->conn_owner,
     };
     int error = 0;
@@ -378,35 +458,47 @@ struct conn *upstream_dial_bytes(struct upstream_target *target, struct upstream
     return conn;
 }
 
-struct upstream *upstream_take(struct upstream_host *host, struct upstream_waiter *waiter)
+static struct upstream *upstream_find_ready(struct upstream_host *host,
+                                            const struct upstream_waiter *waiter, bool h2)
 {
-    if (waiter->tunnel && host->tunnels == UPSTREAM_TUNNELS_NONE)
-        waiter->h2 = false;
-    dlist_foreach(it, next, &host->ready[waiter->h2])
+    dlist_foreach(it, next, &host->ready[h2])
     {
         struct upstream *u = dlist_entry(it, struct upstream, ready_link);
         /* Its room may have gone since, and on_room is on its way. */
         if ((waiter->fresh && u->idle) || upstream_room(u) == 0 ||
             (waiter->tunnel && !http_client_can_tunnel(u->client)))
             continue;
-        metric_inc(METRIC_UPSTREAM_REUSED);
         return u;
     }
     return NULL;
 }
 
-static void upstream_push_waiter(struct upstream *u, struct upstream_waiter *waiter)
+/* The version that a connection for the waiter is expected to speak. */
+static bool upstream_expects_h2(const struct upstream_host *host,
+                                const struct upstream_waiter *waiter)
 {
-    struct upstream_host *host = u->host;
-    dlist_push_back(&u->waiters, &waiter->link);
-    waiter->upstream = u;
-    u->waiters_count++;
-    unsigned expected = host->streams_max > 0 ? host->streams_max : UPSTREAM_STREAMS;
-    if (u->h2)
-        host->joinable = u->waiters_count < expected ? u : NULL;
+    return waiter->either ? host->choice == UPSTREAM_CHOICE_H2 : waiter->h2;
 }
 
-static struct upstream *upstream_new(struct upstream_host *host, bool h2)
+struct upstream *upstream_take(struct upstream_host *host, struct upstream_waiter *waiter)
+{
+    struct upstream *u = NULL;
+    if (waiter->tunnel && host->tunnels == UPSTREAM_TUNNELS_NONE)
+        waiter->h2 = waiter->either = false;
+    if (waiter->h2 || waiter->either)
+        u = upstream_find_ready(host, waiter, true);
+    /* Those of HTTP/1.1 that are left over, or were made for tunnels, are not for the others. */
+    if (u == NULL && !waiter->h2 && (!waiter->either || host->choice == UPSTREAM_CHOICE_HTTP1))
+        u = upstream_find_ready(host, waiter, false);
+    if (u == NULL)
+        return NULL;
+    waiter->h2 = u->h2;
+    metric_inc(METRIC_UPSTREAM_REUSED);
+    return u;
+}
+
+static struct upstream *upstream_new(struct upstream_host *host,
+                                     const struct upstream_waiter *waiter)
 {
     struct upstream *u = pool_get_zero(&host->worker->upstreams);
     if (u == NULL)
@@ -414,7 +506,8 @@ static struct upstream *upstream_new(struct upstream_host *host, bool h2)
     u->conn_owner.ops = &upstream_conn_ops;
     u->client_owner.ops = &upstream_client_ops;
     u->host = host;
-    u->h2 = h2;
+    u->h2 = upstream_expects_h2(host, waiter);
+    u->either = waiter->either;
     dlist_init(&u->waiters);
     dlist_init(&u->link);
     dlist_init(&u->ready_link);
@@ -428,22 +521,29 @@ static struct upstream *upstream_new(struct upstream_host *host, bool h2)
 /* Takes over the dial of one who gave up: clients that cancel in a row make one connection. */
 static bool upstream_wait_spare(struct upstream_host *host, struct upstream_waiter *waiter)
 {
-    struct dlist *link = waiter->h2 ? NULL : dlist_pop_front(&host->spare);
-    if (link != NULL)
-        upstream_push_waiter(dlist_entry(link, struct upstream, ready_link), waiter);
-    return link != NULL;
+    dlist_foreach(it, next, &host->spare)
+    {
+        struct upstream *u = dlist_entry(it, struct upstream, ready_link);
+        if (u->either != waiter->either)
+            continue;
+        dlist_remove(&u->ready_link);
+        upstream_push_waiter(u, waiter);
+        return true;
+    }
+    return false;
 }
 
 int upstream_wait(struct upstream_host *host, struct upstream_waiter *waiter)
 {
-    waiter->joined = waiter->h2 && host->joinable != NULL;
+    bool h2 = upstream_expects_h2(host, waiter);
+    waiter->joined = h2 && host->joinable != NULL && host->joinable->either == waiter->either;
     if (waiter->joined) {
         upstream_push_waiter(host->joinable, waiter);
         return 0;
     }
-    if (upstream_wait_spare(host, waiter))
+    if (!h2 && upstream_wait_spare(host, waiter))
         return 0;
-    struct upstream *u = upstream_new(host, waiter->h2);
+    struct upstream *u = upstream_new(host, waiter);
     if (u == NULL)
         return -ENOMEM;
     upstream_push_waiter(u, waiter);
@@ -473,13 +573,8 @@ void upstream_cancel(struct upstream_waiter *waiter)
     if (u == NULL)
         return;
     upstream_remove_waiter(u, waiter);
-    if (u->client == NULL && u->conn == NULL &&
-        u->waiters_count == 0) { /* a name is looked up for nobody */
-        upstream_target_cancel(&u->target);
-        upstream_free(u);
-    } else if (u->client == NULL && !u->h2) {
-        dlist_push_back(&u->host->spare, &u->ready_link);
-    }
+    if (u->client == NULL && u->waiters_count == 0)
+        upstream_forsake(u);
 }
 
 struct http_stream *upstream_request(struct upstream *upstream, struct http_head *head,
@@ -493,12 +588,6 @@ struct http_stream *upstream_request(struct upstream *upstream, struct http_head
 enum http_error upstream_refusal(const struct upstream *upstream)
 {
     return upstream->client->refusal;
-}
-
-void upstream_retire(struct upstream *upstream)
-{
-    dlist_remove(&upstream->ready_link);
-    http_client_drain(upstream->client);
 }
 
 const struct addr *upstream_addr(const struct upstream *upstream)

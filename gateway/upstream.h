@@ -6,7 +6,14 @@
  * between requests, last used first. An endpoint belongs to one cluster and so to one TLS identity:
  * connections are never shared across identities. A session of HTTP/1.1 carries one request,
  * one of HTTP/2 as many as its peer allows; those who come while it is being dialled
- * wait for it rather than dial themselves. */
+ * wait for it rather than dial themselves.
+ *
+ * Who takes either version offers both (ALPN "h2,http/1.1"), and the backend chooses: to
+ * choose neither is HTTP/1.1. What it chose last is remembered for the endpoint. HTTP/2: the next
+ * dial is expected to be of it and shared. HTTP/1.1, or nothing yet: everyone dials for himself;
+ * the first of these dials that turns out to be of HTTP/2 gets all who wait for the others, which
+ * close when they are open and not needed. A dial that was shared and turns out to be of HTTP/1.1
+ * serves one, the others dial for themselves. */
 
 #include "gateway/upstream_target.h"
 #include "gateway/worker.h"
@@ -30,9 +37,10 @@ struct upstream_waiter {
      * static or "". */
     void (*on_failed)(struct upstream_waiter *waiter, int error, const char *text);
     const struct tls_client_spec *tls; /* NULL: plain; valid as long as it waits */
-    bool h2; /* HTTP/2 is wanted, else HTTP/1.1; cleared when tunnel and the backend's HTTP/2 has no
-                tunnels (RFC 8441) */
-    bool tunnel; /* for a request with head->upgrade */
+    bool h2; /* HTTP/2 is wanted, else HTTP/1.1; once there is a session: what that speaks */
+    bool either; /* with tls: whichever of the two the backend chooses; h2 is then not looked at */
+    bool tunnel; /* for a request with head->upgrade: HTTP/1.1 alone, and h2 and either are cleared,
+                    when the backend's HTTP/2 has no tunnels (RFC 8441) */
     bool fresh; /* not a session that was idle */
     bool joined; /* set while it waits for a dial that another waiter began */
     /* Private. */
