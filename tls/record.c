@@ -19,16 +19,19 @@
 #define SMALL_RECORD 2048u /* up to here a copy costs less than one more call */
 
 struct record_slot {
-    struct dlist link; /* in pool->recent */
+    struct dlist link; /* in pool->queue */
     struct record_pool *pool;
     struct record_side *side; /* whose key it has; NULL: nobody's */
-    void *ctx; /* of the suite; NULL: none */
-    unsigned suite;
+    const struct aead *aead;
+    void *ctx; /* of aead; NULL: none */
+    bool used; /* since it was looked at last */
 };
 
 struct record_pool {
     struct aead aeads[RECORD_SUITE_COUNT];
-    struct dlist recent; /* struct record_slot, the one that was used last first */
+    /* struct record_slot; taken from the end. One that was used goes to the front once more, which
+     * is as good as an order by last use, and costs a record nothing. */
+    struct dlist queue;
     unsigned slots, slots_max;
 };
 
@@ -46,7 +49,7 @@ struct record_pool *record_pool_new(OSSL_LIB_CTX *lib, unsigned slots_max)
     struct record_pool *pool = calloc(1, sizeof(*pool));
     if (!pool)
         return NULL;
-    dlist_init(&pool->recent);
+    dlist_init(&pool->queue);
     pool->slots_max = slots_max;
     for (unsigned i = 0; i < RECORD_SUITE_COUNT; i++) {
         if (!aead_init(&pool->aeads[i], lib, record_suites[i].name)) {
@@ -60,7 +63,7 @@ struct record_pool *record_pool_new(OSSL_LIB_CTX *lib, unsigned slots_max)
 static void slot_drop_ctx(struct record_slot *slot)
 {
     if (slot->ctx)
-        aead_ctx_free(&slot->pool->aeads[slot->suite], slot->ctx);
+        aead_ctx_free(slot->aead, slot->ctx);
     slot->ctx = NULL;
 }
 
@@ -75,8 +78,8 @@ void record_pool_free(struct record_pool *pool)
 {
     if (!pool)
         return;
-    while (!dlist_is_empty(&pool->recent)) {
-        struct record_slot *slot = container_of(pool->recent.next, struct record_slot, link);
+    while (!dlist_is_empty(&pool->queue)) {
+        struct record_slot *slot = container_of(pool->queue.next, struct record_slot, link);
         ASSERT(!slot->side);
         slot_free(slot);
     }
@@ -93,7 +96,7 @@ static struct record_slot *slot_new(struct record_pool *pool)
     dlist_init(&slot->link);
     slot->pool = pool;
     pool->slots++;
-    dlist_push_front(&pool->recent, &slot->link);
+    dlist_push_front(&pool->queue, &slot->link);
     return slot;
 }
 
@@ -104,21 +107,37 @@ static void slot_clear(struct record_slot *slot)
     slot->side = NULL;
     slot_drop_ctx(slot);
     dlist_remove(&slot->link);
-    dlist_push_back(&slot->pool->recent, &slot->link);
+    dlist_push_back(&slot->pool->queue, &slot->link);
 }
 
-/* A slot without a user, or the one that was not used for longest. */
+static void queue_move_front(struct record_slot *slot)
+{
+    dlist_remove(&slot->link);
+    dlist_push_front(&slot->pool->queue, &slot->link);
+}
+
+static struct record_slot *queue_last(struct record_pool *pool)
+{
+    return container_of(pool->queue.prev, struct record_slot, link);
+}
+
+/* A slot without a user, or one that was not used for long; it is nobody's. NULL: no memory. */
 static struct record_slot *slot_take(struct record_pool *pool)
 {
-    struct record_slot *last = container_of(pool->recent.prev, struct record_slot, link);
-    bool any = !dlist_is_empty(&pool->recent);
-    if (pool->slots < pool->slots_max && (!any || last->side)) {
+    bool any = !dlist_is_empty(&pool->queue);
+    if (pool->slots < pool->slots_max && (!any || queue_last(pool)->side)) {
         struct record_slot *slot = slot_new(pool);
         if (slot)
             return slot;
     }
     if (!any)
         return NULL;
+    struct record_slot *last;
+    while (last = queue_last(pool), last->side && last->used) {
+        last->used = false;
+        queue_move_front(last);
+    }
+    queue_move_front(last);
     if (last->side)
         last->side->slot = NULL;
     last->side = NULL;
@@ -129,17 +148,17 @@ static struct record_slot *slot_take(struct record_pool *pool)
 static bool slot_key(struct record_slot *slot, const struct record_side *side)
 {
     const struct aead *aead = &slot->pool->aeads[side->suite];
-    if (slot->suite != side->suite)
+    if (slot->aead != aead)
         slot_drop_ctx(slot);
-    slot->suite = side->suite;
+    slot->aead = aead;
     if (!slot->ctx)
         slot->ctx = aead_ctx_new(aead);
     return slot->ctx && aead_ctx_key(aead, slot->ctx, side->key,
                                      record_suites[side->suite].key_size, side->sealing);
 }
 
-/* The context with the side's key. NULL: no memory. */
-static void *side_ctx(struct record_side *side)
+/* The slot with the side's key. NULL: no memory. */
+static struct record_slot *side_slot(struct record_side *side)
 {
     struct record_slot *slot = side->slot;
     if (!slot) {
@@ -149,14 +168,8 @@ static void *side_ctx(struct record_side *side)
         slot->side = side;
         side->slot = slot;
     }
-    dlist_remove(&slot->link);
-    dlist_push_front(&side->pool->recent, &slot->link);
-    return slot->ctx;
-}
-
-static const struct aead *side_aead(const struct record_side *side)
-{
-    return &side->pool->aeads[side->suite];
+    slot->used = true;
+    return slot;
 }
 
 size_t record_key_size(enum record_suite suite)
@@ -251,25 +264,25 @@ static void make_nonce(const struct record_side *side, uint8_t nonce[RECORD_IV_S
 }
 
 /* The additional data. text_size: plaintext bytes, without the inner type. */
-static bool add_data(const struct record_side *side, void *ctx, const uint8_t *head,
-                     size_t text_size)
+static bool add_data(const struct record_side *side, const uint8_t *head, size_t text_size)
 {
+    const struct record_slot *slot = side->slot;
     uint8_t data[8 + RECORD_HEADER_SIZE];
     if (side->tls13)
-        return aead_data(side_aead(side), ctx, head, RECORD_HEADER_SIZE);
+        return aead_data(slot->aead, slot->ctx, head, RECORD_HEADER_SIZE);
     put_u64(data, side->seq);
     memcpy(data + 8, head, 3);
     put_u16(data + 11, text_size);
-    return aead_data(side_aead(side), ctx, data, sizeof(data));
+    return aead_data(slot->aead, slot->ctx, data, sizeof(data));
 }
 
-static bool update_pieces(const struct aead *aead, void *ctx, uint8_t *out,
+static bool update_pieces(const struct record_slot *slot, uint8_t *out,
                           struct record_pieces *pieces, size_t len)
 {
     while (len > 0) {
         struct span piece = pieces_next(pieces, len);
         ASSERT(piece.len > 0);
-        if (!aead_text(aead, ctx, out, piece.ptr, piece.len))
+        if (!aead_text(slot->aead, slot->ctx, out, piece.ptr, piece.len))
             return false;
         out += piece.len;
         len -= piece.len;
@@ -279,20 +292,19 @@ static bool update_pieces(const struct aead *aead, void *ctx, uint8_t *out,
 
 /* Encrypts len bytes of pieces, and what stands behind their place at out already (the inner type
  * of TLS 1.3), total bytes in all; adds the tag. */
-static bool seal_body(const struct record_side *side, void *ctx, struct record_pieces *pieces,
-                      size_t len, uint8_t *out)
+static bool seal_body(const struct record_slot *slot, struct record_pieces *pieces, size_t len,
+                      uint8_t *out, size_t total)
 {
-    const struct aead *aead = side_aead(side);
-    size_t total = len + (side->tls13 ? 1 : 0);
     bool ok;
     if (total <= SMALL_RECORD) {
         record_pieces_copy(pieces, out, len);
-        ok = total == 0 || aead_text(aead, ctx, out, out, total);
+        ok = total == 0 || aead_text(slot->aead, slot->ctx, out, out, total);
     } else {
-        ok = update_pieces(aead, ctx, out, pieces, len);
-        ok = ok && (total == len || aead_text(aead, ctx, out + len, out + len, total - len));
+        ok = update_pieces(slot, out, pieces, len);
+        ok = ok &&
+             (total == len || aead_text(slot->aead, slot->ctx, out + len, out + len, total - len));
     }
-    return ok && aead_seal_end(aead, ctx, out + total);
+    return ok && aead_seal_end(slot->aead, slot->ctx, out + total);
 }
 
 ssize_t record_seal(struct record_side *side, enum record_type type, struct record_pieces *pieces,
@@ -304,8 +316,8 @@ ssize_t record_seal(struct record_side *side, enum record_type type, struct reco
     ASSERT(len <= RECORD_PLAIN_MAX && side->sealing);
     if (side->seq == UINT64_MAX)
         return -EOVERFLOW;
-    void *ctx = side_ctx(side);
-    if (!ctx)
+    const struct record_slot *slot = side_slot(side);
+    if (!slot)
         return -ENOMEM;
     out[0] = side->tls13 ? RECORD_DATA : (uint8_t)type;
     out[1] = out[2] = 3; /* 0x0303, also for TLS 1.3 */
@@ -319,8 +331,8 @@ ssize_t record_seal(struct record_side *side, enum record_type type, struct reco
     }
     if (side->tls13)
         out[prefix + len] = (uint8_t)type;
-    if (!aead_seal_begin(side_aead(side), ctx, nonce) || !add_data(side, ctx, out, len) ||
-        !seal_body(side, ctx, pieces, len, out + prefix))
+    if (!aead_seal_begin(slot->aead, slot->ctx, nonce) || !add_data(side, out, len) ||
+        !seal_body(slot, pieces, len, out + prefix, len + (side->tls13 ? 1 : 0)))
         return -ENOMEM;
     side->seq++;
     return (ssize_t)(len + overhead);
@@ -364,7 +376,6 @@ ssize_t record_open(struct record_side *side, const uint8_t head[RECORD_HEADER_S
                     struct record_pieces *pieces, uint8_t *out, enum record_type *ret_type)
 {
     uint8_t nonce[RECORD_IV_SIZE], tag[RECORD_TAG_SIZE];
-    const struct aead *aead = side_aead(side);
     ssize_t size = record_body_size(side, head);
 
     ASSERT(!side->sealing);
@@ -372,8 +383,8 @@ ssize_t record_open(struct record_side *side, const uint8_t head[RECORD_HEADER_S
         return size;
     if (side->seq == UINT64_MAX)
         return -EOVERFLOW;
-    void *ctx = side_ctx(side);
-    if (!ctx)
+    const struct record_slot *slot = side_slot(side);
+    if (!slot)
         return -ENOMEM;
     size_t len = (size_t)size - RECORD_TAG_SIZE;
     if (has_explicit_nonce(side)) {
@@ -386,8 +397,8 @@ ssize_t record_open(struct record_side *side, const uint8_t head[RECORD_HEADER_S
     struct record_pieces behind = *pieces;
     pieces_skip(&behind, len);
     record_pieces_copy(&behind, tag, sizeof(tag));
-    if (!aead_open_begin(aead, ctx, nonce, tag) || !add_data(side, ctx, head, len) ||
-        !update_pieces(aead, ctx, out, pieces, len) || !aead_open_end(aead, ctx))
+    if (!aead_open_begin(slot->aead, slot->ctx, nonce, tag) || !add_data(side, head, len) ||
+        !update_pieces(slot, out, pieces, len) || !aead_open_end(slot->aead, slot->ctx))
         return -EBADMSG;
     side->seq++;
     if (side->tls13)

@@ -7,7 +7,7 @@
  * direction: key, IV, sequence number and, for TLS 1.3, the secret that the next key comes from.
  *
  * OpenSSL's cipher contexts are four times as large as that, so connections do not own them: a
- * record_pool keeps a fixed number, keyed for the sides that were used last. A side whose context
+ * record_pool keeps a fixed number, keyed for sides that were used lately. A side whose context
  * went to another costs a key schedule (about as much as a record of 100 bytes) at its next
  * record. One thread, like everything here. */
 
@@ -51,14 +51,16 @@ struct record_slot;
 /* One direction of a connection. pool and sealing are set by its maker, the rest is zero until
  * there are keys. */
 struct record_side {
-    struct record_pool *pool;
+    /* What each record needs, together. */
     struct record_slot *slot; /* the context that is keyed for it; NULL: none is */
     uint64_t seq; /* records under this key */
-    uint8_t secret[RECORD_SECRET_MAX]; /* TLS 1.3: application traffic secret */
-    uint8_t key[RECORD_KEY_MAX];
     uint8_t iv[RECORD_IV_SIZE]; /* TLS 1.2 AES-GCM: the first 4 bytes */
     uint8_t suite; /* enum record_suite */
     bool tls13, sealing;
+
+    struct record_pool *pool;
+    uint8_t secret[RECORD_SECRET_MAX]; /* TLS 1.3: application traffic secret */
+    uint8_t key[RECORD_KEY_MAX];
 };
 
 /* Bytes in pieces, taken from the front. */

@@ -83,35 +83,37 @@ enum tls_layer_state {
 enum tls_turn { TLS_TURN_NONE, TLS_TURN_AWAITED, TLS_TURN_NOW };
 
 struct tls_layer {
+    /* What each record needs, together. */
     struct layer layer;
-    struct loop_task task; /* while TLS_TURN_AWAITED */
     struct tls_worker *worker;
     SSL *ssl; /* NULL: not begun, or handed over */
-    /* Until the handover only secrets and sequence numbers, as OpenSSL makes and counts them. */
-    struct record_side rx, tx;
     struct span in; /* what is left of the bytes given to the current call */
     size_t out_start; /* where its records begin in worker->out */
+    struct tls_client_ctx *client; /* client: reference held */
+    uint64_t wrote_ns; /* when data was last written */
     /* Blocks with the beginning of a record, or what came while its turn was awaited; NULL: none.
      */
     uint8_t *held[2];
     uint32_t held_len;
     int down_error; /* of layer_down_write inside a call */
+    uint16_t small_bytes; /* sent in small records since the last pause */
     uint8_t state; /* enum tls_layer_state */
     uint8_t turn; /* enum tls_turn */
     bool ended; /* end passed up */
     bool shut; /* close_notify sent */
     bool lenient; /* server: goes on without a valid client certificate */
     bool keeps_ssl; /* cannot be handed over */
+    uint32_t message_left; /* of a handshake message's body, to be ignored */
+    uint8_t message_have, message[4]; /* its head, TLS 1.3 */
     uint8_t empty_records; /* in a row */
-    uint8_t message[4], message_have; /* head of a handshake message, TLS 1.3 */
-    uint32_t message_left; /* of its body, to be ignored */
-    uint16_t small_bytes; /* sent in small records since the last pause */
+    /* Until the handover only secrets and sequence numbers, as OpenSSL makes and counts them. */
+    struct record_side rx, tx;
+
+    struct loop_task task; /* while TLS_TURN_AWAITED */
     uint16_t key_updates; /* in the second that began at key_update_ns */
     uint64_t key_update_ns;
-    uint64_t wrote_ns; /* when data was last written */
     const char *refusal; /* why our own callback ended the handshake, static */
     const struct tls_server_spec *spec; /* server: until open */
-    struct tls_client_ctx *client; /* client: reference held */
     struct span alpn; /* protocols we speak, as in tls/alpn.h; lives as long as the layer */
     struct tls_info info;
     char *identity; /* peer names; NULL: none */
