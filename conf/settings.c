@@ -226,23 +226,3 @@ int settings_set_pair(struct settings *settings, const char *pair, struct err *r
     text[name.len] = '\0';
     return settings_set(settings, text, value.ptr != NULL ? value.ptr : "", reterr);
 }
-
-int settings_load_environment(struct settings *settings, struct err *reterr)
-{
-    for (unsigned i = 0; i < ARRAY_COUNT(setting_rows); i++) {
-        char name[80] = "RINGGATE_";
-        size_t at = strlen(name);
-        for (const char *p = setting_rows[i].name; *p != '\0' && at < sizeof(name) - 1; p++)
-            name[at++] = (char)(*p >= 'a' && *p <= 'z' ? *p - 32 : *p);
-        name[at] = '\0';
-        const char *value = getenv(name);
-        if (value == NULL)
-            continue;
-        int rc = settings_set(settings, setting_rows[i].name, value, reterr);
-        if (rc != 0) {
-            err_prefix(reterr, "environment");
-            return rc;
-        }
-    }
-    return 0;
-}

@@ -39,6 +39,5 @@ int settings_find(const char *name);
 const char *settings_name(unsigned index);
 /* "name=value". */
 MUST_CHECK int settings_set_pair(struct settings *settings, const char *pair, struct err *reterr);
-MUST_CHECK int settings_load_environment(struct settings *settings, struct err *reterr);
 
 #endif

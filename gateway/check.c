@@ -12,6 +12,7 @@
 #include "base/panic.h"
 #include "conf/diag_place.h"
 #include "conf/provider_file.h"
+#include "conf/settings_env.h"
 #include "conf/translate.h"
 #include "gateway/pattern_check.h"
 #include "gateway/setting_check.h"
@@ -261,8 +262,9 @@ static int check_paths(struct options *options)
         return CHECK_EXIT_ERRORS;
     }
     diags_init(&diags);
-    /* What is wrong with it is among the findings. */
+    /* What is wrong with them is among the findings. */
     (void)!setting_load_file(&options->settings, options->settings_file, &diags, &source);
+    (void)!settings_env_load(&options->settings, &diags);
     (void)provider_file_load(provider, &diags, &objects); /* the first load differs from nothing */
     struct pattern_check patterns;
     pattern_check_init(&patterns);

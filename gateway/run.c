@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "conf/objects.h"
+#include "conf/settings_env.h"
 #include "gateway/control.h"
 #include "gateway/report.h"
 #include "gateway/setting_check.h"
@@ -120,7 +121,8 @@ static int run_parse_option(struct run_options *o, int option, const char *value
     }
 }
 
-/* What the file says comes before environment and --set, wherever the option stands. */
+/* What the file says comes before environment and --set, wherever the option stands. Prints the
+ * findings. */
 static int run_load_settings(struct run_options *options, int argc, char **argv)
 {
     struct conf_source *source;
@@ -135,7 +137,9 @@ static int run_load_settings(struct run_options *options, int argc, char **argv)
     diags_init(&diags);
     buf_init(&text, RUN_FINDINGS_SIZE_MAX);
     int rc = setting_load_file(&options->settings, options->settings_file, &diags, &source);
-    if (rc != 0) {
+    if (settings_env_load(&options->settings, &diags) != 0)
+        rc = -EINVAL;
+    if (diags.count > 0) {
         diags_print(&diags, &text, isatty(STDERR_FILENO));
         fputs(buf_str(&text), stderr);
     }
@@ -151,8 +155,6 @@ int run_options_parse(struct run_options *options, int argc, char **argv, struct
 
     opterr = 0;
     int rc = run_load_settings(options, argc, argv);
-    if (rc == 0)
-        rc = settings_load_environment(&options->settings, reterr);
     if (rc != 0)
         return rc;
     optind = 1;

@@ -9,6 +9,7 @@
 #include "base/panic.h"
 #include "conf/settings_file.h"
 #include "io/resolver.h"
+#include "io/sock.h"
 
 static int check_ranges(const char *value, struct err *reterr)
 {
@@ -25,7 +26,9 @@ int setting_check(const char *name, const char *value, struct err *reterr)
     static const struct {
         const char *name;
         int (*check)(const char *value, struct err *reterr);
-    } checks[] = {{"dns_servers", resolver_check_servers}, {"trusted_cidrs", check_ranges}};
+    } checks[] = {{"dns_servers", resolver_check_servers},
+                  {"trusted_cidrs", check_ranges},
+                  {"tcp_congestion", sock_check_congestion}};
     for (unsigned i = 0; i < ARRAY_COUNT(checks); i++) {
         if (strcmp(name, checks[i].name) != 0 || value[0] == '\0')
             continue;

@@ -45,6 +45,27 @@ int sock_open(int family)
     return fd;
 }
 
+static int set_congestion(int fd, const char *name)
+{
+    socklen_t len = (socklen_t)strlen(name);
+    return setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, len) < 0 ? -errno : 0;
+}
+
+int sock_check_congestion(const char *name, struct err *reterr)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return 0;
+    int rc = set_congestion(fd, name);
+    (void)close(fd);
+    if (rc != -ENOENT && rc != -EPERM)
+        return 0;
+    return err_set(reterr, -EINVAL, "the kernel %s \"%s\"; see %s",
+                   rc == -ENOENT ? "has no" : "does not allow", name,
+                   rc == -ENOENT ? "/proc/sys/net/ipv4/tcp_available_congestion_control"
+                                 : "/proc/sys/net/ipv4/tcp_allowed_congestion_control");
+}
+
 /* Removes a socket file that nobody listens on any more. */
 static void remove_stale(const struct addr *addr)
 {
@@ -70,10 +91,8 @@ static int listen_options(int fd, const struct addr *addr, const struct acceptor
     }
     if (rc == 0 && addr->sa.sa_family == AF_INET6)
         rc = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->v6_only);
-    if (rc == 0 && options->congestion &&
-        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, options->congestion,
-                   (socklen_t)strlen(options->congestion)) < 0)
-        rc = -errno;
+    if (rc == 0 && options->congestion)
+        rc = set_congestion(fd, options->congestion);
     set_options(fd, addr->sa.sa_family);
     return rc;
 }

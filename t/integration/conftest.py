@@ -59,6 +59,12 @@ class Certs:
         self.client = self.ca.issue("client", "URI:spiffe://test/ns/app/sa/client")
 
 
+def pytest_collection_finish():
+    """What says how to test is no setting of the gateways."""
+    for name in [name for name in os.environ if name.startswith("RINGGATE_")]:
+        del os.environ[name]
+
+
 @pytest.fixture(scope="session")
 def certs(folder):
     return Certs(f"{folder}/certs")

@@ -109,6 +109,16 @@ def test_wrong_settings(tmp_path):
                       ["check", "--set", "log_level=loud", good]):
         result = run(*map(str, arguments))
         assert result.returncode == 2 and arguments[2].split("=")[0] in result.stderr
+    environment = {**os.environ, "RINGGATE_IDLE_TIMEOUT": "soon", "RINGGATE_IDLE_TIMOUT": "5s",
+                   "RINGGATE_TCP_CONGESTION": "nosuch"}
+    for arguments, output in ((["run", "--config", good], 1), (["check", good], 0)):
+        result = run(*map(str, arguments), env=environment)
+        text = (result.stdout, result.stderr)[output]
+        assert result.returncode == 78, text
+        assert "error[RG024] environment: RINGGATE_IDLE_TIMEOUT: " in text
+        assert 'setting tcp_congestion: the kernel has no "nosuch"' in text
+        assert "warning[RG028] environment: RINGGATE_IDLE_TIMOUT: " in text
+        assert "did you mean RINGGATE_IDLE_TIMEOUT?" in text
     result = run("check", "--settings", str(tmp_path / "missing"), str(good))
     assert result.returncode == 78 and "no such file" in result.stdout
 

@@ -8,8 +8,11 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+
+#include "conf/settings_env.h"
 
 static void test_values(void **state)
 {
@@ -68,17 +71,77 @@ static void test_sources(void **state)
     settings_init(&settings);
     assert_int_equal(settings.head_bytes_max, 32768);
     assert_int_equal(settings.header_timeout, 10 * NS_PER_S);
+    struct diags diags;
+    diags_init(&diags);
     assert_int_equal(setenv("RINGGATE_HEADER_TIMEOUT", "1m30s", 1), 0);
-    assert_int_equal(settings_load_environment(&settings, &err), 0);
+    assert_int_equal(settings_env_load(&settings, &diags), 0);
+    assert_int_equal(diags.count, 0);
     assert_int_equal(settings.header_timeout, 90 * NS_PER_S);
     assert_int_equal(settings_set_pair(&settings, "header_timeout=500ms", &err), 0);
     assert_int_equal(settings.header_timeout, 500 * NS_PER_MS);
     assert_int_equal(settings_set_pair(&settings, "header_timeout", &err), -EINVAL);
     assert_int_equal(setenv("RINGGATE_HEADER_TIMEOUT", "soon", 1), 0);
-    assert_int_equal(settings_load_environment(&settings, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "header_timeout"));
+    assert_int_equal(settings_env_load(&settings, &diags), -EINVAL);
+    assert_int_equal(diags.count, 1);
+    assert_int_equal(diags.items[0]->code, DIAG_SETTING);
+    assert_string_equal(diags.items[0]->field, "RINGGATE_HEADER_TIMEOUT");
+    assert_non_null(strstr(diags.items[0]->message, "header_timeout"));
     assert_int_equal(unsetenv("RINGGATE_HEADER_TIMEOUT"), 0);
+    diags_fini(&diags);
     settings_fini(&settings);
+}
+
+static void test_unknown_variables(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *hint; /* NULL: not warned of */
+    } cases[] = {
+        {"RINGGATE_HEADER_TIMOUT", "did you mean RINGGATE_HEADER_TIMEOUT?"},
+        {"RINGGATE_header_timeout", "did you mean RINGGATE_HEADER_TIMEOUT?"},
+        {"RINGGATE_SERVICE_HOST", ""},
+        {"RINGGATE_", ""},
+        {"RINGGATE", NULL},
+        {"OTHER_HEADER_TIMEOUT", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct settings settings;
+        struct diags diags;
+        settings_init(&settings);
+        diags_init(&diags);
+        assert_int_equal(setenv(cases[i].name, "5s", 1), 0);
+        assert_int_equal(settings_env_load(&settings, &diags), 0);
+        assert_int_equal(diags.count, cases[i].hint != NULL);
+        if (diags.count > 0) {
+            assert_int_equal(diags.items[0]->code, DIAG_ENVIRONMENT_UNKNOWN);
+            assert_string_equal(diags.items[0]->field, cases[i].name);
+            assert_string_equal(diags.items[0]->hint, cases[i].hint);
+        }
+        assert_int_equal(unsetenv(cases[i].name), 0);
+        diags_fini(&diags);
+        settings_fini(&settings);
+    }
+}
+
+/* What runs the tests may have variables of that kind. */
+static int forget_variables(void **state)
+{
+    (void)state;
+    for (char **entry = environ; *entry != NULL;) {
+        struct span name, value;
+        char text[128];
+        bool is_ours = span_split(span_str(*entry), '=', &name, &value) &&
+                       span_starts_with(name, SPAN_LIT("RINGGATE_"));
+        if (is_ours && name.len < sizeof(text)) {
+            memcpy(text, name.ptr, name.len);
+            text[name.len] = '\0';
+            assert_int_equal(unsetenv(text), 0);
+            entry = environ;
+        } else {
+            entry++;
+        }
+    }
+    return 0;
 }
 
 int main(void)
@@ -86,6 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_unknown_variables),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, forget_variables, NULL);
 }

@@ -24,7 +24,9 @@ static void checks_texts(void **state UNUSED)
         {"trusted_cidrs", "10.0.0.0/8,::1, ", 0},
         {"trusted_cidrs", "10.0.0.1/8", -EINVAL},
         {"trusted_cidrs", "10.0.0.0/8 11.0.0.0/8", -EINVAL},
-        {"tcp_congestion", "anything", 0},
+        {"tcp_congestion", "", 0},
+        {"tcp_congestion", "reno", 0},
+        {"tcp_congestion", "anything", -EINVAL},
     };
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
         struct settings settings;
