@@ -2,6 +2,7 @@
 """Backends with TLS choose their version of HTTP by ALPN, unless a Service's port demands one."""
 import json
 import shutil
+import socket
 import subprocess
 import threading
 
@@ -45,7 +46,10 @@ class Backend(Origin):
     def restart(self, alpn):
         self.alpn = alpn
         for sock in self.open:
-            sock.shutdown(2)
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # the gateway has closed it
         self.open.clear()
 
 
