@@ -61,6 +61,16 @@ static const struct decode_field rpc_fields[] = {
      .max = 1024},
 };
 
+/* Protocol Buffers write full names so, but in requests no service has the dot. */
+static void service_warn(struct decode *decode, const struct doc_node *node, struct span service)
+{
+    struct diag *diag =
+        decode_report(decode, DIAG_SERVICE_DOT, schema_child(node, "service"), "service");
+    diag_message(diag, "calls of \"%.*s\" have no dot in front", SPAN_ARG(service));
+    diag_hint(diag, "write \"%.*s\"", SPAN_ARG(span_skip(service, 1)));
+    diag_consequence(diag, "this match is for requests that begin with \"/.\" only");
+}
+
 static void rpc_check(struct decode *decode, const struct doc_node *node, void *out)
 {
     const struct conf_rpc_match *rpc = out;
@@ -73,6 +83,8 @@ static void rpc_check(struct decode *decode, const struct doc_node *node, void *
                     "\"%.*s\" must be names of letters, digits and _ separated by dots, as in "
                     "package.Service",
                     SPAN_ARG(rpc->service));
+    else if (rpc->service.len > 0 && rpc->service.ptr[0] == '.')
+        service_warn(decode, node, rpc->service);
     if (rpc->method.len > 0 && !is_identifier(rpc->method))
         schema_rule(decode, node, "method", "\"%.*s\" must be a name of letters, digits and _",
                     SPAN_ARG(rpc->method));

@@ -132,6 +132,7 @@ static const struct {
     {CALL("type: RegularExpression, service: ''"), "RG017 spec.rules[0].matches[0].method\n"},
     {CALL("service: 'a..b'"), "RG017 spec.rules[0].matches[0].method.service\n"},
     {CALL("service: a.b."), "RG017 spec.rules[0].matches[0].method.service\n"},
+    {CALL("service: '..a'"), "RG017 spec.rules[0].matches[0].method.service\n"},
     {CALL("service: ."), "RG017 spec.rules[0].matches[0].method.service\n"},
     {CALL("service: a/b"), "RG017 spec.rules[0].matches[0].method.service\n"},
     {CALL("service: 1a"), "RG017 spec.rules[0].matches[0].method.service\n"},
@@ -418,6 +419,9 @@ static const struct {
     {ROUTE("filters: [{type: URLRewrite, urlRewrite: {hostname: a}}, {type: RequestRedirect, "
            "requestRedirect: {hostname: b}}]"),
      ""},
+    {CALL("service: .a.B, method: M"), "RG151 spec.rules[0].matches[0].method.service\n"},
+    {CALL("type: RegularExpression, service: '.a.B'"), ""},
+    {CALL("service: A_1.b_, method: _M1"), ""},
     {FULL(""), ""},
     {FULL("/"), ""},
     {FULL("//a//"), ""},
@@ -625,7 +629,7 @@ static void test_grpc_route(void **state)
               "  rules:\n"
               "  - name: first\n"
               "    matches:\n"
-              "    - method: {service: .pkg.v1_2.Echo, method: Say_2}\n"
+              "    - method: {service: pkg.v1_2.Echo, method: Say_2}\n"
               "      headers: [{name: X-A, type: RegularExpression, value: 'a+'}]\n"
               "    - method:\n"
               "        type: RegularExpression\n"
@@ -644,7 +648,7 @@ static void test_grpc_route(void **state)
     assert_int_equal(rule->matches_count, 3);
     const struct conf_rpc_match *rpc = rule->matches[0].more->rpc;
     assert_int_equal(rpc->type, CONF_MATCH_EXACT);
-    assert_true(span_equal_str(rpc->service, ".pkg.v1_2.Echo"));
+    assert_true(span_equal_str(rpc->service, "pkg.v1_2.Echo"));
     assert_true(span_equal_str(rpc->method, "Say_2"));
     assert_int_equal(rpc->method_pos.line, 10);
     assert_int_equal(rule->matches[0].more->headers[0].type, CONF_MATCH_REGEX);
