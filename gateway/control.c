@@ -240,7 +240,7 @@ static void control_load(struct control *c)
     objects_unref(good);
     objects_unref(objects);
     cert_watch_apply(c->cert_watch, model, (int64_t)(clock_wall_ns() / NS_PER_S));
-    struct snapshot *snapshot = snapshot_build(model, &diags, statuses);
+    struct snapshot *snapshot = snapshot_build(model, c->snapshot, &diags, statuses);
     control_publish(c, snapshot, &diags, statuses);
     statuses_free(c->statuses);
     c->statuses = statuses;

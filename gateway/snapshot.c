@@ -8,6 +8,7 @@
 
 #include "base/pages.h"
 #include "conf/translate.h"
+#include "routing/cluster.h"
 #include "tls/cert.h"
 
 /* Listeners are grouped by what is bound: first every address:port with the
@@ -131,7 +132,8 @@ static void builder_cluster(struct snapshot_builder *b, unsigned index)
     diag_condition(diag, "requests to this backend answer 503, others are unaffected");
 }
 
-struct snapshot *snapshot_build(struct model *model, struct diags *diags, struct statuses *statuses)
+struct snapshot *snapshot_build(struct model *model, const struct snapshot *last,
+                                struct diags *diags, struct statuses *statuses)
 {
     struct snapshot *s = xcalloc(1, sizeof(*s));
     struct snapshot_builder b = {.snapshot = s, .diags = diags, .statuses = statuses};
@@ -143,6 +145,10 @@ struct snapshot *snapshot_build(struct model *model, struct diags *diags, struct
     s->clusters = arena_array(&s->arena, struct snapshot_cluster, model->clusters_count);
     for (unsigned i = 0; i < model->clusters_count; i++)
         builder_cluster(&b, i);
+    if (last != NULL)
+        s->same_clusters = arena_array(&s->arena, int32_t, model->clusters_count);
+    if (s->same_clusters != NULL)
+        cluster_compare(last->model, model, s->same_clusters);
     for (unsigned i = 0; i < model->listeners_count; i++)
         builder_add_listener(&b, &model->listeners[i]);
     s->ports = arena_array(&s->arena, struct snapshot_port, b.groups_count);

@@ -44,14 +44,16 @@ struct snapshot {
     struct snapshot_port *ports;
     unsigned ports_count;
     struct snapshot_cluster *clusters;
+    int32_t *same_clusters; /* cluster_compare with the snapshot before; NULL: there is none */
     unsigned refs; /* atomic: workers and control that hold it */
 };
 
-/* Takes the model. What cannot be served (a pair that does not match, a pattern that does not
- * compile) is left out, told to diags and written into statuses; the rest is served. Never fails
- * but for memory (panics). The caller holds the one reference. */
-struct snapshot *snapshot_build(struct model *model, struct diags *diags,
-                                struct statuses *statuses);
+/* Takes the model. last: the snapshot that the workers have, or NULL. What cannot be served (a pair
+ * that does not match, a pattern that does not compile) is left out, told to diags and written into
+ * statuses; the rest is served. Never fails but for memory (panics). The caller holds the one
+ * reference. */
+struct snapshot *snapshot_build(struct model *model, const struct snapshot *last,
+                                struct diags *diags, struct statuses *statuses);
 void snapshot_ref(struct snapshot *snapshot); /* any thread */
 /* True when it was the last one: the caller then passes it to snapshot_free on the control thread.
  */

@@ -81,7 +81,7 @@ struct conn *upstream_dial_bytes(struct upstream_target *target, struct upstream
                                  const struct upstream_dial *dial, int *ret_error);
 
 size_t upstream_object_size(void); /* of worker->upstreams */
-/* For cluster_set_apply. */
+/* For struct cluster_owner. */
 void *upstream_on_new(void *worker, const struct model_cluster *cluster,
                       const struct cluster_endpoint *endpoint);
 /* Closes idle connections; busy ones when they are done. */

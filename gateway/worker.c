@@ -170,8 +170,8 @@ static void worker_on_publish(struct mail *mail)
     struct view *old = worker->view;
 
     worker->view = view_new(worker->control, publish->snapshot);
-    if (cluster_set_apply(worker->clusters, publish->snapshot->model, upstream_on_new,
-                          upstream_on_gone, worker) != 0)
+    if (cluster_set_apply(worker->clusters, publish->snapshot->model,
+                          publish->snapshot->same_clusters) != 0)
         panic(__FILE__, __LINE__, "no memory for clusters");
     view_hold_clusters(worker->view, worker->clusters);
     limiter_apply(worker->limiter, publish->snapshot->model);
@@ -334,7 +334,8 @@ static int worker_init(struct worker *worker, struct err *reterr)
     worker->h1_clients = h1_client_pool_new(worker->loop, conns);
     worker->h2_servers = h2_server_pool_new(worker->loop, conns);
     worker->h2_clients = h2_client_pool_new(worker->loop, conns);
-    worker->clusters = cluster_set_new();
+    worker->clusters =
+        cluster_set_new(&(struct cluster_owner){worker, upstream_on_new, upstream_on_gone});
     struct limiter_options limiter = {worker->loop, worker->local_limit, worker_store_tls, worker,
                                       worker->resolver};
     worker->limiter = limiter_new(&limiter);
@@ -379,7 +380,7 @@ static void worker_fini(struct worker *worker)
     mirror_abort_all(worker);
     if (view != NULL)
         view_drop_clusters(view);
-    if (cluster_set_apply(worker->clusters, &none, upstream_on_new, upstream_on_gone, worker) == 0)
+    if (cluster_set_apply(worker->clusters, &none, NULL) == 0)
         cluster_set_free(worker->clusters);
     upstream_abort_dials(worker);
     resolver_free(worker->resolver);

@@ -15,6 +15,7 @@
  *   set       its owner; frees all
  * An apply first makes everything new (may fail, then it is undone), then
  * commits, which cannot fail. The heap is used here and not per request. */
+#define COMPARE_AHEAD 16u
 #define EJECT_FAILURES 3u
 #define EJECT_FIRST_NS NS_PER_S
 #define EJECT_MAX_NS (30 * NS_PER_S)
@@ -35,6 +36,7 @@ struct cluster {
     unsigned listed_count, next_count;
     unsigned turn; /* where the next pick begins */
     bool is_new, has_turn;
+    bool is_same; /* during an apply: only its spec moves */
     unsigned refs;
     struct retry_budget retries;
     struct hmap endpoints; /* listed or active */
@@ -47,15 +49,15 @@ struct cluster_set {
     struct dlist all;
     struct cluster **by_index;
     unsigned by_index_count;
-    void (*on_gone)(void *owner, void *user);
-    void *owner;
+    struct cluster_owner owner;
 };
 
-struct cluster_set *cluster_set_new(void)
+struct cluster_set *cluster_set_new(const struct cluster_owner *owner)
 {
     struct cluster_set *set = calloc(1, sizeof(*set));
     if (set == NULL)
         return NULL;
+    set->owner = *owner;
     hmap_init(&set->clusters, 0);
     dlist_init(&set->all);
     return set;
@@ -64,8 +66,8 @@ struct cluster_set *cluster_set_new(void)
 static void endpoint_free(struct cluster *cluster, struct endpoint *endpoint)
 {
     hmap_remove(&cluster->endpoints, &endpoint->pub.node);
-    if (!endpoint->is_new && cluster->set->on_gone != NULL)
-        cluster->set->on_gone(cluster->set->owner, endpoint->pub.user);
+    if (!endpoint->is_new)
+        cluster->set->owner.on_gone(cluster->set->owner.user, endpoint->pub.user);
     free(endpoint);
 }
 
@@ -131,6 +133,13 @@ static struct cluster *cluster_new(struct cluster_set *set, struct span id)
     return cluster;
 }
 
+/* The cluster of that id, new when there is none; NULL: no memory. */
+static struct cluster *cluster_get(struct cluster_set *set, struct span id)
+{
+    struct cluster *cluster = cluster_find(set, id);
+    return cluster != NULL ? cluster : cluster_new(set, id);
+}
+
 /* The endpoint of that address, new when there is none; NULL: no memory. */
 static struct cluster_endpoint *endpoint_get(struct cluster *cluster,
                                              const struct model_endpoint *conf)
@@ -190,17 +199,22 @@ static void cluster_undo(struct cluster *cluster)
     cluster->next = NULL;
     cluster->next_count = 0;
     cluster->next_spec = NULL;
+    cluster->is_same = false;
     if (cluster->is_new)
         cluster_free(cluster);
 }
 
-static void cluster_commit(struct cluster *cluster,
-                           void *(*on_new)(void *owner, const struct model_cluster *cluster,
-                                           const struct cluster_endpoint *endpoint))
+static void cluster_commit(struct cluster *cluster)
 {
+    const struct cluster_owner *owner = &cluster->set->owner;
     struct cluster_endpoint **old = cluster->listed;
     unsigned old_count = cluster->listed_count;
     cluster->spec = cluster->next_spec;
+    if (cluster->is_same) {
+        cluster->next_spec = NULL;
+        cluster->is_same = false;
+        return;
+    }
     cluster->listed = cluster->next;
     cluster->listed_count = cluster->next_count;
     cluster->next = NULL;
@@ -209,8 +223,8 @@ static void cluster_commit(struct cluster *cluster,
     cluster->is_new = false;
     for (unsigned i = 0; i < cluster->listed_count; i++) {
         struct endpoint *endpoint = container_of(cluster->listed[i], struct endpoint, pub);
-        if (endpoint->is_new && on_new != NULL)
-            endpoint->pub.user = on_new(cluster->set->owner, cluster->spec, &endpoint->pub);
+        if (endpoint->is_new)
+            endpoint->pub.user = owner->on_new(owner->user, cluster->spec, &endpoint->pub);
         endpoint->is_new = false;
     }
     for (unsigned i = 0; i < old_count; i++) {
@@ -220,33 +234,62 @@ static void cluster_commit(struct cluster *cluster,
     free(old);
 }
 
-int cluster_set_apply(struct cluster_set *set, const struct model *model,
-                      void *(*on_new)(void *owner, const struct model_cluster *cluster,
-                                      const struct cluster_endpoint *endpoint),
-                      void (*on_gone)(void *owner, void *user), void *owner)
+static bool is_equal(const struct model_cluster *a, const struct model_cluster *b)
+{
+    bool same = a->endpoints_count == b->endpoints_count && span_equal(a->id, b->id);
+    for (unsigned i = 0; i < a->endpoints_count && same; i++) {
+        const struct model_endpoint *x = &a->endpoints[i], *y = &b->endpoints[i];
+        /* Most are the same bytes, of an object that both models hold. */
+        same = x->port == y->port && x->host.len == y->host.len &&
+               (x->host.ptr == y->host.ptr || span_equal(x->host, y->host));
+    }
+    return same;
+}
+
+/* Models list clusters as routes lead to them, the oldest route first: one that comes or goes moves
+ * the others by one. */
+void cluster_compare(const struct model *last, const struct model *model, int32_t *ret)
+{
+    unsigned next = 0;
+    for (unsigned i = 0; i < model->clusters_count; i++) {
+        unsigned end = MIN(last->clusters_count, next + COMPARE_AHEAD);
+        ret[i] = -1;
+        for (unsigned at = next; at < end && ret[i] < 0; at++) {
+            if (!span_equal(last->clusters[at].id, model->clusters[i].id))
+                continue;
+            next = at + 1;
+            if (is_equal(&last->clusters[at], &model->clusters[i]))
+                ret[i] = (int32_t)at;
+            break;
+        }
+    }
+}
+
+int cluster_set_apply(struct cluster_set *set, const struct model *model, const int32_t *same)
 {
     int r = -ENOMEM;
     struct cluster **by_index = calloc(MAX(model->clusters_count, 1u), sizeof(struct cluster *));
     if (by_index == NULL)
         return r;
     for (unsigned i = 0; i < model->clusters_count; i++) {
-        struct cluster *cluster = cluster_find(set, model->clusters[i].id);
-        if (cluster == NULL)
-            cluster = cluster_new(set, model->clusters[i].id);
-        if (cluster == NULL)
+        const struct model_cluster *spec = &model->clusters[i];
+        bool is_same = same != NULL && same[i] >= 0;
+        by_index[i] = is_same ? cluster_at(set, (unsigned)same[i]) : cluster_get(set, spec->id);
+        if (by_index[i] == NULL)
             goto undo;
-        by_index[i] = cluster;
-        /* Ids are unique; were one there twice, the first would describe it. */
-        if (cluster->next_spec == NULL && cluster_prepare(cluster, &model->clusters[i]) < 0)
+        if (by_index[i]->next_spec != NULL)
+            continue; /* ids are unique; were one there twice, the first would describe it */
+        by_index[i]->is_same = is_same;
+        if (is_same)
+            by_index[i]->next_spec = spec;
+        else if (cluster_prepare(by_index[i], spec) < 0)
             goto undo;
     }
-    set->on_gone = on_gone;
-    set->owner = owner;
     dlist_foreach(it, next, &set->all)
     {
         struct cluster *cluster = dlist_entry(it, struct cluster, link);
         if (cluster->next_spec != NULL) {
-            cluster_commit(cluster, on_new);
+            cluster_commit(cluster);
         } else {
             cluster->spec = NULL;
             (void)cluster_settle(cluster); /* may still serve those who hold it */

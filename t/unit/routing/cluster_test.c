@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -55,12 +56,13 @@ static void apply(struct world *world, const struct spec *specs, unsigned count)
         }
     }
     const struct model model = {.clusters = clusters, .clusters_count = count};
-    assert_int_equal(cluster_set_apply(world->set, &model, on_new, on_gone, world), 0);
+    assert_int_equal(cluster_set_apply(world->set, &model, NULL), 0);
 }
 
 static void world_init(struct world *world)
 {
-    *world = (struct world){.set = cluster_set_new()};
+    *world =
+        (struct world){.set = cluster_set_new(&(struct cluster_owner){world, on_new, on_gone})};
     rand_seed(&world->rand, 11);
     assert_non_null(world->set);
 }
@@ -275,6 +277,87 @@ static void test_long_hosts(void **state)
     cluster_set_free(NULL);
 }
 
+/* A model of some of 24 clusters in their order, each with one to three of six endpoints. */
+struct random_model {
+    struct model model;
+    struct model_cluster clusters[24];
+    struct model_endpoint endpoints[24][3];
+};
+
+static void random_model(struct random_model *ret, struct rand_state *rand, unsigned kept_in)
+{
+    static char ids[24][8], hosts[6][8];
+    struct random_model last = *ret;
+    *ret = (struct random_model){.model = {.clusters_count = 0}};
+    for (unsigned i = 0; i < 24; i++) {
+        (void)snprintf(ids[i], sizeof(ids[i]), "c%u", i);
+        (void)snprintf(hosts[i % 6], sizeof(hosts[0]), "h%u", i % 6);
+    }
+    for (unsigned i = 0, old = 0; i < 24; i++) {
+        bool was = old < last.model.clusters_count && span_equal_str(last.clusters[old].id, ids[i]);
+        bool stays = was && rand_below(rand, kept_in) != 0;
+        unsigned at = ret->model.clusters_count;
+        if (stays)
+            memcpy(ret->endpoints[at], last.endpoints[old], sizeof(last.endpoints[old]));
+        ret->clusters[at] = (struct model_cluster){.id = span_str(ids[i])};
+        ret->clusters[at].endpoints_count =
+            stays ? last.clusters[old].endpoints_count : 1 + rand_below(rand, 3);
+        for (unsigned k = 0; k < 3 && !stays; k++)
+            ret->endpoints[at][k] =
+                (struct model_endpoint){span_str(hosts[rand_below(rand, 6)]), 80};
+        old += was;
+        ret->model.clusters_count += stays || rand_below(rand, 2) == 0;
+    }
+}
+
+static void random_model_link(struct random_model *model)
+{
+    model->model.clusters = model->clusters;
+    for (unsigned i = 0; i < 24; i++)
+        model->clusters[i].endpoints = model->endpoints[i];
+}
+
+/* Which of the six hosts a cluster picks. */
+static unsigned hosts_of(struct world *world, struct cluster *cluster)
+{
+    unsigned hosts = 0;
+    for (unsigned i = 0; i < 6; i++)
+        hosts |= 1u << (pick_and_end(world, cluster, CLUSTER_RESULT_OK, 1)[1] - '0');
+    return hosts;
+}
+
+/* What is known to be the same ends as what is looked at: endpoints, births and deaths. */
+static void test_compare(void **state)
+{
+    (void)state;
+    struct world plain, told;
+    struct random_model last = {.model = {.clusters_count = 0}}, next = last;
+    unsigned found = 0;
+    world_init(&plain);
+    world_init(&told);
+    for (unsigned round = 0; round < 500; round++) {
+        int32_t same[24];
+        random_model(&next, &plain.rand, round % 2 ? 2 : 20);
+        random_model_link(&next);
+        random_model_link(&last);
+        cluster_compare(&last.model, &next.model, same);
+        assert_int_equal(cluster_set_apply(plain.set, &next.model, NULL), 0);
+        assert_int_equal(cluster_set_apply(told.set, &next.model, same), 0);
+        assert_int_equal(plain.born, told.born);
+        assert_int_equal(plain.gone, told.gone);
+        for (unsigned i = 0; i < next.model.clusters_count; i++) {
+            struct cluster *cluster = cluster_at(told.set, i);
+            found += same[i] >= 0;
+            assert_ptr_equal(cluster, cluster_find(told.set, next.clusters[i].id));
+            assert_int_equal(hosts_of(&told, cluster), hosts_of(&plain, cluster_at(plain.set, i)));
+        }
+        last = next;
+    }
+    assert_in_range(found, 500, 500 * 24);
+    world_fini(&plain);
+    world_fini(&told);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_return_of_an_endpoint),
         cmocka_unit_test(test_dropped_clusters),
         cmocka_unit_test(test_long_hosts),
+        cmocka_unit_test(test_compare),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
