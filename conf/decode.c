@@ -317,6 +317,17 @@ int decode_duration(struct span text, uint64_t *ret_ns)
     return 0;
 }
 
+/* "1h", "90s" or "1500ms": in the largest unit that needs no second one. */
+static void duration_format(uint64_t ns, char out[32])
+{
+    if (ns != 0 && ns % (3600 * NS_PER_S) == 0)
+        (void)snprintf(out, 32, "%" PRIu64 "h", ns / (3600 * NS_PER_S));
+    else if (ns % NS_PER_S == 0)
+        (void)snprintf(out, 32, "%" PRIu64 "s", ns / NS_PER_S);
+    else
+        (void)snprintf(out, 32, "%" PRIu64 "ms", ns / NS_PER_MS);
+}
+
 static void field_duration(struct decode *decode, const struct decode_field *field,
                            const struct doc_node *node, char *out)
 {
@@ -332,8 +343,11 @@ static void field_duration(struct decode *decode, const struct decode_field *fie
     }
     if (ns < field->min || (field->max > 0 && ns > field->max)) {
         struct diag *diag = decode_report(decode, DIAG_RANGE, node, NULL);
-        diag_message(diag, "%.*s is out of range: allowed are %" PRIu64 "ms to %" PRIu64 "ms",
-                     SPAN_ARG(node->text), field->min / NS_PER_MS, field->max / NS_PER_MS);
+        char min[32], max[32];
+        duration_format(field->min, min);
+        duration_format(field->max, max);
+        diag_message(diag, "%.*s is out of range: allowed are %s to %s", SPAN_ARG(node->text), min,
+                     max);
         return;
     }
     put_int(field, out, ns);

@@ -132,7 +132,7 @@ static const struct decode_field redirect_fields[] = {
     {.name = "port", .type = DECODE_INT, .at = DECODE_AT(conf_filter, url.port), .min = 1,
      .max = 65535},
     {.name = "statusCode", .type = DECODE_INT, .at = DECODE_AT(conf_filter, url.status),
-     .def_int = 302, .min = 301, .max = 308},
+     .def_int = 302, .max = 65535},
 };
 static const struct decode_table redirect_table =
     DECODE_TABLE(redirect_fields, .check = redirect_check);

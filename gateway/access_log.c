@@ -14,11 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "gateway/access_format.h"
 
 #define RING_SIZE (1u << 20) /* bytes a worker; a power of two */
 #define WRITER_PERIOD_MS 200
 #define PIECE_SIZE 4096u /* what a pipe that is ready takes without a wait (PIPE_BUF) */
+#define LOST_PERIOD_NS (60 * NS_PER_S)
 #define STOP_NS (NS_PER_S / 2) /* for a reader, at the end */
 
 /* Single producer (the worker), single consumer (the writer). head and tail
@@ -36,6 +38,7 @@ struct access_sink {
     int fd, wake_fd;
     mode_t type; /* of fd, as in st_mode */
     uint64_t stop_ns; /* monotonic time at which to give up; 0: not stopping */
+    uint64_t lost_ns; /* monotonic time at which a loss was told; 0: never */
     enum access_format format;
     unsigned logs_count;
     struct access_log *logs;
@@ -96,6 +99,17 @@ static ssize_t sink_write(const struct access_sink *sink, const char *data, size
     return write(sink->fd, data, len);
 }
 
+/* The reason of one loss, now and then: the metric counts them all. */
+static void tell_loss(struct access_sink *sink, int error)
+{
+    uint64_t now_ns = clock_mono_ns();
+    if (sink->lost_ns != 0 && now_ns - sink->lost_ns < LOST_PERIOD_NS)
+        return;
+    sink->lost_ns = now_ns;
+    log_event(LOG_LEVEL_WARN, "access log lines are lost", LOG_STR("path", sink->path),
+              LOG_STR("reason", strerror(error)));
+}
+
 /* Writes what is there. A file that does not take it loses it: counted. A reader that is slow finds
  * it next time, unless this is the last. */
 static void log_drain(struct access_log *log)
@@ -115,6 +129,7 @@ static void log_drain(struct access_log *log)
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n <= 0) {
+            tell_loss(sink, n < 0 ? errno : EIO);
             metric_inc(METRIC_ACCESS_LOG_DROPPED);
             n = (ssize_t)len;
         }

@@ -144,3 +144,16 @@ def test_what_is_left_out_is_not_missing(folder):
     assert lines[-2].startswith("2 objects with errors were not looked at further: more ")
     assert json.loads(check("--output", "json", path).stdout)["refused"] == 2
     assert 'did you mean "GET"?' in result.stdout
+
+
+def test_ranges_for_people(folder):
+    path = Path(folder) / "ranges.yaml"
+    path.write_text(route("{path: {value: /}}").replace(
+        "{hostname: other.test}", "{statusCode: 200}") +
+        "---\napiVersion: ringgate.dev/v1alpha1\nkind: RateLimitPolicy\n"
+        "metadata: {name: l, namespace: demo}\nspec:\n"
+        "  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: r}]\n"
+        "  rules: [{name: a, rate: {requests: 1, period: 0s}}]\n")
+    result = check(path)
+    assert "200 must be 301, 302, 303, 307 or 308" in result.stdout
+    assert "0s is out of range: allowed are 1s to 1h" in result.stdout

@@ -210,6 +210,22 @@ def test_log_file_is_reopened(served):
     assert "/before" in moved.read_text()
 
 
+def test_access_log_that_cannot_be_written(gateways, origins):
+    gateway, origin = gateways(), origins()
+    gateway.log_path = "/dev/full"
+    gateway.write(objects(gateway, origin))
+    gateway.start()
+
+    def lost():
+        return gateway.metric("ringgate_access_log_dropped_total")
+
+    for count in (1, 2):  # both are counted, one is told
+        assert request(gateway.port, "/").status == 200
+        wait_until(lambda: lost() >= count, "a line that is lost")
+    assert gateway.errors().count("access log lines are lost") == 1
+    assert "No space left on device" in gateway.errors()
+
+
 def test_text_log_on_standard_output(gateways, origins):
     gateway, origin = gateways(), origins()
     gateway.write(objects(gateway, origin))
