@@ -354,9 +354,12 @@ def test_status_of_patterns_that_do_not_compile(served):
         m.http_route("b-web", [m.rule("/", ["one"])], ["call.test"])]))
     wait_until(lambda: request(served.port, "/fine", host="partly.test").status == 200)
     kind = "gateway.networking.k8s.io_"
+    paths = ("HTTPRoute/test/wholly.yaml", "GRPCRoute/test/a-call.yaml")
+    for path in ("HTTPRoute/test/partly.yaml", *paths):  # written after it serves
+        wait_until(lambda p=path: "Accepted" in text_of(served, kind + p), "the status")
     partly = text_of(served, kind + "HTTPRoute/test/partly.yaml")
     assert "PartiallyInvalid" in partly and "Dropped Rule: rules[0].matches[0].path.value" in partly
-    for path in ("HTTPRoute/test/wholly.yaml", "GRPCRoute/test/a-call.yaml"):
+    for path in paths:
         text = text_of(served, kind + path)
         assert "reason: UnsupportedValue" in text and "PartiallyInvalid" not in text
         assert "the regular expression is wrong" in text
