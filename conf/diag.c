@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/panic.h"
 #include "conf/objects.h"
 
@@ -92,6 +93,26 @@ struct diag *diags_add(struct diags *diags, enum diag_code code, const struct co
                  SPAN_ARG(object->ns), object->ns.len > 0 ? "/" : "", SPAN_ARG(object->name));
     }
     return diag;
+}
+
+uint64_t diags_digest(const struct diags *diags)
+{
+    uint64_t digest = (uint64_t)diags->count + diags->dropped;
+    for (unsigned i = 0; i < diags->count; i++) {
+        const struct diag *diag = diags->items[i];
+        const uint32_t place[] = {(uint32_t)diag->code, diag->pos.line, diag->pos.column};
+        const char *const texts[] = {diag->source != NULL ? diag->source->path : "",
+                                     diag->object,
+                                     diag->field,
+                                     diag->message,
+                                     diag->hint,
+                                     diag->condition,
+                                     diag->consequence};
+        digest = hash_fast(span_make(place, sizeof(place)), digest);
+        for (unsigned j = 0; j < ARRAY_COUNT(texts); j++)
+            digest = hash_fast(span_str(texts[j]), digest);
+    }
+    return digest;
 }
 
 #define DEFINE_SETTER(member)                                                                      \

@@ -62,6 +62,8 @@ const char *diag_code_title(enum diag_code code);
 /* The nearest candidate within a third of its length (Damerau-Levenshtein, case does not
  * count), or NULL. */
 const char *diag_did_you_mean(struct span wrong, const char *const *candidates, unsigned count);
+/* Equal for lists that tell the same in the same order. */
+uint64_t diags_digest(const struct diags *diags);
 /* By file, line, column; findings of one place keep their order. */
 void diags_sort(struct diags *diags);
 /* file:line:column: error[RG103] object: field: message, excerpt with caret, hint, condition,

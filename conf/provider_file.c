@@ -291,14 +291,16 @@ static void report_twice(struct building *building, const struct conf_object *ob
                          const struct conf_object *other)
 {
     struct diag *diag = diags_add(building->diags, DIAG_DUPLICATE_OBJECT, obj, obj->pos);
-    if (other->pos.line > 0)
-        diag_message(diag, "is also defined in %s, line %u: neither is used", other->source->path,
-                     other->pos.line);
-    else
-        diag_message(diag, "is also defined by %s: neither is used", other->source->path);
-    diag_hint(diag, "remove one of them, or give it another name");
     const struct objects *last_set = building->provider->set;
-    if (last_set != NULL && objects_find(last_set, obj->kind, obj->ns, obj->name) != NULL)
+    bool stays = last_set != NULL && objects_find(last_set, obj->kind, obj->ns, obj->name) != NULL;
+    const char *end = stays ? "" : ": neither is used";
+    if (other->pos.line > 0)
+        diag_message(diag, "is also defined in %s, line %u%s", other->source->path, other->pos.line,
+                     end);
+    else
+        diag_message(diag, "is also defined by %s%s", other->source->path, end);
+    diag_hint(diag, "remove one of them, or give it another name");
+    if (stays)
         diag_consequence(diag, STAYS);
     else
         provider_file_tell_lost(obj, diag);
@@ -505,6 +507,21 @@ static void tell_all(struct provider_file *provider, const struct objects *set, 
     hmap_fini(&kinds);
 }
 
+/* Of the findings, and of the texts: what is refused can differ under the same finding. */
+static uint64_t findings_digest(const struct provider_file *provider, const struct diags *diags)
+{
+    if (diags == NULL || diags->count == 0)
+        return 0;
+    uint64_t digest = diags_digest(diags);
+    for (unsigned i = 0; i < provider->sources_count; i++) {
+        const struct provider_source *source = provider->sources[i];
+        for (unsigned j = 0; j < source->docs_count; j++)
+            digest = hash_fast(span_make(&source->docs[j]->digest, sizeof(source->docs[j]->digest)),
+                               digest);
+    }
+    return digest;
+}
+
 static void load_all(struct provider_file *provider)
 {
     struct provider_found *found;
@@ -528,8 +545,15 @@ static void load_told(struct provider_file *provider)
 
 /* --- what could not be read --- */
 
+int provider_file_watch_error(const struct provider_file *provider)
+{
+    return provider->watch_error;
+}
+
 bool provider_file_is_waiting(const struct provider_file *provider)
 {
+    if (provider->watch_error != 0)
+        return true;
     for (unsigned i = 0; i < provider->unread_count; i++) {
         if (provider->unread[i].error != 0)
             return true;
@@ -553,9 +577,10 @@ static bool is_other_error(const char *path, int error)
     return true;
 }
 
-bool provider_file_retry(struct provider_file *provider)
+bool provider_file_retry(struct provider_file *provider, uint64_t now_ns)
 {
-    bool is_other = false;
+    bool is_other =
+        provider->watch_error != 0 && now_ns >= provider->loaded_ns + PROVIDER_FILE_LOOK_NS;
     for (unsigned i = 0; i < provider->unread_count && !is_other; i++)
         is_other = is_other_error(provider->unread[i].source->path, provider->unread[i].error);
     for (unsigned i = 0; i < provider->sources_count && !is_other; i++)
@@ -575,7 +600,7 @@ bool provider_file_load(struct provider_file *provider, struct diags *diags, str
     (void)provider_file_drain(provider);
     provider->is_dirty = false;
     provider->load_s = clock_wall_ns() / NS_PER_S;
-    if (provider->wants_walk || provider->is_blind)
+    if (provider->wants_walk || provider->watch_error != 0)
         load_all(provider);
     else
         load_told(provider);
@@ -583,6 +608,7 @@ bool provider_file_load(struct provider_file *provider, struct diags *diags, str
     struct objects *set = build_set(provider, diags);
     if (diags != NULL)
         tell_all(provider, set, diags);
+    uint64_t findings = findings_digest(provider, diags);
     bool differs = provider->set == NULL || !objects_is_same(provider->set, set);
     if (differs) {
         objects_unref(provider->set);
@@ -591,6 +617,8 @@ bool provider_file_load(struct provider_file *provider, struct diags *diags, str
         objects_unref(set);
     }
     *ret = objects_ref(provider->set);
+    differs = differs || provider->findings != findings;
+    provider->findings = findings;
     provider->loaded_ns = clock_mono_ns();
     return differs;
 }

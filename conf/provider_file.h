@@ -26,10 +26,16 @@ int provider_file_fd(const struct provider_file *provider);
  * was closed or moved here, at most 200 ms since the first), or polls again when there is more to
  * read, which moves the time. */
 bool provider_file_poll(struct provider_file *provider, uint64_t now_ns, uint64_t *ret_delay_ns);
-/* Whether a file or directory could not be read: call provider_file_retry each second then. */
+/* -errno of a directory that the kernel does not watch for us, in the last load, or 0. -ENOSPC: the
+ * user's limit of watches. */
+int provider_file_watch_error(const struct provider_file *provider);
+/* Whether a file or directory could not be read or watched: call provider_file_retry each second
+ * then. */
 bool provider_file_is_waiting(const struct provider_file *provider);
-/* True when one that could not be read may be now, or fails in another way: a load is wanted. */
-bool provider_file_retry(struct provider_file *provider);
+/* True when a load is wanted: what could not be read may be now, or fails in another way; or, if
+ * something is not watched, the last load was PROVIDER_FILE_LOOK_NS ago. */
+bool provider_file_retry(struct provider_file *provider, uint64_t now_ns);
+#define PROVIDER_FILE_LOOK_NS (5 * NS_PER_S)
 /* Where objects that come without a creation time get it and their generation; borrowed, may change
  * between loads. Without one, objects are as old as their first load. */
 void provider_file_set_history(struct provider_file *provider, const struct history *history);
@@ -38,7 +44,8 @@ void provider_file_walk(struct provider_file *provider);
 /* Reads what changed: the files that events told of, or, when more than the text of files changed,
  * those whose time, size or number did. *ret: a sealed set (new reference) with everything that is
  * good. diags (may be NULL): all findings of all files, not only of the changed ones; they borrow
- * from the provider until its next load. Returns whether the set differs from the last one.
+ * from the provider until its next load. Returns whether the set differs
+ * from the last one, or the findings do, if diags are given, or the text while there are findings.
  *
  * An object with an error, or one that is defined twice, stays as it was in the last set; so does
  * what a document defined that cannot be parsed any more, and all below a directory, root or link

@@ -104,10 +104,11 @@ struct provider_file {
     unsigned unread_count;
     bool is_dirty;
     bool wants_walk; /* more changed than the text of files that are known */
-    bool is_blind; /* a directory could not be watched: every load is a walk */
+    int watch_error; /* -errno of a directory that cannot be watched: every load is a walk; or 0 */
     bool is_writing; /* by the last event somebody may go on writing */
     uint64_t load_s; /* when the load began, seconds since 1970 */
     uint64_t first_event_ns, last_event_ns;
+    uint64_t findings; /* digest of those of the last load and of their texts; 0: none */
     uint64_t loaded_ns; /* end of the last load, monotonic */
 };
 

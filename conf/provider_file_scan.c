@@ -374,7 +374,7 @@ void provider_file_scan(struct provider_file *provider, struct provider_found **
     struct walk walk = {.provider = provider};
     for (unsigned i = 0; i < provider->watches_count; i++)
         provider->watches[i].is_seen = false;
-    provider->is_blind = false;
+    provider->watch_error = 0;
     provider_file_drop_unread(provider);
     provider_file_forget_names(provider);
 

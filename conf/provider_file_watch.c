@@ -82,8 +82,10 @@ static struct provider_watch *watch_add(struct provider_file *provider, const ch
 {
     int wd = inotify_add_watch(provider->inotify_fd, path, WATCH_MASK | IN_ONLYDIR);
     if (wd < 0) {
-        /* Gone, or the user's watch limit: then SIGHUP still reloads. */
-        provider->is_blind = provider->is_blind || (errno != ENOENT && errno != ENOTDIR);
+        /* A directory that is walked and may not be read is told of by the walk. */
+        bool is_told = errno == EACCES && scope != PROVIDER_WATCH_NAMES;
+        if (errno != ENOENT && errno != ENOTDIR && !is_told)
+            provider->watch_error = -errno;
         return NULL;
     }
     struct provider_watch *watch = watch_find(provider, wd);

@@ -64,8 +64,9 @@ struct control {
     struct addr_range *trusted;
     unsigned trusted_count;
     uint64_t generation;
-    unsigned errors, warnings;
+    unsigned errors;
     int exit_code;
+    int watch_error; /* of the provider, when it was told last */
     bool ready, draining;
     bool forced; /* SIGHUP: publish even when nothing changed, so that sockets are tried again */
 };
@@ -189,7 +190,6 @@ static void control_report(struct control *c, struct diags *diags)
 
     diag_place_all(diags);
     c->errors = diags->errors;
-    c->warnings = diags->warnings;
     metric_set(METRIC_CONFIG_LAST_SUCCESS, diags->errors == 0);
     if (diags->errors > 0)
         metric_inc(METRIC_CONFIG_RELOAD_ERRORS);
@@ -199,6 +199,22 @@ static void control_report(struct control *c, struct diags *diags)
         (void)!write(STDERR_FILENO, text.data, text.len);
         buf_fini(&text);
     }
+}
+
+/* What the kernel will not tell of is looked at from time to time. */
+static void control_look(struct control *c)
+{
+    int error = provider_file_watch_error(c->provider);
+    if (error != 0 && error != c->watch_error)
+        log_event(LOG_LEVEL_WARN, "changes of files are noticed late: a directory is not watched",
+                  LOG_STR("reason", strerror(-error)),
+                  LOG_INT("seconds", PROVIDER_FILE_LOOK_NS / NS_PER_S),
+                  LOG_STR("remedy", error == -ENOSPC ? "raise fs.inotify.max_user_watches"
+                                                     : "make the directory readable"),
+                  LOG_STR("meanwhile", "SIGHUP reloads at once"));
+    c->watch_error = error;
+    if (provider_file_is_waiting(c->provider))
+        loop_arm(c->loop, &c->retry_timer, CONTROL_RETRY_FILES_NS);
 }
 
 /* Reads, translates, builds, publishes. */
@@ -215,10 +231,8 @@ static void control_load(struct control *c)
     if (c->forced)
         provider_file_walk(c->provider);
     bool changed = provider_file_load(c->provider, &diags, &objects);
-    if (provider_file_is_waiting(c->provider))
-        loop_arm(c->loop, &c->retry_timer, CONTROL_RETRY_FILES_NS);
-    /* Findings may come and go without a change of objects: then all is told again. */
-    if (!changed && !c->forced && c->generation > 0 && diags.count + c->errors + c->warnings == 0) {
+    control_look(c);
+    if (!changed && !c->forced && c->generation > 0) {
         objects_unref(objects);
         provider_file_forget_text(c->provider);
         diags_fini(&diags);
@@ -273,7 +287,7 @@ static void control_on_reload_timer(struct timer *timer)
 static void control_on_retry_timer(struct timer *timer)
 {
     struct control *c = container_of(timer, struct control, retry_timer);
-    if (provider_file_retry(c->provider))
+    if (provider_file_retry(c->provider, c->loop->clock.mono_ns))
         loop_arm(c->loop, &c->reload_timer, 0);
     else
         loop_arm(c->loop, timer, CONTROL_RETRY_FILES_NS);

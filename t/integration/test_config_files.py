@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import time
 
 import pytest
 
@@ -77,6 +78,20 @@ def test_directory_may_not_be_read(served):
     finally:
         served.config.chmod(0o755)
     wait_until(lambda: served.metric("ringgate_config_last_reload_success") == 1, "another try")
+
+
+def test_nothing_new_is_not_published(served):
+    """A write that changes neither an object nor a finding; standing findings are told once."""
+    served.apply([*rules(served, "/"), m.http_route("wrong", 7)])
+    before = served.generation
+    told = served.errors()
+    for i in range(3):
+        (served.config / "beside.txt").write_text(str(i))
+        served.write([*rules(served, "/"), m.http_route("wrong", 7)])
+        time.sleep(0.1)  # for a load, which must do nothing; too short finds less
+    served.apply(rules(served, "/next"))
+    assert served.generation == before + 1
+    assert served.errors()[len(told):].count("RG010") == 0
 
 
 SWAPPED = {"root": "", "in_root": "/conf", "file": "/conf/r.yaml", "linked": "/conf/r.yaml",

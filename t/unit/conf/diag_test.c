@@ -233,6 +233,32 @@ static void test_cap(void **state)
     assert_int_equal(strlen(scratch->message), sizeof(scratch->message) - 1);
 }
 
+static void test_digest(void **state)
+{
+    (void)state;
+    struct diags diags;
+    uint64_t seen[6];
+    unsigned count = 0;
+    diags_init(&diags);
+    seen[count++] = diags_digest(&diags);
+    struct diag *diag = add(&diags, DIAG_RANGE, 1, 2);
+    seen[count++] = diags_digest(&diags);
+    diag_message(diag, "ab");
+    seen[count++] = diags_digest(&diags);
+    diag_hint(diag, "ab");
+    seen[count++] = diags_digest(&diags);
+    diag->pos.line = 2;
+    seen[count++] = diags_digest(&diags);
+    (void)add(&diags, DIAG_RANGE, 1, 2);
+    seen[count++] = diags_digest(&diags);
+    for (unsigned i = 0; i < count; i++) {
+        for (unsigned j = 0; j < i; j++)
+            assert_true(seen[i] != seen[j]);
+    }
+    assert_true(seen[count - 1] == diags_digest(&diags));
+    diags_fini(&diags);
+}
+
 /* doc/codes.md explains every code, and no other. */
 static void test_documented(void **state)
 {
@@ -264,7 +290,8 @@ int main(void)
         cmocka_unit_test(test_did_you_mean), cmocka_unit_test(test_print),
         cmocka_unit_test(test_excerpts),     cmocka_unit_test(test_long_line),
         cmocka_unit_test(test_secret),       cmocka_unit_test(test_sort_and_json),
-        cmocka_unit_test(test_cap),          cmocka_unit_test(test_documented),
+        cmocka_unit_test(test_cap), cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -267,6 +267,9 @@ static void test_last_good(void **state)
     load(world);
     assert_int_equal(port_of(world, "b"), 22);
     assert_false(world->differs);
+    put(world, "a.yaml", SERVICE("a", "11") "---\n{{{ \n---\n" SERVICE("c", "33"));
+    load(world);
+    assert_true(world->differs); /* what is refused may be another thing */
 
     /* Half a file, as a writer leaves it for a moment. */
     put(world, "a.yaml", SERVICE("a", "12") "---\napiVersion: v1\nkind: [Serv");
@@ -296,6 +299,9 @@ static void test_twice(void **state)
     expect_findings(world, "RG009 RG009 RG009 RG009");
     assert_non_null(strstr(world->diags.items[0]->message, "b.yaml, line 1"));
     assert_non_null(strstr(world->diags.items[1]->message, "a.yaml, line 1"));
+    assert_null(strstr(world->diags.items[0]->message, "neither"));
+    assert_non_null(strstr(world->diags.items[0]->consequence, "last good version stays"));
+    assert_non_null(strstr(world->diags.items[2]->message, "neither is used"));
     /* Known before: it stays. Never known: neither is used. */
     assert_int_equal(port_of(world, "a"), 1);
     assert_int_equal(port_of(world, "b"), 0);
@@ -510,9 +516,9 @@ static void test_root_file(void **state)
     assert_non_null(strstr(world->diags.items[0]->consequence, "stays in force"));
     assert_int_equal(port_of(world, "a"), 1);
     assert_true(provider_file_is_waiting(world->provider));
-    assert_false(provider_file_retry(world->provider));
+    assert_false(provider_file_retry(world->provider, clock_mono_ns()));
     put(world, "only.conf", SERVICE("a", "2"));
-    assert_true(provider_file_retry(world->provider));
+    assert_true(provider_file_retry(world->provider, clock_mono_ns()));
     wait_and_load(world);
     expect_findings(world, "");
     assert_int_equal(port_of(world, "a"), 2);
@@ -536,19 +542,11 @@ static const struct away {
     {"a directory of certificates may not be read", "/tls/ns", true, "Permission denied"},
 };
 
-static void take_away(const char *path, const char *other, bool is_denied)
-{
-    /* Root may read all. */
-    assert_int_equal(is_denied ? chmod(path, 0) : rename(path, other), 0);
-    if (geteuid() == 0)
-        assert_int_equal(seteuid(65534), 0);
-}
-
-static void bring_back(const char *path, const char *other, bool is_denied)
+/* Root may read all. */
+static void be_root(bool is_root)
 {
     if (getuid() == 0)
-        assert_int_equal(seteuid(0), 0);
-    assert_int_equal(is_denied ? chmod(path, 0755) : rename(other, path), 0);
+        assert_int_equal(seteuid(is_root ? 0 : 65534), 0);
 }
 
 static void expect_all(const struct world *world)
@@ -575,7 +573,8 @@ static void try_away(const struct away *away)
     load(world);
     expect_findings(world, "");
     expect_all(world);
-    take_away(path, other, away->is_denied);
+    assert_int_equal(away->is_denied ? chmod(path, 0) : rename(path, other), 0);
+    be_root(false);
     for (unsigned i = 0; i < 2; i++) {
         provider_file_walk(world->provider);
         load(world);
@@ -586,10 +585,11 @@ static void try_away(const struct away *away)
             strstr(diag->consequence, "stays in force") == NULL)
             fail_msg("%s: %s, %s", away->name, diag->message, diag->consequence);
         assert_true(provider_file_is_waiting(world->provider));
-        assert_false(provider_file_retry(world->provider));
+        assert_false(provider_file_retry(world->provider, clock_mono_ns()));
     }
-    bring_back(path, other, away->is_denied);
-    assert_true(provider_file_retry(world->provider));
+    be_root(true);
+    assert_int_equal(away->is_denied ? chmod(path, 0755) : rename(other, path), 0);
+    assert_true(provider_file_retry(world->provider, clock_mono_ns()));
     put(world, "conf.d/sub/b.yaml", SERVICE("b", "3"));
     load(world);
     expect_findings(world, "");
@@ -664,7 +664,7 @@ static void test_no_descriptors(void **state)
             provider_file_walk(world->provider);
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
         load(world);
-        bool is_changed = provider_file_retry(world->provider);
+        bool is_changed = provider_file_retry(world->provider, clock_mono_ns());
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
         assert_false(is_changed);
         expect_all(world);
@@ -672,10 +672,43 @@ static void test_no_descriptors(void **state)
         assert_non_null(strstr(world->diags.items[0]->message, "Too many open files"));
         assert_true(provider_file_is_waiting(world->provider));
     }
-    assert_true(provider_file_retry(world->provider));
+    assert_true(provider_file_retry(world->provider, clock_mono_ns()));
     load(world);
     expect_findings(world, "");
     assert_int_equal(port_of(world, "b"), 3);
+    world_free(world);
+}
+
+/* Below a directory that may not be read links cannot be watched: they are looked at. */
+static void test_not_watched(void **state)
+{
+    (void)state;
+    struct world *world = world_new("/x/link");
+    char *x = xasprintf("%s/x", world->dir), *link = xasprintf("%s/link", x);
+    assert_int_equal(chmod(world->dir, 0755), 0);
+    make_dir(world, "x");
+    make_dir(world, "1");
+    make_dir(world, "2");
+    put(world, "1/a.yaml", SERVICE("a", "1"));
+    put(world, "2/a.yaml", SERVICE("a", "2"));
+    assert_int_equal(symlink("../1", link), 0);
+    assert_int_equal(chmod(x, 0311), 0);
+    be_root(false);
+    load(world);
+    uint64_t now_ns = clock_mono_ns();
+    be_root(true);
+    expect_findings(world, "");
+    assert_int_equal(provider_file_watch_error(world->provider), -EACCES);
+    assert_true(provider_file_is_waiting(world->provider));
+    assert_false(provider_file_retry(world->provider, now_ns));
+    assert_true(provider_file_retry(world->provider, now_ns + PROVIDER_FILE_LOOK_NS));
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(symlink("../2", link), 0);
+    load(world);
+    assert_int_equal(port_of(world, "a"), 2);
+    assert_int_equal(provider_file_watch_error(world->provider), getuid() == 0 ? 0 : -EACCES);
+    free(link);
+    free(x);
     world_free(world);
 }
 
@@ -756,7 +789,7 @@ int main(void)
         cmocka_unit_test(test_data_files),  cmocka_unit_test(test_data_escape),
         cmocka_unit_test(test_pem_directory), cmocka_unit_test(test_root_file),
         cmocka_unit_test(test_away),        cmocka_unit_test(test_gone),
-        cmocka_unit_test(test_no_descriptors),
+        cmocka_unit_test(test_no_descriptors), cmocka_unit_test(test_not_watched),
         cmocka_unit_test(test_big_files),   cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
