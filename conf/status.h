@@ -75,7 +75,8 @@ struct status_listener_id {
 void statuses_set_listener_cert_invalid(struct statuses *statuses,
                                         const struct status_listener_id *id, bool is_served,
                                         struct span message);
-/* Its socket could not be bound: Programmed=False, reason AddressNotUsable on the Gateway. */
+/* Its socket could not be bound: Programmed=False, reason Invalid; AddressNotUsable on a Gateway
+ * that has no other. */
 void statuses_set_listener_unbound(struct statuses *statuses, const struct status_listener_id *id,
                                    struct span message);
 /* YAML document with apiVersion, kind, metadata and status. previous: an older document of the same

@@ -8,15 +8,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/hmap.h"
-#include "base/panic.h"
 #include "conf/diag_place.h"
 #include "conf/provider_file.h"
 #include "conf/settings_env.h"
 #include "conf/translate.h"
+#include "gateway/cert_report.h"
 #include "gateway/pattern_check.h"
 #include "gateway/setting_check.h"
-#include "tls/cert.h"
 
 #define OUTPUT_SIZE_MAX (256u << 20)
 
@@ -100,114 +98,29 @@ static bool parse_options(struct options *options, int argc, char **argv)
 
 /* --- certificates --- */
 
-struct checking {
-    const struct model *model;
-    struct diags *diags;
-    int64_t now_s;
-    struct hmap seen; /* PEM texts that were looked at, by address */
-    struct arena arena;
-};
-
-struct seen {
-    struct hmap_node node;
-    const char *text;
-};
-
-static bool is_seen(struct checking *checking, struct span pem)
+static void check_certificates(struct cert_report *report)
 {
-    struct seen *seen = arena_new(&checking->arena, struct seen);
-    ASSERT(seen);
-    seen->text = pem.ptr;
-    struct span key = span_make(&seen->text, sizeof(seen->text));
-    if (hmap_find(&checking->seen, key))
-        return true;
-    hmap_insert(&checking->seen, &seen->node, key);
-    return false;
-}
-
-/* The object one of whose values is this very text, or NULL. */
-static const struct conf_object *find_owner(const struct model *model, enum conf_kind kind,
-                                            struct span pem)
-{
-    unsigned count;
-    const struct conf_object *const *list = objects_list(model->objects, kind, &count);
-    for (unsigned i = 0; i < count; i++) {
-        bool is_secret = kind == CONF_KIND_SECRET;
-        const struct conf_pair *data =
-            is_secret ? list[i]->secret->data : list[i]->config_map->data;
-        unsigned data_count =
-            is_secret ? list[i]->secret->data_count : list[i]->config_map->data_count;
-        for (unsigned j = 0; j < data_count; j++) {
-            if (data[j].value.ptr == pem.ptr)
-                return list[i];
-        }
-    }
-    return NULL;
-}
-
-static void check_pair(struct checking *checking, const struct model_cert *cert, const char *reason,
-                       const char *consequence)
-{
-    const struct conf_pos nowhere = {0, 0};
-    struct cert_info info;
-    struct err err;
-    if (is_seen(checking, cert->cert_pem))
-        return;
-    const struct conf_object *owner = find_owner(checking->model, CONF_KIND_SECRET, cert->cert_pem);
-    if (cert_check_pair(cert->cert_pem, cert->key_pem, &info, &err) < 0) {
-        struct diag *diag = diags_add(checking->diags, DIAG_KEY_MISMATCH, owner, nowhere);
-        diag_field(diag, "data");
-        diag_message(diag, "%s", err.text);
-        diag_condition(diag, "ResolvedRefs=False, %s", reason);
-        diag_consequence(diag, "%s", consequence);
-    } else if (info.not_after < checking->now_s) {
-        struct diag *diag = diags_add(checking->diags, DIAG_CERTIFICATE_EXPIRED, owner, nowhere);
-        char when[CLOCK_ISO_SIZE];
-        clock_iso(info.not_after > 0 ? (uint64_t)info.not_after * NS_PER_S : 0, when);
-        diag_field(diag, "data[tls.crt]");
-        diag_message(diag, "the certificate expired on %.10s", when);
-        diag_consequence(diag, "it is served, but peers refuse it");
-    }
-}
-
-static void check_authority(struct checking *checking, struct span pem, const char *consequence)
-{
-    struct err err;
-    if (pem.len == 0 || is_seen(checking, pem) || cert_check_ca(pem, &err) == 0)
-        return;
-    const struct conf_object *owner = find_owner(checking->model, CONF_KIND_CONFIG_MAP, pem);
-    if (!owner)
-        owner = find_owner(checking->model, CONF_KIND_SECRET, pem);
-    struct diag *diag = diags_add(checking->diags, DIAG_CA_INVALID, owner, (struct conf_pos){0, 0});
-    diag_field(diag, "data[ca.crt]");
-    diag_message(diag, "%s", err.text);
-    diag_condition(diag, "ResolvedRefs=False, InvalidCACertificateRef");
-    diag_consequence(diag, "%s", consequence);
-}
-
-static void check_certificates(struct checking *checking)
-{
-    const struct model *model = checking->model;
+    const struct model *model = report->model;
     for (unsigned i = 0; i < model->listeners_count; i++) {
         const struct model_listener *listener = &model->listeners[i];
         for (unsigned j = 0; j < listener->certs_count; j++)
-            check_pair(checking, &listener->certs[j], "InvalidCertificateRef",
-                       "listeners do without this certificate");
-        check_authority(checking, listener->frontend.ca_pem, "no client is trusted");
+            cert_report_pair(report, &listener->certs[j], "InvalidCertificateRef",
+                             "listeners do without this certificate");
+        cert_report_authority(report, listener->frontend.ca_pem, "no client is trusted");
     }
     for (unsigned i = 0; i < model->clusters_count; i++) {
         const struct model_backend_tls *tls = &model->clusters[i].tls;
-        check_authority(checking, tls->ca_pem, "backends of it answer 503");
+        cert_report_authority(report, tls->ca_pem, "backends of it answer 503");
         if (tls->has_client_cert)
-            check_pair(checking, &tls->client_cert, "InvalidClientCertificateRef",
-                       "backends that are reached with it answer 503");
+            cert_report_pair(report, &tls->client_cert, "InvalidClientCertificateRef",
+                             "backends that are reached with it answer 503");
     }
     for (unsigned i = 0; i < model->stores_count; i++) {
         const struct model_store *store = &model->stores[i];
-        check_authority(checking, store->ca_pem, "the store is not reached");
+        cert_report_authority(report, store->ca_pem, "the store is not reached");
         if (store->has_client_cert)
-            check_pair(checking, &store->client_cert, "InvalidClientCertificateRef",
-                       "the store is not reached");
+            cert_report_pair(report, &store->client_cert, "InvalidClientCertificateRef",
+                             "the store is not reached");
     }
 }
 
@@ -215,12 +128,10 @@ static void check_certificates(struct checking *checking)
  * 1970, for certificates that have expired. */
 static void check_model(const struct model *model, int64_t now_s, struct diags *diags)
 {
-    struct checking checking = {.model = model, .diags = diags, .now_s = now_s};
-    hmap_init(&checking.seen, 0);
-    arena_init(&checking.arena, 4096, 0, NULL);
-    check_certificates(&checking);
-    arena_fini(&checking.arena);
-    hmap_fini(&checking.seen);
+    struct cert_report report;
+    cert_report_init(&report, model, diags, now_s);
+    check_certificates(&report);
+    cert_report_fini(&report);
 }
 
 /* --- the command --- */

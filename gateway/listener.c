@@ -97,6 +97,7 @@ static int listener_open(struct listener *listener, const struct addr *addr, uns
 
 /* Who is told of sockets that cannot be bound. */
 struct listener_report {
+    const struct model *model;
     struct diags *diags;
     struct statuses *statuses;
     unsigned count;
@@ -110,12 +111,19 @@ static void listener_report(struct listener_report *report, const struct snapsho
     report->count++;
     struct status_listener_id id = {conf->gateway_ns, conf->gateway, conf->name};
     statuses_set_listener_unbound(report->statuses, &id, span_str(err->text));
-    struct diag *diag = diags_add(diags, DIAG_BIND_FAILED, NULL, (struct conf_pos){0});
-    snprintf(diag->object, sizeof(diag->object), "Gateway %.*s/%.*s", SPAN_ARG(conf->gateway_ns),
-             SPAN_ARG(conf->gateway));
-    diag_field(diag, "spec.listeners[%.*s].port", SPAN_ARG(conf->name));
+    const struct conf_object *gateway =
+        objects_find(report->model->objects, CONF_KIND_GATEWAY, conf->gateway_ns, conf->gateway);
+    ASSERT(gateway != NULL);
+    unsigned index = 0;
+    while (index + 1 < gateway->gateway->listeners_count &&
+           !span_equal(gateway->gateway->listeners[index].name, conf->name))
+        index++;
+    struct diag *diag = diags_add(diags, DIAG_BIND_FAILED, gateway,
+                                  conf_place_pos(gateway, gateway->gateway->listeners[index].pos));
+    diag_field(diag, "spec.listeners[%u].port", index);
     diag_message(diag, "%s", err->text);
-    diag_condition(diag, "Programmed=False, AddressNotUsable; other listeners are served");
+    diag_condition(diag, "Programmed=False, Invalid");
+    diag_consequence(diag, "other listeners are served");
 }
 
 static void listener_set_want(struct listener_set *set, const struct snapshot_port *port,
@@ -165,7 +173,7 @@ static void listener_set_want(struct listener_set *set, const struct snapshot_po
 unsigned listener_set_apply(struct listener_set *set, const struct snapshot *snapshot,
                             unsigned workers, struct diags *diags, struct statuses *statuses)
 {
-    struct listener_report report = {diags, statuses, 0};
+    struct listener_report report = {snapshot->model, diags, statuses, 0};
     for (unsigned i = 0; i < set->count; i++)
         set->items[i]->wanted = set->items[i]->fresh = false;
     for (unsigned i = 0; i < snapshot->ports_count; i++) {

@@ -8,6 +8,7 @@
 
 #include "base/pages.h"
 #include "conf/translate.h"
+#include "gateway/cert_report.h"
 #include "routing/cluster.h"
 #include "tls/cert.h"
 
@@ -25,6 +26,7 @@ struct snapshot_builder {
     struct snapshot *snapshot;
     struct diags *diags;
     struct statuses *statuses;
+    struct cert_report certs;
     struct port_group *groups;
     unsigned groups_count, groups_cap;
 };
@@ -67,13 +69,21 @@ static void snapshot_bad_cert(void *user, const struct model_listener *listener,
 {
     struct snapshot_builder *b = user;
     struct status_listener_id id = {listener->gateway_ns, listener->gateway, listener->name};
-    statuses_set_listener_cert_invalid(b->statuses, &id, false, span_str(err->text));
-    struct diag *diag = diags_add(b->diags, DIAG_CERTIFICATE_INVALID, NULL, (struct conf_pos){0});
-    snprintf(diag->object, sizeof(diag->object), "Gateway %.*s/%.*s",
-             SPAN_ARG(listener->gateway_ns), SPAN_ARG(listener->gateway));
-    diag_field(diag, "spec.listeners[%.*s].tls.certificateRefs", SPAN_ARG(listener->name));
-    diag_message(diag, "%s", err->text);
-    diag_condition(diag, "ResolvedRefs=False, InvalidCertificateRef; the listener is not served");
+    bool is_served = false;
+    for (unsigned i = 0; i < listener->certs_count; i++) {
+        const struct model_cert *cert = &listener->certs[i];
+        struct err ignored;
+        is_served =
+            is_served || cert_check_pair(cert->cert_pem, cert->key_pem, NULL, &ignored) == 0;
+        cert_report_pair(&b->certs, cert, "InvalidCertificateRef",
+                         "listeners do without this certificate");
+    }
+    if (listener->frontend.validate) {
+        struct err ignored;
+        is_served = is_served && cert_check_bundle(listener->frontend.ca_pem, NULL, &ignored) == 0;
+        cert_report_authority(&b->certs, listener->frontend.ca_pem, "no client is trusted");
+    }
+    statuses_set_listener_cert_invalid(b->statuses, &id, is_served, span_str(err->text));
 }
 
 static void port_compile(struct snapshot_builder *b, struct snapshot_port *port)
@@ -125,11 +135,18 @@ static void builder_cluster(struct snapshot_builder *b, unsigned index)
     if (cluster->tls_invalid || tls_client_compile(&conf->tls, &cluster->tls, &err) == 0)
         return;
     cluster->tls_invalid = true;
+    unsigned told = b->diags->errors;
+    cert_report_authority(&b->certs, conf->tls.ca_pem, "backends of it answer 503");
+    if (conf->tls.has_client_cert)
+        cert_report_pair(&b->certs, &conf->tls.client_cert, "InvalidClientCertificateRef",
+                         "backends that are reached with it answer 503");
+    if (b->diags->errors > told)
+        return;
     struct diag *diag = diags_add(b->diags, DIAG_POLICY_CA_INVALID, NULL, (struct conf_pos){0});
     snprintf(diag->object, sizeof(diag->object), "Service %.*s/%.*s", SPAN_ARG(conf->ns),
              SPAN_ARG(conf->service));
     diag_message(diag, "TLS to this backend cannot be set up: %s", err.text);
-    diag_condition(diag, "requests to this backend answer 503, others are unaffected");
+    diag_consequence(diag, "requests to this backend answer 503, others are unaffected");
 }
 
 struct snapshot *snapshot_build(struct model *model, const struct snapshot *last,
@@ -138,6 +155,7 @@ struct snapshot *snapshot_build(struct model *model, const struct snapshot *last
     struct snapshot *s = xcalloc(1, sizeof(*s));
     struct snapshot_builder b = {.snapshot = s, .diags = diags, .statuses = statuses};
 
+    cert_report_init(&b.certs, model, diags, 0);
     s->generation = model->generation;
     s->model = model;
     s->refs = 1;
@@ -157,6 +175,7 @@ struct snapshot *snapshot_build(struct model *model, const struct snapshot *last
         free(b.groups[i].listeners);
     }
     free(b.groups);
+    cert_report_fini(&b.certs);
     if (!arena_ok(&s->arena))
         panic(__FILE__, __LINE__, "out of memory while building a snapshot");
     return s;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates and authorities that are replaced by broken ones, or are past their last day."""
+import socket
 import ssl
 
 import pytest
@@ -99,3 +100,35 @@ def test_broken_authority_at_the_start(site):
         site.through_tls()
     gateway.apply(site.objects())
     assert site.through_plain() == 200 and site.through_tls() == 200
+
+
+def line_of(gateway, code):
+    """The finding of a code, which is one."""
+    lines = [l for l in gateway.errors().splitlines() if f"error[{code}]" in l]
+    assert len(lines) == 1, gateway.errors()
+    return lines[0]
+
+
+def test_findings_are_those_of_check(site, certs):
+    """A pair that does not match: the same code and place, whoever looks."""
+    gateway = site.gateway
+    gateway.write(site.objects(front=Text(certs.a.cert_text, certs.b.key_text),
+                               identity=Text(certs.a.cert_text, certs.b.key_text)))
+    gateway.start()
+    found = [l for l in gateway.errors().splitlines() if "error[RG133]" in l]
+    owners = sorted(l.split("] ")[1].split(":")[0] for l in found)
+    assert owners == ["Secret test/front", "Secret test/identity"]
+    assert all("main.yaml:" in l for l in found)
+    assert "InvalidCertificateRef" in site.status("gateway.networking.k8s.io_Gateway/test/gw.yaml")
+    assert site.through_plain() == 503
+
+
+def test_address_in_use_is_told_where_it_stands(site):
+    gateway = site.gateway
+    with socket.create_server(("127.0.0.1", site.plain_port)):
+        gateway.write(site.objects())
+        gateway.start()
+        line = line_of(gateway, "RG135")
+        assert "main.yaml:" in line and "Gateway test/gw" in line and "listeners[1].port" in line
+        assert "Programmed=False, Invalid" in gateway.errors()
+        assert "reason: Invalid" in site.status("gateway.networking.k8s.io_Gateway/test/gw.yaml")
