@@ -14,6 +14,7 @@
 #include "tls/digest.h"
 #include "tls/pem.h"
 #include "tls/tls_int.h"
+#include "tls/tls_text.h"
 #include "tls/verify.h"
 
 /* Who holds a spec: its maker, and the context of each worker that used it. */
@@ -144,7 +145,7 @@ static int verify_backend(X509_STORE_CTX *store, void *user)
         return ok;
     if (verify_has_san(X509_STORE_CTX_get0_cert(store), spec->sans, spec->sans_count))
         return 1;
-    X509_STORE_CTX_set_error(store, X509_V_ERR_HOSTNAME_MISMATCH);
+    X509_STORE_CTX_set_error(store, TLS_TEXT_NO_SAN);
     return 0;
 }
 

@@ -85,8 +85,9 @@ void tls_text_init(void)
     if (tls_text_verify_table[0])
         return;
     for (long i = 0; i < TLS_TEXT_VERIFY_MAX; i++)
-        tls_text_verify_table[i] =
-            xasprintf("TLS: certificate verify failed: %s", X509_verify_cert_error_string(i));
+        tls_text_verify_table[i] = xasprintf(
+            "TLS: certificate verify failed: %s",
+            i == TLS_TEXT_NO_SAN ? "no subjectAltName matches" : X509_verify_cert_error_string(i));
 }
 
 const char *tls_text_verify(long code)

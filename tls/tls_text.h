@@ -14,6 +14,10 @@ const char *tls_text_error(unsigned long error);
 /* For an alert of the peer, RFC 8446 6: "TLS: peer alert: unknown ca". */
 const char *tls_text_alert(uint8_t code);
 
+/* The X509_V_ERR_* for a certificate with none of the alternative names: OpenSSL has none, and
+ * addresses of mail are never compared; the alert is right. */
+#define TLS_TEXT_NO_SAN X509_V_ERR_EMAIL_MISMATCH
+
 #define TLS_TEXT_KEY_UPDATES "TLS: too many key updates"
 
 #endif

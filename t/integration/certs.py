@@ -31,9 +31,23 @@ class Authority(Pair):
     def __init__(self, folder, name):
         super().__init__(folder, name)
         self.folder = Path(folder)
+        self.name = name
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                 "-days", 3, "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.cert,
                 "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+
+    def expired(self, name):
+        """The same authority, past its last day."""
+        pair = Authority.__new__(Authority)
+        Pair.__init__(pair, self.folder, name)
+        request = self.folder / f"{name}.csr"
+        extensions = self.folder / f"{name}.ext"
+        extensions.write_text("basicConstraints=critical,CA:TRUE\n"
+                              "keyUsage=critical,keyCertSign,cRLSign\n")
+        openssl("req", "-new", "-key", self.key, "-subj", f"/CN={self.name}", "-out", request)
+        openssl("x509", "-req", "-in", request, "-signkey", self.key, "-days", -1,
+                "-extfile", extensions, "-out", pair.cert)
+        return pair
 
     def issue(self, name, sans, days=2, key="ec"):
         """sans in openssl's notation: "DNS:a.test,URI:spiffe://x/y"."""

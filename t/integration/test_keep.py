@@ -2,11 +2,13 @@
 """Certificates and authorities that are replaced by broken ones, or are past their last day."""
 import socket
 import ssl
+import subprocess
 
 import pytest
 
 import manifests as m
 from origin import server_context
+from process import RINGGATE
 from wire import connect_tls, free_port, request
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -132,3 +134,69 @@ def test_address_in_use_is_told_where_it_stands(site):
         assert "main.yaml:" in line and "Gateway test/gw" in line and "listeners[1].port" in line
         assert "Programmed=False, Invalid" in gateway.errors()
         assert "reason: Invalid" in site.status("gateway.networking.k8s.io_Gateway/test/gw.yaml")
+
+
+@pytest.fixture(scope="module")
+def expired(certs):
+    """Of each kind one that is past its last day."""
+    return {"ca": certs.ca.expired("ca-expired"),
+            "server": certs.ca.issue("echo-expired", "DNS:echo.test", days=-1),
+            "client": certs.ca.issue("client-expired", "URI:spiffe://test/late", days=-1)}
+
+
+def check(gateway):
+    result = subprocess.run([RINGGATE, "check", str(gateway.config)], capture_output=True,
+                            text=True, check=False)
+    return result.returncode, result.stdout
+
+
+def test_expired_authority_of_backends(site, expired):
+    gateway = site.gateway
+    gateway.write(site.objects(back_ca=expired["ca"]))
+    gateway.start()
+    assert site.through_plain() == 503
+    record = gateway.log(response_code=503)
+    assert record["response_flags"] == "UF,TLS" and "expired" in record["response_code_details"]
+    code, text = check(gateway)
+    assert code == 0 and "warning[RG136] ConfigMap test/back-ca: data[ca.crt]" in text
+    gateway.apply(site.objects())
+    assert site.through_plain() == 200
+
+
+def test_expired_authority_of_clients(site, expired):
+    gateway = site.gateway
+    gateway.write(site.objects(front_ca=expired["ca"]))
+    gateway.start()
+    with pytest.raises((OSError, ssl.SSLError)):
+        site.through_tls()
+    gateway.log(kind="connection", response_flags="DTLS")
+    code, text = check(gateway)
+    assert code == 0 and "warning[RG136] ConfigMap test/front-ca: data[ca.crt]" in text
+
+
+def test_expired_client_certificate(site, certs, expired):
+    gateway = site.gateway
+    gateway.write(site.objects())
+    gateway.start()
+    with pytest.raises(ssl.SSLError, match="expired"):
+        with connect_tls(gateway.port, "a.test", certs.ca, expired["client"]) as s:
+            request(gateway.port, "/", sock=s)
+    gateway.log(kind="connection", response_flags="DTLS")
+    assert site.through_tls() == 200
+
+
+def test_expired_certificates_between_us_and_a_backend(site, origins, certs, expired):
+    """Ours is refused by the backend, its own by us."""
+    gateway = site.gateway
+    gateway.write(site.objects(identity=expired["client"]))
+    gateway.start()
+    assert site.through_plain() == 503
+    record = gateway.log(response_code=503)
+    assert record["response_flags"] == "UF,TLS"
+    assert "peer alert: certificate expired" in record["response_code_details"]
+    site.origin = origins(None, server_context(expired["server"]))
+    gateway.apply(site.objects())
+    assert request(site.plain_port, "/late").status == 503
+    record = gateway.log(path="/late")
+    assert record["response_flags"] == "UF,TLS"
+    assert "certificate has expired" in record["response_code_details"]
