@@ -3,6 +3,7 @@
 
 #include "io/conn.h"
 
+#include <string.h>
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,7 +18,8 @@ void conn_dial_done(struct conn *conn, int error)
     if (conn->torn || conn->error)
         return;
     if (error < 0) {
-        conn_fail(conn, error, "connect failed");
+        const char *meaning = strerrordesc_np(-error);
+        conn_fail(conn, error, meaning != NULL ? meaning : "connect failed");
         return;
     }
     conn->started = true;

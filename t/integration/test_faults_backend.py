@@ -223,6 +223,7 @@ def test_refused_endpoints_are_ejected(gw):
         assert response.status == 503 and b"upstream_connect_failed" in response.body
         assert gw.log(path=f"/refused/{i}")["response_flags"] == "UF"
     assert gw.outcomes("upstream_connect_failed") == before + 5
+    assert gw.log(path="/refused/0")["response_code_details"] == "Connection refused"
     wait_until(lambda: gw.errors().count("endpoint ejected") >= 2, "two ejections")
 
 
