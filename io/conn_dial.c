@@ -3,8 +3,8 @@
 
 #include "io/conn.h"
 
-#include <string.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
