@@ -160,6 +160,17 @@ static const char *protocol_problem(struct span app_protocol, const struct tr_si
     return NULL;
 }
 
+/* Nobody who writes a policy expects its Service to be reached in clear. */
+static void warn_tcp(struct translation *tr, const struct conf_ref *ref, const struct tr_site *site)
+{
+    struct diag *diag =
+        translate_diag(tr, DIAG_POLICY_NOT_FOR_TCP, site->object, ref->pos, ref->name);
+    told(site, diag, "name");
+    diag_message(diag, "the BackendTLSPolicy of Service \"%.*s\" is not for TCPRoutes",
+                 SPAN_ARG(ref->name));
+    diag_consequence(diag, "bytes are passed on as they come, in TLS only if the client speaks it");
+}
+
 static int resolve_service(struct translation *tr, const struct conf_ref *ref,
                            const struct tr_site *site, const struct conf_object *object,
                            struct tr_unresolved *unresolved)
@@ -180,6 +191,8 @@ static int resolve_service(struct translation *tr, const struct conf_ref *ref,
     };
     if (!site->is_tcp)
         request.policy = translate_tls_find(tr, object, port, site->gateway);
+    else if (!site->is_quiet && translate_tls_covers(tr, object, port))
+        warn_tcp(tr, ref, site);
     const char *problem = protocol_problem(port->app_protocol, site, request.policy != NULL);
     if (problem)
         return fail_protocol(tr, ref, site, problem, unresolved);

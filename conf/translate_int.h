@@ -287,6 +287,9 @@ const struct tr_tls_policy *translate_tls_find(struct translation *tr,
                                                const struct conf_object *service,
                                                const struct conf_service_port *port,
                                                const struct tr_gateway *gateway);
+/* Whether there is one, also when its backends are closed; notes nothing. */
+bool translate_tls_covers(const struct translation *tr, const struct conf_object *service,
+                          const struct conf_service_port *port);
 
 /* translate_traffic.c: XBackendTrafficPolicy */
 void translate_traffic_policies(struct translation *tr);

@@ -204,6 +204,19 @@ const struct tr_tls_policy *translate_tls_find(struct translation *tr,
     return found ? found->policy : find_closing(tr, service->ns);
 }
 
+bool translate_tls_covers(const struct translation *tr, const struct conf_object *service,
+                          const struct conf_service_port *port)
+{
+    struct hmap_node *node = hmap_find(&tr->tls_map, span_make(&service, sizeof(service)));
+    struct tr_tls_target *first = node ? container_of(node, struct tr_tls_target, node) : NULL;
+    for (struct tr_tls_target *target = first; target; target = target->next) {
+        if (!target->lost &&
+            (target->port_name.len == 0 || span_equal(target->port_name, port->name)))
+            return true;
+    }
+    return find_closing(tr, service->ns) != NULL;
+}
+
 void translate_tls_policies_finish(struct translation *tr)
 {
     for (unsigned i = 0; i < tr->tls_policies_count; i++) {

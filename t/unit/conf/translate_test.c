@@ -293,6 +293,38 @@ static void test_lost_policy(void **state)
     }
 }
 
+/* A policy is not for TCPRoutes, and that is told. */
+static void test_tcp_and_policy(void **state)
+{
+    static const char yaml[] =
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\n"
+        "metadata: {name: g, namespace: a}\nspec: {gatewayClassName: ringgate, listeners: "
+        "[{name: l, port: 80, protocol: TCP}]}\n---\n"
+        "apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: a}\n"
+        "spec: {ports: [{name: q, port: 80}, {name: p, port: 81}]}\n---\n"
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\n"
+        "metadata: {name: p, namespace: a}\n"
+        "spec: {targetRefs: [{group: '', kind: Service, name: s, sectionName: p}], "
+        "validation: {hostname: s.example, wellKnownCACertificates: System}}\n---\n"
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: TCPRoute\n"
+        "metadata: {name: r, namespace: a}\nspec: {parentRefs: [{name: g}], rules: [{backendRefs: "
+        "[{name: s, port: 80}, {name: s, port: 81}]}]}\n";
+    struct translated t;
+    unsigned told = 0;
+    (void)state;
+    translated_init(&t, "x.yaml", span_str(yaml), true);
+    assert_no_errors(&t);
+    for (unsigned i = 0; i < t.fixture.diags.count; i++) {
+        const struct diag *diag = t.fixture.diags.items[i];
+        if (diag->code != DIAG_POLICY_NOT_FOR_TCP)
+            continue;
+        told++;
+        assert_string_equal(diag->field, "spec.rules[0].backendRefs[1].name");
+    }
+    assert_int_equal(told, 1);
+    translated_fini(&t);
+}
+
 /* Ids and clusters do not change from one translation to the next, or pools would be lost. */
 static void test_stable(void **state)
 {
@@ -352,8 +384,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),      cmocka_unit_test(test_nothing),
         cmocka_unit_test(test_identity),    cmocka_unit_test(test_cluster_options),
-        cmocka_unit_test(test_lost_policy), cmocka_unit_test(test_stable),
-        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_lost_policy), cmocka_unit_test(test_tcp_and_policy),
+        cmocka_unit_test(test_stable),      cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
