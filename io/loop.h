@@ -32,6 +32,8 @@ struct loop_options {
     unsigned ring_entries, cq_entries;
     /* io_uring: receive by readiness, as on kernels where the better way is missing. */
     bool rx_poll;
+    /* io_uring: small sends through the ring also when a turn has few events; for tests. */
+    bool tx_ring;
 };
 
 /* Work put off to the end of the current turn (or the next one when added by such work). */

@@ -24,6 +24,8 @@
 #define SQ_ENTRIES 1024u
 #define CQ_ENTRIES 8192u
 #define RX_BUFFERS 256u
+#define FEW 2u /* events of a turn */
+#define SMALL 4096u /* bytes of a send */
 
 _Static_assert(OP_BUFFER == IORING_CQE_F_BUFFER && OP_MORE == IORING_CQE_F_MORE,
                "op.h passes these on as they are");
@@ -156,6 +158,7 @@ static void dispatch(struct engine *engine)
     struct io_uring_cqe *cqes[URING_BATCH];
     /* Only what is here now: submitting for want of room may add completions meanwhile. */
     unsigned left = io_uring_cq_ready(&uring->ring);
+    uring->few = !uring->tx_ring && left <= FEW;
     for (unsigned i = 0; i < uring->aside_count; i++) {
         struct io_uring_cqe cqe = uring->aside[i]; /* the array may move */
         uring->aside[i].user_data = 0;
@@ -220,10 +223,46 @@ static void on_connected(struct op *op, int res, uint32_t flags)
         sock->events->on_connected(sock, res);
 }
 
+static void wait_writable(struct sock *sock)
+{
+    ASSERT(!sock->closing);
+    sock->tx.on_done = on_writable;
+    struct io_uring_sqe *sqe = uring_sqe(uring_of(sock->loop->engine), &sock->tx);
+    io_uring_prep_poll_add(sqe, sock->fd, POLLOUT);
+    io_uring_sqe_set_data(sqe, &sock->tx);
+}
+
+static ssize_t send_now(struct sock *sock, const struct iovec *iov, int count)
+{
+    ASSERT(!sock->tx.armed);
+    return engine_sys_send(sock, iov, count);
+}
+
+/* In a turn of few events a send through the ring saves nothing, and its completion ends the next
+ * wait at once: a turn for nothing else. What may not fit the socket's buffer is better off in the
+ * ring, where the kernel goes on with it by itself. */
+static bool is_sent_alone(const struct uring *uring, size_t total)
+{
+    return uring->few && total <= SMALL;
+}
+
+static ssize_t send_alone(struct sock *sock, const struct iovec *iov, int count, size_t total)
+{
+    ssize_t n = engine_sys_send(sock, iov, count);
+    if (n >= 0 && (size_t)n < total)
+        wait_writable(sock);
+    return n;
+}
+
 static ssize_t send_queued(struct sock *sock, const struct iovec *iov, int count)
 {
     struct uring *uring = uring_of(sock->loop->engine);
     ASSERT(!sock->closing && !sock->tx.armed && count > 0 && count <= ENGINE_IOV_MAX);
+    size_t total = 0;
+    for (int i = 0; i < count; i++)
+        total += iov[i].iov_len;
+    if (is_sent_alone(uring, total))
+        return send_alone(sock, iov, count, total);
     sock->tx.on_done = on_sent;
     struct io_uring_sqe *sqe = uring_sqe(uring, &sock->tx);
     const unsigned flags = MSG_NOSIGNAL | MSG_WAITALL;
@@ -239,21 +278,6 @@ static ssize_t send_queued(struct sock *sock, const struct iovec *iov, int count
     }
     io_uring_sqe_set_data(sqe, &sock->tx);
     return -EINPROGRESS;
-}
-
-static ssize_t send_now(struct sock *sock, const struct iovec *iov, int count)
-{
-    ASSERT(!sock->tx.armed);
-    return engine_sys_send(sock, iov, count);
-}
-
-static void wait_writable(struct sock *sock)
-{
-    ASSERT(!sock->closing);
-    sock->tx.on_done = on_writable;
-    struct io_uring_sqe *sqe = uring_sqe(uring_of(sock->loop->engine), &sock->tx);
-    io_uring_prep_poll_add(sqe, sock->fd, POLLOUT);
-    io_uring_sqe_set_data(sqe, &sock->tx);
 }
 
 static int open_socket(struct engine *engine, int family)
@@ -405,6 +429,7 @@ int uring_new(struct loop *loop, const struct loop_options *options, struct engi
         uring_free(&uring->engine);
         return err_set(reterr, -ENOMEM, "no memory for an io_uring engine");
     }
+    uring->tx_ring = options->tx_ring;
     uring->reg_fd = io_uring_register_ring_fd(&uring->ring) == 1;
     unsigned buffers = options->rx_buffers ? options->rx_buffers : RX_BUFFERS;
     uring->multishot = !options->rx_poll && kernel_is_fair() &&

@@ -4,7 +4,8 @@
 
 /* The io_uring engine: one ring a loop, made and used by the loop's thread
  * only (SINGLE_ISSUER, DEFER_TASKRUN). Submissions gather during a turn and go
- * to the kernel in the one call that also waits. For the files uring*.c and
+ * to the kernel in the one call that also waits; small sends of a turn that has
+ * next to nothing to gather are made at once. For the files uring*.c and
  * loop_engine.c. */
 
 #include "io/bufring.h"
@@ -26,6 +27,8 @@ struct uring {
     bool multishot; /* receive with provided buffers works here */
     bool reg_fd; /* the ring's descriptor is registered */
     bool no_iowait;
+    bool tx_ring; /* an option: small sends go through the ring in every turn */
+    bool few; /* this turn has hardly any event */
     bool restricted;
     unsigned sq_entries;
     struct msghdr *msgs; /* by submission slot: live until it is submitted */

@@ -23,16 +23,16 @@
 #include "io/conn.h"
 #include "io/loop.h"
 
-/* What a test runs on: both engines, and io_uring as on older kernels. */
+/* What a test runs on: both engines; io_uring also as on older kernels, and as under load. */
 struct fixture_variant {
     enum loop_engine engine;
-    bool rx_poll;
+    bool rx_poll, tx_ring;
 };
 
-static bool fixture_rx_poll;
+static struct fixture_variant fixture_variant;
 
 /* io_uring is left out where it is refused. */
-static inline size_t fixture_variants(struct fixture_variant variants[3])
+static inline size_t fixture_variants(struct fixture_variant variants[4])
 {
     char reason[256];
     enum loop_engine chosen;
@@ -40,8 +40,8 @@ static inline size_t fixture_variants(struct fixture_variant variants[3])
     variants[count++] = (struct fixture_variant){.engine = LOOP_ENGINE_EPOLL};
     if (loop_engine_choose(LOOP_ENGINE_URING, &chosen, reason, sizeof(reason)) == 0) {
         variants[count++] = (struct fixture_variant){.engine = LOOP_ENGINE_URING};
-        variants[count++] =
-            (struct fixture_variant){.engine = LOOP_ENGINE_URING, .rx_poll = true};
+        variants[count++] = (struct fixture_variant){.engine = LOOP_ENGINE_URING, .rx_poll = true};
+        variants[count++] = (struct fixture_variant){.engine = LOOP_ENGINE_URING, .tx_ring = true};
     } else {
         print_message("io_uring is not tested: %s\n", reason);
     }
@@ -49,11 +49,10 @@ static inline size_t fixture_variants(struct fixture_variant variants[3])
 }
 
 #define FIXTURE_EACH_ENGINE(engine_name)                                                           \
-    struct fixture_variant variants_[3];                                                           \
+    struct fixture_variant variants_[4];                                                           \
     size_t variant_count_ = fixture_variants(variants_);                                           \
     for (size_t at_ = 0; at_ < variant_count_; at_++)                                              \
-        for (enum loop_engine engine_name = (fixture_rx_poll = variants_[at_].rx_poll,             \
-                                             variants_[at_].engine),                               \
+        for (enum loop_engine engine_name = (fixture_variant = variants_[at_]).engine,             \
                               *once_ = &engine_name;                                               \
              once_; once_ = NULL)
 
@@ -63,7 +62,8 @@ static inline struct loop *fixture_loop_with(struct loop_options options)
     struct err err = {0};
     if (options.conns_max == 0)
         options.conns_max = 4096;
-    options.rx_poll = fixture_rx_poll;
+    options.rx_poll = fixture_variant.rx_poll;
+    options.tx_ring = fixture_variant.tx_ring;
     int rc = loop_new(&loop, &options, &err);
     if (rc < 0)
         print_message("loop_new: %s\n", err.text);
