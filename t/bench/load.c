@@ -145,12 +145,17 @@ static void client_reopen(struct load *load, struct client *client)
     }
 }
 
-static void client_fail(struct load *load, struct client *client)
+void load_failed(struct load *load)
 {
     if (++load->failed > FAILED_MAX) {
         fprintf(stderr, "more than %u errors\n", FAILED_MAX);
         exit(1);
     }
+}
+
+static void client_fail(struct load *load, struct client *client)
+{
+    load_failed(load);
     client_reopen(load, client);
 }
 
@@ -170,7 +175,7 @@ static void client_start(struct load *load, struct slot *slot, uint64_t due_ns)
     bool raw = load->options.mode == MODE_PING || load->options.mode == MODE_BULK;
     if (client->h2) {
         if (load_h2_start(slot) < 0)
-            load->failed++;
+            load_failed(load);
         return; /* flushed with others */
     }
     if (raw || client->upgraded) {

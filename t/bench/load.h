@@ -70,6 +70,8 @@ struct load {
 const struct request *load_request(struct load *load);
 /* The slot's response was right (and its connection lives). */
 void load_done(struct load *load, struct slot *slot);
+/* Counts a failure; with too many of them the program ends. */
+void load_failed(struct load *load);
 
 /* load_h2.c */
 void load_h2_begin(struct load *load, struct client *client);

@@ -30,7 +30,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct load_h2 *h2 = user;
     if (name_len == 7 && memcmp(name, ":status", 7) == 0 &&
         (value_len != 3 || memcmp(value, "200", 3) != 0))
-        h2->load->failed++;
+        load_failed(h2->load);
     return 0;
 }
 
@@ -51,7 +51,7 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t er
     struct load_h2 *h2 = user;
     struct slot *slot = nghttp2_session_get_stream_user_data(session, stream);
     if (error != NGHTTP2_NO_ERROR)
-        h2->load->failed++;
+        load_failed(h2->load);
     load_done(h2->load, slot);
     return 0;
 }

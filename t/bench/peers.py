@@ -352,7 +352,9 @@ alpn-protos = "http/1.1"
         return [site.ringgate, "run", "--config", self.dir / "objects.yaml",
                 "--workers", self.workers,
                 "--io", "epoll" if self.variant == "epoll" else "auto", "--admin",
-                f"unix:{self.dir}/admin", "--access-log", "off"]
+                f"unix:{self.dir}/admin", "--access-log", "off",
+                "--set", "requests_per_connection_max=1000000000",
+                "--set", "h2_requests_per_connection_max=1000000000"]
 
     def ringgate_limit(self):
         """A limit that nobody reaches, in memory or in a Redis on the load's core."""
