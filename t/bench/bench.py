@@ -25,7 +25,7 @@ from pathlib import Path
 import host
 import peers
 import report
-from scenarios import BESIDE, CHANGE, IDLE, QUICK, QUICK_PEERS, SCENARIOS, STORM
+from scenarios import BESIDE, CHANGE, IDLE, QUICK, QUICK_PEERS, SCENARIOS, STORM, TRAINING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "integration"))
 import certs  # noqa: E402
@@ -351,6 +351,18 @@ def change_time(scenario, site, wanted):
             "head": ["s until it answers", "s CPU", "s to start", "MiB after"]}
 
 
+def train(site):
+    """Load of all kinds, for a build that counts what it runs (make pgo)."""
+    for scenario in (SCENARIOS[n] for n in TRAINING):
+        for name in ("ringgate", "ringgate:epoll"):
+            peer = peers.Peer(name, scenario, site, PORT)
+            try:
+                print(f"{scenario.name} {name}: {operations(peer, load(site, peer, 1)):.0f} "
+                      f"{scenario.unit}s", flush=True)
+            finally:
+                peer.stop()  # which writes what was counted
+
+
 def versions(site):
     found = {}
     for program in ("nginx", "haproxy", "h2o", "nghttpx", "hitch", "envoy"):
@@ -366,6 +378,7 @@ def arguments():
     parser.add_argument("--build", type=Path, default=Path.cwd(), help="where it was built")
     parser.add_argument("--out", type=Path, default=Path("bench-results"))
     parser.add_argument("--quick", action="store_true", help="less than a minute")
+    parser.add_argument("--train", action="store_true", help="only load for a counting build")
     parser.add_argument("--scenarios", help="S1,S2; also S8 (idle memory), R3 (changes), "
                         "R6 (handshake storm)")
     parser.add_argument("--peers", help="nginx,ringgate,ringgate:epoll")
@@ -394,6 +407,9 @@ def main():
                "scenarios": {}, "others": {}}
     chosen = [SCENARIOS[n] for n in args.scenarios if n in SCENARIOS]
     try:
+        if args.train:
+            train(site)
+            return
         for scenario in chosen:
             results["scenarios"][scenario.name] = run_scenario(scenario, site, args)
             report.write(args.out, results, chosen)

@@ -69,6 +69,9 @@ SCENARIOS = {s.name: s for s in (
 QUICK = ("S1", "S2", "S3", "S6bulk", "S6ping")
 QUICK_PEERS = ("nginx", "haproxy", "ringgate")
 
+# What `make pgo` learns from.
+TRAINING = ("S1", "S2", "S3", "S4", "S5ec", "S5res", "S6bulk", "S6ping", "S7", "S9-1", "S10")
+
 # S8: memory of connections that made one request and are idle.
 IDLE = (
     Scenario("S8-plain", "idle connections, HTTP/1.1",
