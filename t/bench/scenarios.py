@@ -62,6 +62,7 @@ SCENARIOS = {s.name: s for s in (
     Scenario("R5", "HTTP/1.1, 100 B to 1 MiB, 32 slow clients beside",
              path=",".join(["/100"] * 8 + ["/1k"] * 8 + ["/64k"] * 3 + ["/1m"]), conns=32,
              rate=1500, slow=32),
+    Scenario("R7", "HTTP/1.1, 1 MiB", path="/1m", conns=16, rate=100),
     Scenario("R2-1", "HTTPS, 1 host of 5 prefixes", ROUTING, tls="ec", hosts=1),
     Scenario("R2-10000", "HTTPS, 10,000 hosts of 5 prefixes", ROUTING, tls="ec", hosts=10000),
 )}
