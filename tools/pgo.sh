@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # usage: tools/pgo.sh BUILD
 # Makes BUILD/ringgate anew with what the compiler learns from a run of the benchmark's load
-# (gcc: -fprofile-use) and with optimization at link time: for those who distribute it. BUILD is
-# where configure ran; its arguments are taken over. Takes some minutes; `make pgo` calls it.
+# (gcc: -fprofile-use) and with optimization at link time. BUILD is where configure ran, whose
+# arguments are taken over; BUILD/pgo/src has the sources. `make pgo` calls it.
 set -eu
 
-top=$(cd "$(dirname "$0")/.." && pwd)
 build=$(cd "$1" && pwd)
 eval "set -- $("$build/config.status" --config)"
 flags=$(sed -n 's/^CFLAGS = //p' "$build/Makefile")
@@ -32,19 +31,17 @@ stage() {
 compile() {
     targets=$1 more=$2
     shift 2
-    "$top/configure" "$@" CFLAGS="$flags $more" AR=gcc-ar RANLIB=gcc-ranlib NM=gcc-nm
     # shellcheck disable=SC2086 # targets are several
-    make -j "$(nproc)" $targets
+    ../src/configure "$@" CFLAGS="$flags $more" AR=gcc-ar RANLIB=gcc-ranlib NM=gcc-nm &&
+        make -j "$(nproc)" $targets
 }
 
 train() {
-    "$python" -B "$top/t/bench/bench.py" --build "$build/pgo" --train
-    [ -n "$(find "$build/pgo" -name '*.gcda' -print -quit)" ] # else nothing was learnt
+    "$python" -B ../src/t/bench/bench.py --build . --train &&
+        [ -n "$(find . -name '*.gcda' -print -quit)" ] # else nothing was learnt
 }
 
-rm -rf "$build/pgo"
-mkdir "$build/pgo"
-cd "$build/pgo"
+cd "$build/pgo/build"
 stage "building what counts, 1 of 3" \
     compile "ringgate t/bench/load t/bench/backend" "$count" "$@"
 stage "running the load, 2 of 3" train
