@@ -56,6 +56,15 @@ static void test_echo_random_sizes(void **state)
     }
 }
 
+/* A link whose conn has a tiny send buffer. */
+static void link_start_tight(struct fixture_link *link, enum loop_engine engine)
+{
+    fixture_link_start(link, fixture_loop(engine));
+    int size = 4096;
+    assert_int_equal(
+        setsockopt(conn_fd(link->rec.conn), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+}
+
 /* 8 MiB through a tiny send buffer to a reader that reads in small steps. */
 static void test_large_stream_slow_reader(void **state)
 {
@@ -64,10 +73,7 @@ static void test_large_stream_slow_reader(void **state)
     FIXTURE_EACH_ENGINE(engine)
     {
         struct fixture_link p;
-        fixture_link_start(&p, fixture_loop(engine));
-        int size = 4096;
-        assert_int_equal(
-            setsockopt(conn_fd(p.rec.conn), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+        link_start_tight(&p, engine);
         static uint8_t piece[50000], in[32768];
         size_t sent = 0, got = 0;
         unsigned step = 0;
@@ -105,10 +111,7 @@ static void test_small_writes_until_full(void **state)
     FIXTURE_EACH_ENGINE(engine)
     {
         struct fixture_link p;
-        fixture_link_start(&p, fixture_loop(engine));
-        int size = 4096;
-        assert_int_equal(
-            setsockopt(conn_fd(p.rec.conn), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+        link_start_tight(&p, engine);
         uint8_t piece[1000], in[4096];
         size_t sent = 0, got = 0;
         for (int blocked = 0; blocked < 20; sent += sizeof(piece)) {
