@@ -115,6 +115,7 @@ static void control_on_ack(struct mail *mail)
     if (generation != c->generation || ++c->acks < c->workers_started)
         return;
     control_write(c);
+    metric_set(METRIC_CONFIG_GENERATION, (int64_t)generation);
     statuses_free(c->statuses);
     c->statuses = NULL;
     malloc_trim(0); /* what reading and translating took, tens of megabytes for 10,000 routes */
@@ -260,7 +261,6 @@ static void control_load(struct control *c)
     c->statuses = statuses;
     control_report(c, &diags);
     metric_inc(METRIC_CONFIG_RELOADS);
-    metric_set(METRIC_CONFIG_GENERATION, (int64_t)c->generation);
     log_event(
         LOG_LEVEL_INFO, "configuration loaded", LOG_INT("generation", c->generation),
         LOG_INT("listeners", model->listeners_count), LOG_INT("routes", model->http_routes_count),
